@@ -1,0 +1,59 @@
+"""dsncodec: learned image compression from one pip install.
+
+>>> import dsncodec
+>>> data = dsncodec.encode("photo.png", quality=75)    # doctest: +SKIP
+>>> image = dsncodec.decode(data)                      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import ImageInfo, decode, encode, read_info, verify
+    from .errors import (
+        CodestreamError,
+        Corrupt,
+        DsnError,
+        LimitExceeded,
+        MissingComponent,
+        NotADsnFile,
+        SettingError,
+        Truncated,
+        UnsupportedVersion,
+    )
+    from .pillow_plugin import register_pillow
+    from .restore import downsample, upsample
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "api": ["ImageInfo", "decode", "encode", "read_info", "verify"],
+    "errors": [
+        "CodestreamError", "Corrupt", "DsnError", "LimitExceeded", "MissingComponent", "NotADsnFile",
+        "SettingError", "Truncated", "UnsupportedVersion",
+    ],
+    "pillow_plugin": ["register_pillow"],
+    "restore": ["downsample", "upsample"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "CodestreamError", "Corrupt", "DsnError", "ImageInfo", "LimitExceeded", "MissingComponent",
+    "NotADsnFile", "SettingError", "Truncated", "UnsupportedVersion", "decode", "downsample",
+    "encode", "read_info", "register_pillow", "upsample", "verify",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Public names come from their module when first used, so that the import itself costs nothing."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

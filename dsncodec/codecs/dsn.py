@@ -1,0 +1,191 @@
+"""Deep sampling: Down-SNet -> Q-BReLU -> backend, and backend -> Up-SNet.
+
+Source: Cai et al., "Deep Sampling Networks", 2017, section 4.4; colour, tiles and container are ours.
+
+Sections: ``PARM`` (scale, levels, chroma levels, model id), ``LUMA`` and, for colour, ``CHRO`` (symbols
+through a backend), and with alpha ``ALPH`` (the plane itself through a backend, lossless).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends, weights
+from ..container import Header
+from ..errors import Corrupt
+from ..inference import Window, grown, moved, network, scaled, tiles
+from ..planes import crop_padded, to_pixels, to_planes
+from ..quantise import check_levels, chroma_shift, dequantise, quantise
+from .layer import Layer, Parameters, Point, latent_shapes
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+TILE = 256  # image pixels, about: large enough to waste little on halos, small enough for the cache
+UP_HALO = 4  # latent pixels: four 3x3 convolutions
+CHROMA_UP_HALO = 3  # chroma latent pixels: three 3x3 convolutions
+DOWN_HALO = 3  # image pixels: three 3x3 convolutions
+CHROMA_DOWN_HALO = 2  # chroma latent pixels: two 3x3 convolutions
+
+
+def _all(shape: tuple[int, ...]) -> Window:
+    return slice(0, shape[-2]), slice(0, shape[-1])
+
+
+class Encoder:
+    """One picture on its way into files: each scale's latents are computed once, whatever is tried."""
+
+    def __init__(self, header: Header, pixels: UInt8Array, threads: int) -> None:
+        self.header, self.threads = header, threads
+        self.colour = pixels[..., : header.colour_planes]
+        self.alpha = pixels[..., -1] if header.has_alpha else None
+        self._latents: dict[int, tuple[FloatArray, FloatArray]] = {}
+
+    def latents(self, scale: int) -> tuple[FloatArray, FloatArray]:
+        """The real-valued luma and chroma latents, before Q-BReLU."""
+        if scale not in self._latents:
+            model = weights.for_scale(scale)
+            luma_shape, chroma_shape = latent_shapes(self.header, scale)
+            luma, chroma = np.empty(luma_shape, np.float32), np.empty(chroma_shape, np.float32)
+            down = network(weights.checked_path(model, "down"), self.threads)
+            halo = -(-DOWN_HALO // scale)
+            for tile in tiles(_all(luma_shape), luma_shape[1:], TILE // scale, halo):
+                window = to_planes(crop_padded(self.colour, *scaled(tile.outer, scale)))
+                luma[:, *tile.inner] = down(window[:1])[:, *tile.crop]
+            if len(chroma):
+                down = network(weights.checked_path(model, "chroma_down"), self.threads)
+                size = TILE // scale
+                for tile in tiles(_all(chroma_shape), chroma_shape[1:], size, CHROMA_DOWN_HALO):
+                    window = to_planes(crop_padded(self.colour, *scaled(tile.outer, 2 * scale)))
+                    chroma[:, *tile.inner] = down(window[1:])[:, *tile.crop]
+            self._latents[scale] = luma, chroma
+        return self._latents[scale]
+
+    def symbols(self, point: Point) -> tuple[UInt8Array, UInt8Array]:
+        """Luma (1, h, w) and chroma (2, h', w') symbols of an operating point."""
+        check_levels(point.levels)
+        check_levels(point.chroma_levels)
+        luma, chroma = self.latents(point.scale)
+        shift = np.float32(chroma_shift(point.chroma_levels))
+        return quantise(luma, point.levels), quantise(chroma + shift, point.chroma_levels)
+
+    def sections(self, point: Point, backend: str, effort: int) -> list[tuple[str, bytes]]:
+        """The coded picture as (tag, payload), low-resolution layer first."""
+        model = weights.for_scale(point.scale)
+        luma, chroma = self.symbols(point)
+        sections = [
+            ("PARM", Parameters(point, model.wire_id).pack()),
+            ("LUMA", backends.encode(luma, point.levels, backend, effort)),
+        ]
+        if len(chroma):
+            sections.append(("CHRO", backends.encode(chroma, point.chroma_levels, backend, effort)))
+        if self.alpha is not None:
+            sections.append(("ALPH", self._alpha_payload))
+        return sections
+
+    @cached_property
+    def _alpha_payload(self) -> bytes:
+        assert self.alpha is not None
+        return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", 5)
+
+    def reconstruct(self, point: Point) -> UInt8Array:
+        """The colour planes a reader of this operating point gets, (H, W, 1 or 3)."""
+        luma, chroma = self.symbols(point)
+        model = weights.for_scale(point.scale)
+        everything = slice(0, self.header.height), slice(0, self.header.width)
+        return Decoder(model, point, luma, chroma, self.threads).pixels(everything)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Symbols on their way to pixels."""
+
+    model: weights.Model
+    point: Point
+    luma: UInt8Array
+    chroma: UInt8Array
+    threads: int
+
+    def pixels(self, region: Window) -> UInt8Array:
+        """A region of the picture's colour planes, (rows, columns, 1 or 3) uint8.
+
+        Luma goes first, as 16-bit fixed point; then each chroma tile reads the luma around it.
+        """
+        scale = self.point.scale
+        if not len(self.chroma):
+            units = _units(region, scale)
+            planes = _to_float(self._luma(units))
+            return to_pixels(planes[:, *moved(region, scaled(units, scale))])
+        step = 2 * scale
+        units = _units(region, step)
+        bounds = self.chroma.shape[1:]
+        around = grown(units, CHROMA_UP_HALO, bounds)
+        luma = self._luma(scaled(around, 2))  # of the window `around`
+        net = network(weights.checked_path(self.model, "chroma_up"), self.threads)
+        shift = np.float32(chroma_shift(self.point.chroma_levels))
+        rows, columns = (part.stop - part.start for part in region)
+        out = np.empty((rows, columns, 3), np.uint8)
+        for tile in tiles(units, bounds, TILE // scale, CHROMA_UP_HALO):
+            guide = _to_float(luma[:, *scaled(moved(tile.outer, around), step)])
+            latent = dequantise(self.chroma[:, *tile.outer], self.point.chroma_levels) - shift
+            decoded = net(latent, guide)
+            crop = scaled(tile.crop, step)
+            pixels = to_pixels(np.concatenate([guide[:, *crop], decoded[:, *crop]]))
+            inner = scaled(tile.inner, step)
+            wanted = _common(inner, region)
+            out[moved(wanted, region)] = pixels[moved(wanted, inner)]
+        return out
+
+    def _luma(self, units: Window) -> NDArray[np.uint16]:
+        """Decoded luma of a window of latent pixels, as (1, s*rows, s*columns) fractions of 65535."""
+        scale = self.point.scale
+        net = network(weights.checked_path(self.model, "up"), self.threads)
+        rows, columns = (part.stop - part.start for part in scaled(units, scale))
+        luma = np.empty((1, rows, columns), np.uint16)
+        for tile in tiles(units, self.luma.shape[1:], TILE // scale, UP_HALO):
+            decoded = net(dequantise(self.luma[:, *tile.outer], self.point.levels))
+            part = decoded[:, *scaled(tile.crop, scale)]
+            luma[:, *scaled(moved(tile.inner, units), scale)] = np.clip(part, 0, 1) * 65535 + 0.5
+        return luma
+
+
+def _to_float(luma: NDArray[np.uint16]) -> FloatArray:
+    return luma.astype(np.float32) / np.float32(65535)
+
+
+def _units(region: Window, size: int) -> Window:
+    """The blocks of size x size pixels that a region touches."""
+    y, x = region
+    return slice(y.start // size, -(-y.stop // size)), slice(x.start // size, -(-x.stop // size))
+
+
+def _common(a: Window, b: Window) -> Window:
+    (ay, ax), (by, bx) = a, b
+    return (
+        slice(max(ay.start, by.start), min(ay.stop, by.stop)),
+        slice(max(ax.start, bx.start), min(ax.stop, bx.stop)),
+    )
+
+
+def decode(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
+    """Symbols to pixels, (rows, columns, channels) uint8 with alpha last.
+
+    Args:
+        region: rows and columns of the full picture; None is all of it.
+    Raises:
+        UnsupportedVersion: the model is not in this release.
+    """
+    header, parameters = layer.header, layer.parameters
+    window = region or (slice(0, header.height), slice(0, header.width))
+    model = weights.for_wire_id(parameters.model_id)
+    if model.scale != parameters.point.scale:
+        raise Corrupt(f"model {model.name} is not for scale {parameters.point.scale}", field="PARM")
+    decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, threads)
+    pixels = decoder.pixels(window)
+    if layer.alpha is None:
+        return pixels
+    return np.concatenate([pixels, layer.alpha[window][..., None]], -1)

@@ -1,0 +1,124 @@
+"""The low-resolution layer of a DSN file: its parameters, its symbols, and itself as a picture.
+
+Nothing here runs a network, so a header, a thumbnail or a layer costs no inference runtime.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends
+from ..container import Header
+from ..errors import Corrupt
+from ..planes import crop_padded, to_pixels
+from ..quantise import chroma_shift, dequantise
+
+UInt8Array = NDArray[np.uint8]
+
+TAGS = frozenset({"PARM", "LUMA", "CHRO", "ALPH"})
+_PARM = struct.Struct("<BBB8s")
+
+
+@dataclass(frozen=True)
+class Point:
+    """An operating point: what fixes rate and quality. Chroma has its own alphabet."""
+
+    scale: int
+    levels: int
+    chroma_levels: int
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the PARM section says."""
+
+    point: Point
+    model_id: bytes
+
+    def pack(self) -> bytes:
+        """11 bytes, see docs/format.md."""
+        p = self.point
+        return _PARM.pack(p.scale, p.levels - 1, p.chroma_levels - 1, self.model_id)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Parameters:
+        """Raises Corrupt unless these are 11 bytes that mean something."""
+        if len(payload) != _PARM.size:
+            raise Corrupt(f"{len(payload)} bytes where {_PARM.size} are due", field="PARM")
+        scale, levels, chroma_levels, model_id = _PARM.unpack(payload)
+        if not 1 <= scale <= 16 or levels < 1 or chroma_levels < 1:
+            raise Corrupt(f"impossible scale {scale} or levels {levels + 1}", field="PARM")
+        return cls(Point(scale, levels + 1, chroma_levels + 1), model_id)
+
+
+def latent_shapes(header: Header, scale: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Shapes of the luma and chroma symbols, (1, h, w) and (2, h', w').
+
+    Planes are edge-padded to a multiple of the chroma scale (of the scale, for grey).
+    """
+    if header.colour_planes == 1:
+        return (1, -(-header.height // scale), -(-header.width // scale)), (0, 0, 0)
+    rows, columns = -(-header.height // (2 * scale)), -(-header.width // (2 * scale))
+    return (1, 2 * rows, 2 * columns), (2, rows, columns)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The decoded symbols of a file: luma (1, h, w), chroma (2, h', w') or empty, alpha (H, W) or None."""
+
+    header: Header
+    parameters: Parameters
+    luma: UInt8Array
+    chroma: UInt8Array
+    alpha: UInt8Array | None
+
+    def picture(self) -> UInt8Array:
+        """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows."""
+        point = self.parameters.point
+        rows, columns = (-(-side // point.scale) for side in (self.header.height, self.header.width))
+        planes = dequantise(self.luma, point.levels)
+        if len(self.chroma):
+            shift = np.float32(chroma_shift(point.chroma_levels))
+            chroma = dequantise(self.chroma, point.chroma_levels) - shift
+            planes = np.concatenate([planes, chroma.repeat(2, 1).repeat(2, 2)])
+        pixels = to_pixels(planes[:, :rows, :columns])
+        if self.alpha is None:
+            return pixels
+        return np.concatenate([pixels, _pooled(self.alpha, point.scale)[..., None]], -1)
+
+
+def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
+    """Sections to symbols.
+
+    Raises:
+        CodestreamError: a section is missing, or does not hold what the header promises.
+    """
+    parameters = Parameters.unpack(_required(sections, "PARM"))
+    point = parameters.point
+    luma_shape, chroma_shape = latent_shapes(header, point.scale)
+    luma = backends.decode(_required(sections, "LUMA"), luma_shape, point.levels)
+    chroma = np.empty(chroma_shape, np.uint8)
+    if header.colour_planes == 3:
+        chroma = backends.decode(_required(sections, "CHRO"), chroma_shape, point.chroma_levels)
+    alpha = None
+    if header.has_alpha:
+        alpha = backends.decode(_required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+    return Layer(header, parameters, luma, chroma, alpha)
+
+
+def _required(sections: dict[str, bytes], tag: str) -> bytes:
+    if tag not in sections:
+        raise Corrupt("the section is missing", field=tag)
+    return sections[tag]
+
+
+def _pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
+    """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
+    rows, columns = (-(-side // scale) for side in alpha.shape)
+    padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
+    blocks = padded.reshape(rows, scale, columns, scale).astype(np.float32)
+    return (blocks.mean((1, 3)) + 0.5).astype(np.uint8)

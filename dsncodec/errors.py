@@ -1,0 +1,63 @@
+"""Everything this package raises on purpose.
+
+::
+
+    DsnError
+      CodestreamError(ValueError)     these bytes are not a valid file; carries offset and field
+        NotADsnFile                     the magic bytes are not ours
+        UnsupportedVersion              written by a newer release, or needs a part we do not have
+        Truncated                       the bytes end too soon
+        Corrupt                         a checksum or a rule of the format is broken
+      LimitExceeded                   valid, but larger than the caller allows; carries asked and limit
+      SettingError(ValueError)        the caller asked for something impossible
+      MissingComponent(ImportError)   an extra or a weight file is absent
+"""
+
+from __future__ import annotations
+
+
+class DsnError(Exception):
+    """Base of every exception raised on purpose by dsncodec."""
+
+
+class CodestreamError(DsnError, ValueError):
+    """These bytes are not a valid file. ``offset`` is in bytes, ``field`` names the part."""
+
+    def __init__(self, message: str, *, offset: int | None = None, field: str | None = None) -> None:
+        where = "".join(
+            [f" in {field}" if field else "", f" at byte {offset}" if offset is not None else ""]
+        )
+        super().__init__(message + (f" ({where.strip()})" if where else ""))
+        self.offset, self.field = offset, field
+
+
+class NotADsnFile(CodestreamError):
+    """The file does not start with the magic bytes of a .dsn file."""
+
+
+class UnsupportedVersion(CodestreamError):
+    """The file needs a newer release, or a model or backend that this one does not have."""
+
+
+class Truncated(CodestreamError):
+    """The file ends before its header says it does."""
+
+
+class Corrupt(CodestreamError):
+    """A checksum does not match, or a field breaks a rule of the format."""
+
+
+class LimitExceeded(DsnError):
+    """The file is larger than the caller allows; carries ``asked`` and ``limit``."""
+
+    def __init__(self, message: str, *, asked: int, limit: int) -> None:
+        super().__init__(message)
+        self.asked, self.limit = asked, limit
+
+
+class SettingError(DsnError, ValueError):
+    """The caller asked for something impossible; the message names what is allowed."""
+
+
+class MissingComponent(DsnError, ImportError):
+    """An extra or a weight file is absent; the message says the command that brings it."""

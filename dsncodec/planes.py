@@ -1,0 +1,161 @@
+"""Image in: Pillow, path or NumPy -> one uint8 array; and the colour planes of a tile of it.
+
+A picture stays one uint8 array (H, W, channels) on both sides. Float planes exist only for the tile
+at hand, so that memory does not grow with the picture.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import SettingError
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
+
+CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_CONVERT = {  # what Pillow turns into one of ours without losing what the picture shows
+    "1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB",
+    "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB",
+}  # fmt: skip
+
+# Full-range BT.601, as in JPEG (ITU-T T.871, section 7), for values in [0, 1]
+_TO_YCBCR = np.array(
+    [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]],
+    np.float32,
+)
+_NEUTRAL = np.array([0, 128 / 255, 128 / 255], np.float32)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: ``pixels`` (H, W, channels) uint8, its mode, and its metadata."""
+
+    pixels: UInt8Array
+    mode: str
+    icc_profile: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, in Pillow's order."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else b""
+
+
+def read_picture(image: ImageLike) -> Picture:
+    """Bring any supported image into one form.
+
+    Args:
+        image: Pillow image; path or binary file that Pillow can read; or uint8 array of shape
+            (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA.
+    Raises:
+        SettingError: a mode or an array that has no 8-bit form; an empty picture.
+        OSError: the path cannot be read, or Pillow does not know the format.
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if isinstance(image, Image.Image):
+        return _from_pillow(image)
+    if not isinstance(image, (str, os.PathLike)) and not hasattr(image, "read"):
+        raise SettingError(
+            f"image must be a Pillow image, a path, a binary file or a uint8 array, "
+            f"not {type(image).__name__}"
+        )
+    with Image.open(image) as opened:
+        return _from_pillow(opened)
+
+
+def _from_array(array: NDArray[Any]) -> Picture:
+    pixels = array[..., None] if array.ndim == 2 else array
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise SettingError(
+            "an array must be uint8 of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), "
+            f"not {array.dtype} {array.shape}; scale other types to 0..255 first"
+        )
+    if not pixels.size:
+        raise SettingError(f"the picture is empty: shape {array.shape}")
+    mode = {count: name for name, count in CHANNELS.items()}[pixels.shape[2]]
+    return Picture(np.ascontiguousarray(pixels), mode)
+
+
+def _from_pillow(image: Image.Image) -> Picture:
+    if image.mode.startswith(("I", "F")):
+        raise SettingError(
+            f"mode {image.mode} has more than 8 bits a sample, which .dsn cannot keep; "
+            "scale it to 8 bits and convert it to L first"
+        )
+    if image.mode not in CHANNELS:
+        if image.mode == "P":
+            target = "RGBA" if "transparency" in image.info else "RGB"
+        elif image.mode in _CONVERT:
+            target = _CONVERT[image.mode]
+        else:
+            raise SettingError(f"mode {image.mode} is not supported; convert it to RGB first")
+        converted = image.convert(target)
+        converted.info = image.info
+        if image.mode in ("CMYK", "LAB"):  # the profile describes inks, not our RGB
+            converted.info = {k: v for k, v in image.info.items() if k != "icc_profile"}
+        image = converted
+    if 0 in image.size:
+        raise SettingError(f"the picture is empty: {image.width} x {image.height}")
+    pixels = np.asarray(image)
+    return Picture(
+        pixels[..., None] if pixels.ndim == 2 else pixels,
+        image.mode,
+        _bytes(image.info.get("icc_profile")),
+        _bytes(image.info.get("exif")),
+        _bytes(image.info.get("xmp")),
+    )
+
+
+def to_pillow(picture: Picture) -> Image.Image:
+    """The picture as a Pillow image, metadata in ``info``."""
+    pixels = picture.pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    for name in ("icc_profile", "exif", "xmp"):
+        if value := getattr(picture, name):
+            image.info[name] = value
+    return image
+
+
+def crop_padded(pixels: UInt8Array, y: slice, x: slice) -> UInt8Array:
+    """A window that may reach beyond the right and the bottom edge; the last pixel repeats there."""
+    height, width = pixels.shape[:2]
+    if y.stop <= height and x.stop <= width:
+        return pixels[y, x]
+    rows = np.minimum(np.arange(y.start, y.stop), height - 1)
+    columns = np.minimum(np.arange(x.start, x.stop), width - 1)
+    return pixels[rows[:, None], columns]
+
+
+def to_planes(pixels: UInt8Array) -> FloatArray:
+    """(H, W, 1 or 3) uint8 to planes (C, H, W) float32 in [0, 1]: Y, or Y Cb Cr as in JPEG."""
+    scaled = pixels.astype(np.float32) / np.float32(255)
+    if pixels.shape[2] == 3:
+        scaled = scaled @ _TO_YCBCR.T + _NEUTRAL
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def to_pixels(planes: FloatArray) -> UInt8Array:
+    """Planes (1 or 3, H, W) in [0, 1] back to (H, W, 1 or 3) uint8, rounded half up and clipped."""
+    if len(planes) == 1:
+        values = planes[0][..., None]
+    else:
+        y, cb, cr = planes[0], planes[1] - _NEUTRAL[1], planes[2] - _NEUTRAL[2]
+        # the inverse of _TO_YCBCR, ITU-T T.871
+        values = np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
+    return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,96 @@
+"""Training images: one packed uint8 array in memory, and random patches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import SettingError
+
+SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def find_images(folders: Iterable[str | Path]) -> list[Path]:
+    """All picture files below the folders, sorted, so that a seed names the same patches."""
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        if not folder.exists():
+            raise SettingError(f"training data: no such file or folder: {folder}")
+        found += [folder] if folder.is_file() else sorted(
+            p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES
+        )
+    if not found:
+        raise SettingError(f"training data: no pictures below {', '.join(map(str, folders))}")
+    return found
+
+
+class PackedImages:
+    """RGB images of any sizes in one flat uint8 array.
+
+    ``pixels`` has shape (total, 3); image i is ``pixels[offsets[i]:][: h*w].reshape(h, w, 3)``
+    with ``h, w = sizes[i]``. ``save`` and ``load`` keep all of it in one .npz file, so that a
+    whole training set travels as one file.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
+        self.pixels, self.sizes = pixels, sizes
+        self.offsets = np.concatenate([[0], np.cumsum(sizes[:, 0] * sizes[:, 1])])
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        height, width = self.sizes[index]
+        return self.pixels[self.offsets[index] : self.offsets[index + 1]].reshape(height, width, 3)
+
+    @classmethod
+    def read(cls, folders: Sequence[str | Path], limit: int | None = None) -> PackedImages:
+        """Decode every picture below the folders, or a file that ``save`` wrote."""
+        if len(folders) == 1 and str(folders[0]).endswith(".npz"):
+            with np.load(folders[0], allow_pickle=False) as packed:
+                return cls(packed["pixels"], packed["sizes"])
+        arrays = []
+        for path in find_images(folders)[:limit]:
+            with Image.open(path) as image:
+                arrays.append(np.asarray(image.convert("RGB")))
+        sizes = np.array([a.shape[:2] for a in arrays], np.int64)
+        return cls(np.concatenate([a.reshape(-1, 3) for a in arrays]), sizes)
+
+    def save(self, path: str | Path) -> None:
+        """Write one .npz file that ``read`` takes in place of a folder."""
+        np.savez(path, pixels=self.pixels, sizes=self.sizes)
+
+    def patches(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.uint8]:
+        """Random patches, each turned and mirrored at random, shape (count, size, size, 3).
+
+        Images are drawn in proportion to their pixels; those smaller than a patch are left out.
+        """
+        fits = np.flatnonzero(self.sizes.min(1) >= size)
+        if not len(fits):
+            raise SettingError(f"training data: no picture is as large as a patch, {size} pixels")
+        areas = np.prod(self.sizes[fits], 1)
+        out = np.empty((count, size, size, 3), np.uint8)
+        for i, index in enumerate(rng.choice(fits, count, p=areas / areas.sum())):
+            image = self[index]
+            y = rng.integers(0, image.shape[0] - size + 1)
+            x = rng.integers(0, image.shape[1] - size + 1)
+            patch = np.rot90(image[y : y + size, x : x + size], rng.integers(4))
+            out[i] = patch[:, ::-1] if rng.integers(2) else patch
+        return out
+
+
+def ycbcr(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Full-range BT.601 as in JPEG: (..., 3) uint8 to (..., 3) float32 in [0, 1], neutral 128/255."""
+    matrix = np.array(
+        [
+            [0.299, 0.587, 0.114],
+            [-0.168735892, -0.331264108, 0.5],
+            [0.5, -0.418687589, -0.081312411],
+        ],
+        np.float32,
+    )
+    return (rgb @ (matrix.T / np.float32(255)) + np.array([0, 128 / 255, 128 / 255], np.float32)).astype(np.float32)

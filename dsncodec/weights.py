@@ -1,0 +1,128 @@
+"""Manifest row -> checked file. The only code that knows where weights live."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import MissingComponent, SettingError, UnsupportedVersion
+
+PARTS = ("down", "up", "chroma_down", "chroma_up")
+DECODER_PARTS = ("up", "chroma_up")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One row of models/manifest.toml: the networks of one scale.
+
+    ``wire_id`` is 8 bytes made from the content of the decoder's networks (see ``wire_id_of``), and
+    stands in every file that needs them.
+    """
+
+    name: str
+    wire_id: bytes
+    scale: int
+    files: dict[str, str]
+    sha256: dict[str, str]
+    default: bool = True
+
+
+def wire_id_of(sha256: dict[str, str]) -> bytes:
+    """The first 8 bytes of the SHA-256 over the decoder networks' digests."""
+    joined = "".join(sha256[part] for part in DECODER_PARTS)
+    return hashlib.sha256(joined.encode("ascii")).digest()[:8]
+
+
+def folder() -> Path:
+    """The folder of weights: inside an installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "models"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
+
+
+@functools.cache
+def manifest() -> tuple[Model, ...]:
+    """All published models.
+
+    Raises:
+        MissingComponent: the manifest is not there.
+    """
+    path = folder() / "manifest.toml"
+    try:
+        rows = tomllib.loads(path.read_text("utf-8"))["model"]
+    except OSError as exc:
+        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
+    return tuple(
+        Model(
+            name=row["name"],
+            wire_id=bytes.fromhex(row["wire_id"]),
+            scale=row["config"]["scale"],
+            files={part: row["files"][part]["name"] for part in PARTS},
+            sha256={part: row["files"][part]["sha256"] for part in PARTS},
+            default=row.get("default", True),
+        )
+        for row in rows
+    )
+
+
+@functools.cache
+def quality_table() -> tuple[tuple[int, int, int], ...]:
+    """The operating points of quality 0..100: (scale, levels, chroma levels), bytes and PSNR rising."""
+    path = folder() / "quality.toml"
+    try:
+        rows = tomllib.loads(path.read_text("utf-8"))["points"]
+    except OSError as exc:
+        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
+    return tuple((int(scale), int(levels), int(chroma)) for scale, levels, chroma in rows)
+
+
+def scales() -> list[int]:
+    """The scales that have a model."""
+    return sorted({model.scale for model in manifest() if model.default})
+
+
+def for_scale(scale: int) -> Model:
+    """The model new files of this scale are written with.
+
+    Raises:
+        SettingError: no model has this scale.
+    """
+    for model in manifest():
+        if model.scale == scale and model.default:
+            return model
+    raise SettingError(f"scale must be one of {', '.join(map(str, scales()))}, not {scale!r}")
+
+
+def for_wire_id(wire_id: bytes) -> Model:
+    """The model a file names.
+
+    Raises:
+        UnsupportedVersion: this release does not have it.
+    """
+    for model in manifest():
+        if model.wire_id == wire_id:
+            return model
+    raise UnsupportedVersion(
+        f"the file needs model {wire_id.hex()}, which this release does not have; "
+        f"it has {', '.join(f'{m.wire_id.hex()} ({m.name})' for m in manifest())}",
+        field="model",
+    )
+
+
+@functools.cache
+def checked_path(model: Model, part: str) -> Path:
+    """The path of one network, after its SHA-256 was compared with the manifest.
+
+    Raises:
+        MissingComponent: the file is absent or was changed.
+    """
+    path = folder() / model.files[part]
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise MissingComponent(f"the weight file {path} cannot be read: reinstall dsncodec") from exc
+    if digest != model.sha256[part]:
+        raise MissingComponent(f"the weight file {path} is not the published one: reinstall dsncodec")
+    return path
