@@ -7,17 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from PIL import Image
 
 from . import backends, codecs, container, weights
 from .codecs import layer as low_resolution
 from .codecs.layer import Parameters
 from .container import MAX_PIXELS, Header, Section
-from .errors import Corrupt, LimitExceeded, SettingError, UnsupportedVersion
+from .errors import Corrupt, SettingError, UnsupportedVersion
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
@@ -104,7 +102,9 @@ def encode(
     encoder = coder.Encoder(header, picture.pixels, _threads(threads))
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
     return rate.encode_to_target(
-        encoder, target, lambda point: container.pack(header, encoder.sections(point, backend, effort) + extra)
+        encoder,
+        target,
+        lambda point: container.pack(header, encoder.sections(point, backend, effort) + extra),
     )
 
 
@@ -148,7 +148,7 @@ def _with_metadata(
 ) -> Picture:
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
-    given = {"icc_profile": icc_profile, "exif": exif, "xmp": xmp}
+    given: dict[str, Any] = {"icc_profile": icc_profile, "exif": exif, "xmp": xmp}
     for name, value in given.items():
         if value is not None and not isinstance(value, bytes):
             raise SettingError(f"{name} must be bytes, not {type(value).__name__}")
@@ -164,14 +164,17 @@ def opened(source: Source) -> Iterator[BinaryIO]:
         with open(source, "rb") as stream:
             yield stream
     elif hasattr(source, "read"):
-        whole = source.seekable() and source.tell() == 0
+        seekable = getattr(source, "seekable", None)
+        whole = seekable is not None and seekable() and source.tell() == 0
         yield source if whole else io.BytesIO(source.read())
     else:
         raise SettingError(f"expected bytes, a path or a binary file, not {type(source).__name__}")
 
 
-def _open(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, dict[str, Section], int]:
-    size_bytes = stream.seek(0, os.SEEK_END)
+def read_structure(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, dict[str, Section], int]:
+    """Header, places of the sections, and length in bytes of a codestream; no payload is read."""
+    stream.seek(0, os.SEEK_END)
+    size_bytes = stream.tell()  # seek itself returns None in some file-like objects
     stream.seek(0)
     header = container.read_header(stream, max_pixels)
     return header, container.read_sections(stream, header, size_bytes, _KNOWN), size_bytes
@@ -202,7 +205,7 @@ def decode(
         OSError: the path cannot be read.
     """
     with opened(source) as stream:
-        header, sections, _ = _open(stream, max_pixels)
+        header, sections, _ = read_structure(stream, max_pixels)
         window = _window(region, header, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
     coded = low_resolution.read_layer(header, payloads)
@@ -243,11 +246,11 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         CodestreamError: the bytes are not a valid file, as far as the headers show.
     """
     with opened(source) as stream:
-        header, sections, size_bytes = _open(stream, max_pixels)
+        header, sections, size_bytes = read_structure(stream, max_pixels)
         if "PARM" not in sections:
             raise Corrupt("the section is missing", field="PARM")
         parameters = Parameters.unpack(container.read_payload(stream, sections["PARM"]))
-        used = {}
+        used: dict[str, str] = {}
         for tag in ("LUMA", "CHRO", "ALPH"):
             if tag in sections:
                 stream.seek(sections[tag].offset)
@@ -274,9 +277,13 @@ def verify(source: Source) -> None:
         CodestreamError: the first thing that is wrong.
     """
     with opened(source) as stream:
-        header, sections, _ = _open(stream, None)
+        header, sections, _ = read_structure(stream, None)
         payloads = dict(container.iter_payloads(stream, sections))
         parameters = Parameters.unpack(payloads.get("PARM", b""))
         weights.for_wire_id(parameters.model_id)
-        for tag in ("LUMA", *(["CHRO"] if header.colour_planes == 3 else []), *(["ALPH"] if header.has_alpha else [])):
+        for tag in (
+            "LUMA",
+            *(["CHRO"] if header.colour_planes == 3 else []),
+            *(["ALPH"] if header.has_alpha else []),
+        ):
             backends.backend_name(payloads.get(tag, b""))

@@ -3,7 +3,7 @@
 ::
 
     header    8s magic | B version | B flags | B method | B mode | I width | I height
-              H section count | I CRC-32 of the 24 bytes before it              (28 bytes)
+              H section count | I CRC-32 of the 22 bytes before it              (26 bytes)
     section   4s tag | I length | I CRC-32 of tag and payload | payload         (12 bytes + payload)
 
 All numbers are little-endian. A tag whose first letter is a capital is critical: a reader that does
@@ -25,7 +25,6 @@ VERSION = 1
 MAX_PIXELS = 178_956_970  # where Pillow, too, stops calling a picture a picture
 MAX_SIDE = 2**31 - 1
 MAX_SECTIONS = 64
-MAX_METADATA_BYTES = 64 * 2**20
 
 METHODS = {1: "dsn"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -95,7 +94,7 @@ def _read(stream: BinaryIO, count: int, offset: int, field: str) -> bytes:
 
 
 def read_header(stream: BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Header:
-    """Read and check the 28 bytes at the stream's position.
+    """Read and check the 26 bytes at the stream's position.
 
     Raises:
         NotADsnFile, Truncated, UnsupportedVersion, Corrupt: see errors.py.
@@ -136,15 +135,17 @@ def read_header(stream: BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Header
     return Header(METHODS[method], MODES[mode], width, height, sections)
 
 
-def read_sections(stream: BinaryIO, header: Header, size_bytes: int, known: frozenset[str]) -> dict[str, Section]:
+def read_sections(
+    stream: BinaryIO, header: Header, size_bytes: int, known: frozenset[str]
+) -> dict[str, Section]:
     """Read the section headers that follow the header; payloads are skipped, not read.
 
     Args:
         stream: positioned just after the header.
         size_bytes: length of the whole codestream; no section may reach beyond it.
-        known: tags the caller understands.
+        known: tags the caller understands; any other critical one is refused.
     Returns:
-        tag -> place, in file order, without the unknown optional sections.
+        tag -> place, in file order, unknown optional sections too.
     """
     found: dict[str, Section] = {}
     offset = HEADER_BYTES
@@ -161,10 +162,9 @@ def read_sections(stream: BinaryIO, header: Header, size_bytes: int, known: froz
             )  # fmt: skip
         if tag in found:
             raise Corrupt("the section appears twice", offset=offset, field=tag)
-        if tag in known:
-            found[tag] = Section(tag, offset, length, crc)
-        elif tag[0].isupper():
+        if tag not in known and tag[0].isupper():
             raise UnsupportedVersion("unknown critical section", offset=offset, field=tag)
+        found[tag] = Section(tag, offset, length, crc)
         offset += length
         stream.seek(offset)
     if offset != size_bytes:

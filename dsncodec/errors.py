@@ -24,9 +24,7 @@ class CodestreamError(DsnError, ValueError):
     """These bytes are not a valid file. ``offset`` is in bytes, ``field`` names the part."""
 
     def __init__(self, message: str, *, offset: int | None = None, field: str | None = None) -> None:
-        where = "".join(
-            [f" in {field}" if field else "", f" at byte {offset}" if offset is not None else ""]
-        )
+        where = "".join([f" in {field}" if field else "", f" at byte {offset}" if offset is not None else ""])
         super().__init__(message + (f" ({where.strip()})" if where else ""))
         self.offset, self.field = offset, field
 

@@ -41,9 +41,7 @@ class Network:
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False  # an arena keeps its largest moment for ever
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def __call__(self, *planes: FloatArray) -> FloatArray:

@@ -22,7 +22,7 @@ ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
 
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _CONVERT = {  # what Pillow turns into one of ours without losing what the picture shows
-    "1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB",
+    "1": "L", "P": "RGB", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB",
     "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB",
 }  # fmt: skip
 
@@ -98,13 +98,8 @@ def _from_pillow(image: Image.Image) -> Picture:
             f"mode {image.mode} has more than 8 bits a sample, which .dsn cannot keep; "
             "scale it to 8 bits and convert it to L first"
         )
-    if image.mode not in CHANNELS:
-        if image.mode == "P":
-            target = "RGBA" if "transparency" in image.info else "RGB"
-        elif image.mode in _CONVERT:
-            target = _CONVERT[image.mode]
-        else:
-            raise SettingError(f"mode {image.mode} is not supported; convert it to RGB first")
+    target = _target_mode(image)
+    if image.mode != target:
         converted = image.convert(target)
         converted.info = image.info
         if image.mode in ("CMYK", "LAB"):  # the profile describes inks, not our RGB
@@ -120,6 +115,17 @@ def _from_pillow(image: Image.Image) -> Picture:
         _bytes(image.info.get("exif")),
         _bytes(image.info.get("xmp")),
     )
+
+
+def _target_mode(image: Image.Image) -> str:
+    """The mode of ours that keeps what the picture shows, transparency included."""
+    if image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data:
+        return "LA" if image.mode in ("1", "L") else "RGBA"
+    if image.mode in CHANNELS:
+        return image.mode
+    if image.mode not in _CONVERT:
+        raise SettingError(f"mode {image.mode} is not supported; convert it to RGB first")
+    return _CONVERT[image.mode]
 
 
 def to_pillow(picture: Picture) -> Image.Image:

@@ -107,7 +107,11 @@ def _between(low: Point, high: Point) -> list[Point]:
     """The points strictly between two of one scale, luma levels one by one, chroma in proportion."""
     steps = high.levels - low.levels
     return [
-        Point(low.scale, low.levels + i, low.chroma_levels + (high.chroma_levels - low.chroma_levels) * i // steps)
+        Point(
+            low.scale,
+            low.levels + i,
+            low.chroma_levels + (high.chroma_levels - low.chroma_levels) * i // steps,
+        )
         for i in range(1, steps)
     ]
 

@@ -63,9 +63,11 @@ def load(name: str) -> BackendModule:
     if name not in BACKENDS:
         raise SettingError(f"unknown backend {name!r}; one of {', '.join(['auto', *BACKENDS])}")
     try:
-        module: BackendModule = importlib.import_module(BACKENDS[name].module)  # type: ignore[assignment]
+        module: BackendModule = importlib.import_module(BACKENDS[name].module)
     except ImportError as exc:
-        raise MissingComponent(f"backend {name} needs the package {exc.name}: pip install {exc.name}") from exc
+        raise MissingComponent(
+            f"backend {name} needs the package {exc.name}: pip install {exc.name}"
+        ) from exc
     return module
 
 

@@ -26,6 +26,8 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
     frame = payload[2:13]
     if payload[:2] != b"\xff\xd8" or frame[:4] != b"\xff\xf7\x00\x0b":
         raise Corrupt("not a JPEG-LS stream as this library writes it", field="jpegls")
+    if payload[-2:] != b"\xff\xd9":  # without it CharLS counts zeros past the end, for seconds
+        raise Corrupt("the end marker is missing", field="jpegls")
     size = (int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big"))
     if frame[4] != 8 or frame[9] != 1 or size != shape:
         raise Corrupt(f"the payload says {size}, the header {shape}", field="jpegls")

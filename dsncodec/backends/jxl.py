@@ -10,13 +10,13 @@ from ..errors import Corrupt, SettingError
 
 UInt8Array = NDArray[np.uint8]
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
-MAX_SIDE = 2**30
+MAX_SIDE, MAX_SYMBOLS = 2**18, 2**28  # of level 5; the library puts what is larger into boxes
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
     """Effort 7 of the library; from our effort 8 on also its 9, which wins at few levels."""
-    if max(symbols.shape) > MAX_SIDE:
-        raise SettingError(f"jxl holds at most {MAX_SIDE} symbols each way")
+    if max(symbols.shape) > MAX_SIDE or symbols.size > MAX_SYMBOLS:
+        raise SettingError(f"jxl holds at most {MAX_SIDE} symbols each way and {MAX_SYMBOLS} in all")
     tries = [7] if effort < 8 else [7, 9]
     coded = [
         imagecodecs.jpegxl_encode(symbols, lossless=True, effort=e, usecontainer=False, numthreads=1)

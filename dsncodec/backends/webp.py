@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import Corrupt, SettingError
 
 UInt8Array = NDArray[np.uint8]
-MAX_SIDE = 16383
+MAX_SIDE = 16382  # WebP itself could hold 16383, imagecodecs refuses it
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:

@@ -70,8 +70,15 @@ class Encoder:
         check_levels(point.levels)
         check_levels(point.chroma_levels)
         luma, chroma = self.latents(point.scale)
+        if self._is_grey:  # exactly neutral: the network alone is only nearly so
+            neutral = np.full(chroma.shape, point.chroma_levels // 2, np.uint8)
+            return quantise(luma, point.levels), neutral
         shift = np.float32(chroma_shift(point.chroma_levels))
         return quantise(luma, point.levels), quantise(chroma + shift, point.chroma_levels)
+
+    @cached_property
+    def _is_grey(self) -> bool:
+        return bool((self.colour == self.colour[..., :1]).all())
 
     def sections(self, point: Point, backend: str, effort: int) -> list[tuple[str, bytes]]:
         """The coded picture as (tag, payload), low-resolution layer first."""
@@ -113,13 +120,15 @@ class Decoder:
     def pixels(self, region: Window) -> UInt8Array:
         """A region of the picture's colour planes, (rows, columns, 1 or 3) uint8.
 
-        Luma goes first, as 16-bit fixed point; then each chroma tile reads the luma around it.
+        Luma goes first, as 16-bit fixed point; then each chroma tile reads the luma around it. Where
+        all chroma symbols of the file are neutral, there is no colour, and no network to add any.
         """
         scale = self.point.scale
-        if not len(self.chroma):
+        if (self.chroma == self.point.chroma_levels // 2).all():  # or there are none
             units = _units(region, scale)
             planes = _to_float(self._luma(units))
-            return to_pixels(planes[:, *moved(region, scaled(units, scale))])
+            grey = to_pixels(planes[:, *moved(region, scaled(units, scale))])
+            return grey.repeat(3, 2) if len(self.chroma) else grey
         step = 2 * scale
         units = _units(region, step)
         bounds = self.chroma.shape[1:]

@@ -20,8 +20,10 @@ def find_images(folders: Iterable[str | Path]) -> list[Path]:
     for folder in map(Path, folders):
         if not folder.exists():
             raise SettingError(f"training data: no such file or folder: {folder}")
-        found += [folder] if folder.is_file() else sorted(
-            p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES
+        found += (
+            [folder]
+            if folder.is_file()
+            else sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
         )
     if not found:
         raise SettingError(f"training data: no pictures below {', '.join(map(str, folders))}")
@@ -78,7 +80,7 @@ class PackedImages:
             image = self[index]
             y = rng.integers(0, image.shape[0] - size + 1)
             x = rng.integers(0, image.shape[1] - size + 1)
-            patch = np.rot90(image[y : y + size, x : x + size], rng.integers(4))
+            patch = np.rot90(image[y : y + size, x : x + size], int(rng.integers(4)))
             out[i] = patch[:, ::-1] if rng.integers(2) else patch
         return out
 
@@ -93,4 +95,6 @@ def ycbcr(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         ],
         np.float32,
     )
-    return (rgb @ (matrix.T / np.float32(255)) + np.array([0, 128 / 255, 128 / 255], np.float32)).astype(np.float32)
+    return (rgb @ (matrix.T / np.float32(255)) + np.array([0, 128 / 255, 128 / 255], np.float32)).astype(
+        np.float32
+    )

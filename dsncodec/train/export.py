@@ -30,13 +30,13 @@ def load_nets(checkpoint: str | Path) -> tuple[SamplingNets, dict[str, Any]]:
     except OSError as exc:
         raise SettingError(f"checkpoint {checkpoint}: {exc}") from exc
     except Exception as exc:  # torch.load raises whatever the pickle's first wrong byte leads to
-        raise SettingError(f"{checkpoint} is not a checkpoint of dsncodec: {exc}") from exc
+        raise SettingError(f"{checkpoint} is not a checkpoint of dsncodec") from exc
     return nets.eval(), state
 
 
 def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
     """One network as an ONNX file, with free height and width and nothing else in it."""
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*names, "out"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
@@ -109,9 +109,9 @@ def _row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
         'architecture = "dsncodec.train.nets.sampling.SamplingNets"',
         "config = { " + ", ".join(f"{key} = {value}" for key, value in model.items()) + " }",
         f'recipe = "dsncodec/train/recipes/{state["recipe"]["name"]}.toml"',
-        f'steps = {state["step"]}',
-        f'seconds = {round(state["seconds"])}',
-        f'seed = {state["recipe"]["optim"]["seed"]}',
+        f"steps = {state['step']}",
+        f"seconds = {round(state['seconds'])}",
+        f"seed = {state['recipe']['optim']['seed']}",
         'licence = "Apache-2.0"',
         "[model.files]",
     ]

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import SettingError
 from .data import PackedImages, ycbcr
@@ -93,13 +92,19 @@ class Recipe:
                 target[name] = tomllib.loads(f"v = {value}")["v"]
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise SettingError(f"recipe {path}: {exc}") from exc
-        return _fill(cls, {"name": Path(path).stem, **table}, str(path))
+        recipe: Recipe = _fill(cls, {"name": Path(path).stem, **table}, str(path))
+        return recipe
 
 
 def _fill(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
     """A frozen dataclass from a TOML table; unknown keys and wrong types are refused."""
     known = {f.name: f for f in fields(cls)}
-    sections = {"model": SamplingConfig, "data": DataSettings, "optim": OptimSettings, "loss": LossSettings}
+    sections = {
+        "model": SamplingConfig,
+        "data": DataSettings,
+        "optim": OptimSettings,
+        "loss": LossSettings,
+    }
     if unknown := set(table) - set(known):
         raise SettingError(f"{where}: unknown key {sorted(unknown)}; allowed: {sorted(known)}")
     values: dict[str, Any] = {}
@@ -151,7 +156,9 @@ def rate_proxy(latent: Tensor, levels: Tensor) -> Tensor:
     return torch.log2(1 + error.float().abs() * (levels - 1)).mean()
 
 
-def sampling_loss(nets: SamplingNets, planes: Tensor, levels: Tensor, loss: LossSettings, progress: float) -> Tensor:
+def sampling_loss(
+    nets: SamplingNets, planes: Tensor, levels: Tensor, loss: LossSettings, progress: float
+) -> Tensor:
     """L1 (the paper's), or at the end of training a squared error, plus a light rate term.
 
     The squared error is divided by a typical L1 so that both have gradients of one size.
@@ -187,7 +194,9 @@ def make_optimizers(nets: SamplingNets, optim: OptimSettings) -> list[torch.opti
     """Adam for everything, or Muon for the wide convolutions and Adam for the rest."""
     if optim.optimizer not in ("adam", "muon"):
         raise SettingError(f"optimizer {optim.optimizer!r}: one of adam, muon")
-    wide, tail, rest = [], [], []
+    wide: list[nn.Parameter] = []
+    tail: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, weight in nets.named_parameters():
         if optim.optimizer == "muon" and weight.dim() == 4 and min(weight.shape[:2]) >= 32:
             wide.append(weight)
@@ -195,7 +204,7 @@ def make_optimizers(nets: SamplingNets, optim: OptimSettings) -> list[torch.opti
             tail.append(weight)
         else:
             rest.append(weight)
-    groups = [{"params": rest}, {"params": tail, "lr": optim.lr * optim.tail_lr}]
+    groups: list[dict[str, Any]] = [{"params": rest}, {"params": tail, "lr": optim.lr * optim.tail_lr}]
     found: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, optim.lr, fused=True)]
     if wide:
         found.append(Muon(wide, optim.matrix_lr))
@@ -206,7 +215,9 @@ def make_optimizers(nets: SamplingNets, optim: OptimSettings) -> list[torch.opti
 
 
 @torch.no_grad()
-def held_out_psnr_db(nets: SamplingNets, images: PackedImages, levels: int, device: str) -> tuple[float, float]:
+def held_out_psnr_db(
+    nets: SamplingNets, images: PackedImages, levels: int, device: str
+) -> tuple[float, float]:
     """Mean PSNR in dB of luma, and of both chroma planes, decoded to 8 bits; images cropped to fit."""
     luma, chroma = [], []
     step = nets.config.chroma_scale
@@ -289,8 +300,8 @@ class Trainer:
         share = np.array(recipe.loss.level_share) / np.sum(recipe.loss.level_share)
         drawn = self.rng.choice(recipe.loss.levels, data.batch, p=share)
         levels = torch.from_numpy(drawn).to(self.device, torch.float32).view(-1, 1, 1, 1)
-        total = 0.0
-        for part, q in zip(planes.split(data.micro_batch), levels.split(data.micro_batch)):
+        total = torch.zeros((), device=self.device)
+        for part, q in zip(torch.split(planes, data.micro_batch), torch.split(levels, data.micro_batch)):
             with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=recipe.optim.bf16):
                 loss = sampling_loss(self.nets, part, q, recipe.loss, progress)
             loss = loss * (len(part) / data.batch)
@@ -326,7 +337,16 @@ class Trainer:
         with open(log_path, "a", newline="", buffering=1) as log_file:
             log = csv.writer(log_file)
             if fresh:
-                log.writerow(["step", "seconds", "loss", "luma_psnr_db_256", "luma_psnr_db_32", "chroma_psnr_db_64"])
+                log.writerow(
+                    [
+                        "step",
+                        "seconds",
+                        "loss",
+                        "luma_psnr_db_256",
+                        "luma_psnr_db_32",
+                        "chroma_psnr_db_64",
+                    ]
+                )
             while self.progress < 1:
                 loss = self.train_step(images)
                 running = loss if not running else 0.99 * running + 0.01 * loss
@@ -336,8 +356,15 @@ class Trainer:
                     row: list[float] = [self.step, round(self.seconds), round(running, 6)]
                     if held_out:
                         nets = self.averaged()
-                        row += [round(held_out_psnr_db(nets, held_out, q, self.device)[i], 3) for q, i in ((256, 0), (32, 0), (64, 1))]
+                        row += [
+                            round(held_out_psnr_db(nets, held_out, q, self.device)[i], 3)
+                            for q, i in ((256, 0), (32, 0), (64, 1))
+                        ]
                     log.writerow(row)
-                    print(f"{self.recipe.name}: {self.progress:6.1%}  step {row[0]}  {row[1]:.0f} s  loss {row[2]:.5f}  held-out dB {row[3:]}", file=sys.stderr, flush=True)
+                    print(
+                        f"{self.recipe.name}: {self.progress:6.1%}  step {row[0]}  {row[1]:.0f} s  loss {row[2]:.5f}  held-out dB {row[3:]}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     self.save()
         self.save()

@@ -39,5 +39,6 @@ def qbrelu(x: Tensor, levels: Tensor | int, t_min: float = 0.0, t_max: float = 1
     >>> qbrelu(torch.tensor([-0.2, 0.5, 1.7]), levels=6).tolist()    # 2.5 steps go up, to 3
     [0.0, 0.6000000238418579, 1.0]
     """
-    out: Tensor = _QBReLU.apply(x, torch.as_tensor(levels, dtype=x.dtype), t_min, t_max)
+    apply: Any = _QBReLU.apply
+    out: Tensor = apply(x, torch.as_tensor(levels, dtype=x.dtype, device=x.device), t_min, t_max)
     return out

@@ -1,0 +1,37 @@
+# demo, test, check, bench, docs: the only commands to remember. They need Python 3.11 or later and its venv module.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+# The base package, as a user gets it: no torch
+demo: $(BIN)/pip
+	$(BIN)/pip install --quiet .
+	$(BIN)/python bench/demo.py tests/photos/astronaut.webp demo
+
+$(VENV)/test-ready: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet -e '.[test]'
+	touch $@
+
+test: $(VENV)/test-ready
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/test-ready
+	$(BIN)/pip install --quiet '.[check]'
+	$(BIN)/pip install --quiet -e . --no-deps
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every published table; needs the image sets (--data), see bench/README.md
+bench: $(VENV)/test-ready
+	for study in quality dsn-4 dsn-5 twins memory speed; do $(BIN)/python -m bench $$study || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo dist build

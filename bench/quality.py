@@ -1,0 +1,151 @@
+"""Build models/quality.toml: operating points along which bytes and PSNR rise on every tuning picture."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import dsncodec
+from dsncodec import weights
+from dsncodec.metrics import psnr_db
+
+from .common import image_paths, rgb_of
+from .results import table, write_csv, write_report
+
+LEVELS = (12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256)
+CHROMA = (12, 16, 24, 32, 48, 64, 96, 128, 256)
+CHECKED = tuple(range(0, 101, 5))
+
+Point = tuple[int, int, int]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument(
+        "--check-only", action="store_true", help="measure the table that is there, build none"
+    )
+    parser.add_argument("--limit", type=int, default=None, help="only the first pictures")
+    parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
+
+
+def candidates() -> list[Point]:
+    """Settings worth trying: chroma gets between a quarter of and as many levels as luma."""
+    return [
+        (scale, levels, chroma)
+        for scale in weights.scales() for levels in LEVELS for chroma in CHROMA
+        if levels / 4 <= chroma <= levels
+    ]  # fmt: skip
+
+
+def _measure(paths: list[Path], points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes and RGB PSNR in dB, each (pictures, points), from real files."""
+
+    def one(path: Path) -> list[tuple[int, float]]:
+        rgb = rgb_of(path)
+        found = []
+        for scale, levels, chroma in points:
+            data = dsncodec.encode(rgb, scale=scale, levels=levels, chroma_levels=chroma, threads=1)
+            found.append((len(data), psnr_db(rgb, np.asarray(dsncodec.decode(data, threads=1)))))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        found = np.array(list(pool.map(one, paths)))
+    return found[..., 0], found[..., 1]
+
+
+def best_path(size: np.ndarray, psnr: np.ndarray, scales: np.ndarray) -> list[int]:
+    """The sequence of points that loses least against the hull, rising on every picture.
+
+    A step from a to b is allowed where no picture loses bytes or PSNR. Among all sequences this finds
+    the one with the smallest area between it and the upper hull of mean PSNR over mean ln(bytes):
+    a shortest path, with the area under the hull that each step leaves uncovered as its length.
+    """
+    rate, mean = np.log(size).mean(0), psnr.mean(0)
+    order = np.lexsort((mean, rate))
+    hull: list[int] = []
+    for i in order:  # upper convex hull
+        while hull and mean[hull[-1]] >= mean[i]:
+            break
+        else:
+            while len(hull) > 1 and _cross(rate, mean, hull[-2], hull[-1], i) >= 0:
+                hull.pop()
+            hull.append(i)
+    lack = np.interp(rate, rate[hull], mean[hull]) - mean  # dB below the hull
+    first, last = hull[0], hull[-1]
+    cost = np.full(len(rate), np.inf)
+    came = np.full(len(rate), -1)
+    cost[first] = 0
+    for b in order:
+        for a in order:
+            if rate[a] >= rate[b] or not np.isfinite(cost[a]):
+                continue
+            if (size[:, a] > size[:, b]).any() or (psnr[:, a] > psnr[:, b]).any():
+                continue
+            step = rate[b] - rate[a]  # halving a long step costs nothing, a leap over the hull does
+            loss = cost[a] + step * (lack[a] + lack[b]) / 2 + 2.0 * step**2
+            if loss < cost[b]:
+                cost[b], came[b] = loss, a
+    end = int(min((i for i in order if np.isfinite(cost[i])), key=lambda i: (-mean[i], cost[i])))
+    end = last if np.isfinite(cost[last]) else end
+    path = [end]
+    while path[-1] != first:
+        path.append(int(came[path[-1]]))
+    return path[::-1]
+
+
+def _cross(rate: np.ndarray, mean: np.ndarray, o: int, a: int, b: int) -> float:
+    return float((rate[a] - rate[o]) * (mean[b] - mean[o]) - (mean[a] - mean[o]) * (rate[b] - rate[o]))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the table, then measure quality 0, 5, .., 100 on every picture and count what falls."""
+    paths = image_paths(args.data, "div2k256", args.limit)
+    if not args.check_only:
+        points = candidates()
+        print(f"{len(points)} settings x {len(paths)} pictures", flush=True)
+        size, psnr = _measure(paths, points)
+        path = best_path(size, psnr, np.array([p[0] for p in points]))
+        lines = [f"    [{s}, {q}, {c}]," for s, q, c in (points[i] for i in path)]
+        text = "\n".join([
+            "# Quality 0..100 -> [scale, levels, chroma levels], evenly spread. Written by `python -m bench quality`",
+            "# from the hull over tune/div2k256: bytes and RGB PSNR rise on every picture of it.",
+            "points = [", *lines, "]", "",
+        ])  # fmt: skip
+        (weights.folder() / "quality.toml").write_text(text, "utf-8")
+        weights.quality_table.cache_clear()
+    from dsncodec import rate
+
+    chosen = [rate.point_of_quality(q) for q in CHECKED]
+    size, psnr = _measure(paths, [(p.scale, p.levels, p.chroma_levels) for p in chosen])
+    fell_bytes, fell_psnr = (int((np.diff(a, axis=1) < 0).sum()) for a in (size, psnr))
+    pixels = [rgb_of(path).size / 3 for path in paths]
+    rows = [
+        (
+            q,
+            f"x{p.scale}",
+            p.levels,
+            p.chroma_levels,
+            f"{np.mean(8 * size[:, i] / pixels):.3f}",
+            f"{psnr[:, i].mean():.2f}",
+            f"{psnr[:, i].min():.2f}",
+        )
+        for i, (q, p) in enumerate(zip(CHECKED, chosen))
+    ]
+    text = f"""# Quality 0..100
+
+{table(["quality", "scale", "levels", "chroma levels", "mean bpp", "mean RGB PSNR dB", "least dB"], rows)}
+On {len(paths)} pictures x {len(CHECKED) - 1} steps of quality: bytes fell {fell_bytes} times, PSNR fell {fell_psnr} times.
+"""
+    if args.dry_run:
+        print(text)
+    else:
+        raw = [
+            (path.name, q, int(size[j, i]), f"{psnr[j, i]:.4f}")
+            for j, path in enumerate(paths) for i, q in enumerate(CHECKED)
+        ]  # fmt: skip
+        write_csv("quality.csv", ["image", "quality", "bytes", "psnr_rgb_db"], raw)
+        write_report("quality.md", text, "python -m bench quality")
+    return int(fell_bytes + fell_psnr > 0)

@@ -1,0 +1,127 @@
+"""Learned sampling against its honest twins: average pooling, the same backend, bicubic or Lanczos."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from PIL import Image
+
+import dsncodec
+from dsncodec import backends
+from dsncodec.metrics import psnr_db
+from dsncodec.quantise import dequantise, quantise
+
+from .common import UInt8Array, cropped, full_luma, image_paths, resized, rgb_of, to_uint8
+from .results import table, write_csv, write_report
+
+LEVELS = (256, 192, 128, 96, 64, 48, 32, 24, 16)
+KERNELS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+GOAL_DB = 1.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument("--backend", default="jxl")
+    parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
+    parser.add_argument("--sets", nargs="+", default=["Set14", "B100"])
+    parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
+
+
+def _twin(luma: UInt8Array, scale: int, levels: int, backend: str) -> tuple[int, dict[str, float]]:
+    """Payload bytes, and PSNR in dB after each kernel."""
+    rows, columns = luma.shape[0] // scale, luma.shape[1] // scale
+    pooled = luma.reshape(rows, scale, columns, scale).mean((1, 3), dtype=np.float32) / 255
+    symbols = quantise(pooled[None], levels)
+    payload = backends.encode(symbols, levels, backend, 5)
+    small = dequantise(symbols, levels)[0] * 255
+    decoded = {name: to_uint8(resized(small, *luma.shape, kernel)) for name, kernel in KERNELS.items()}
+    return len(payload), {name: psnr_db(luma, image) for name, image in decoded.items()}
+
+
+def gain_db(
+    ours: list[tuple[float, float]], twin: list[tuple[float, float]]
+) -> tuple[float, float, float, float]:
+    """PSNR above a twin at equal bpp, over all rates both curves cover.
+
+    Args:
+        ours, twin: (bpp, PSNR in dB) points.
+    Returns:
+        Least and mean gain in dB, and the range of bpp. PSNR is interpolated linearly in ln(bpp).
+    """
+    (rate, psnr), (twin_rate, twin_psnr) = (np.array(sorted(curve)).T for curve in (ours, twin))
+    low, high = max(rate[0], twin_rate[0]), min(rate[-1], twin_rate[-1])
+    at = np.linspace(np.log(low), np.log(high), 200)
+    gain = np.interp(at, np.log(rate), psnr) - np.interp(at, np.log(twin_rate), twin_psnr)
+    return float(gain.min()), float(gain.mean()), float(low), float(high)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write twins.csv and twins.md."""
+    raw, rows, curves_text = [], [], ""
+    for scale in args.scales:
+        for name in args.sets:
+            lumas = [cropped(full_luma(rgb_of(path)), scale) for path in image_paths(args.data, name)]
+            curves: dict[str, list[tuple[float, float]]] = {"dsn": [], "bicubic": [], "lanczos": []}
+            for levels in LEVELS:
+                points: dict[str, list[tuple[float, float]]] = {key: [] for key in curves}
+                for luma in lumas:
+                    data = dsncodec.encode(luma, scale=scale, levels=levels, backend=args.backend)
+                    around = len(data) - dsncodec.read_info(data).sections["LUMA"]
+                    points["dsn"].append(
+                        (
+                            8 * len(data) / luma.size,
+                            psnr_db(luma, np.asarray(dsncodec.decode(data))),
+                        )
+                    )
+                    size, twins = _twin(luma, scale, levels, args.backend)
+                    for kernel, value in twins.items():  # in the same container
+                        points[kernel].append((8 * (size + around) / luma.size, value))
+                for key, values in points.items():
+                    bpp, psnr = np.mean(values, 0)
+                    curves[key].append((float(bpp), float(psnr)))
+                    raw.append((name, scale, key, levels, f"{bpp:.5f}", f"{psnr:.4f}"))
+            better = max(("bicubic", "lanczos"), key=lambda key: np.mean([psnr for _, psnr in curves[key]]))
+            least, mean, low, high = gain_db(curves["dsn"], curves[better])
+            rows.append(
+                (
+                    f"{name} x{scale}",
+                    better,
+                    f"{least:+.2f}",
+                    f"{mean:+.2f}",
+                    f"{low:.3f} to {high:.3f}",
+                    "yes" if least >= GOAL_DB else "no",
+                )
+            )
+            print(rows[-1], flush=True)
+            curves_text += f"\n{name} x{scale}, bpp / dB:\n\n" + table(
+                ["levels", *curves],
+                [
+                    (q, *(f"{curves[k][i][0]:.3f} / {curves[k][i][1]:.2f}" for k in curves))
+                    for i, q in enumerate(LEVELS)
+                ],
+            )
+    header = [
+        "set",
+        "better twin",
+        "least gain dB",
+        "mean gain dB",
+        "bpp",
+        f"at least {GOAL_DB} dB everywhere",
+    ]
+    text = f"""# Learned sampling against its twins at equal bytes
+
+{table(header, rows)}
+Protocol: full-range luma as grey pictures, cropped to whole multiples of the scale; backend `{args.backend}`; the
+twin is average pooling by the scale -> the same Q-BReLU levels -> the same backend in the same container ->
+bicubic or Lanczos. bpp and PSNR are means over the set at one number of levels; PSNR over the whole picture;
+curves over levels {LEVELS[0]}..{LEVELS[-1]}, interpolated in ln(bpp) over all rates that both cover.
+
+<!-- details -->
+{curves_text}"""
+    if args.dry_run:
+        print(text)
+    else:
+        write_csv("twins.csv", ["set", "scale", "codec", "levels", "bpp", "psnr_y_db"], raw)
+        write_report("twins.md", text, "python -m bench twins")
+    return 0

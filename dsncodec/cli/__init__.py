@@ -1,0 +1,98 @@
+"""The command ``dsncodec``: one file per verb. The only part that prints and exits."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from .. import __version__
+from ..errors import SettingError
+from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, reason
+
+VERBS = {  # name -> module, what it is for
+    "encode": ("dsncodec.cli.encode", "turn pictures into .dsn files"),
+    "decode": ("dsncodec.cli.decode", "turn .dsn files into pictures"),
+    "info": ("dsncodec.cli.info", "say what .dsn files hold, without decoding them"),
+    "verify": ("dsncodec.cli.verify", "check the structure and the checksums of .dsn files"),
+    "thumbnail": (
+        "dsncodec.cli.thumbnail",
+        "take the small picture out of .dsn files, running no network",
+    ),
+    "extract": ("dsncodec.cli.extract", "take a coded plane out of .dsn files as an ordinary file"),
+    "upsample": ("dsncodec.cli.upsample", "enlarge pictures with Up-SNet"),
+    "downsample": ("dsncodec.cli.downsample", "shrink pictures with Down-SNet"),
+    "train": ("dsncodec.cli.train", "train the networks of a recipe"),
+    "export": ("dsncodec.cli.export", "turn a training checkpoint into weight files"),
+}
+
+_STYLE: dict[str, Any] = {  # an abbreviated option breaks when another one is added
+    "allow_abbrev": False,
+    "formatter_class": functools.partial(argparse.HelpFormatter, max_help_position=30),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the arguments; default: those of the process.
+    Returns:
+        0 done, 1 something failed, 2 bad usage, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except SystemExit as exc:  # argparse has said why
+        return exc.code if isinstance(exc.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # who read our output has seen enough
+        _discard_stdout()
+        return EXIT_FAILED
+    except Exception as exc:
+        if debug:
+            traceback.print_exc()
+        complain(reason(exc))
+        _discard_stdout()
+        return EXIT_USAGE if isinstance(exc, SettingError) else EXIT_FAILED
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """All verbs by name; only the module of the one that is asked for is imported."""
+    parser = argparse.ArgumentParser(
+        prog="dsncodec",
+        description="Learned image compression.",
+        epilog="Exit codes: 0 done, 1 failed, 2 bad usage. 'dsncodec VERB --help' explains a verb.",
+        **_STYLE,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"dsncodec {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for name, (module_name, purpose) in VERBS.items():
+        sentence = purpose[0].upper() + purpose[1:] + "."
+        verb = verbs.add_parser(name, help=purpose, description=sentence, **_STYLE)
+        if name in arguments:
+            module = importlib.import_module(module_name)
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run)
+    return parser
+
+
+def _discard_stdout() -> None:
+    """Keep what could not be written from failing again when the interpreter flushes it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,389 @@
+"""What the verbs share: arguments, the plan of inputs and outputs, and the loop over them."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import errno
+import functools
+import importlib
+import json
+import math
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import DsnError, MissingComponent, SettingError
+from .writing import STDOUT, check_free
+
+STDIN = "-"
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+DSN = frozenset({".dsn"})
+PICTURES = frozenset({
+    ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+
+_PARTS = {  # what only a running verb needs -> module, the command that brings it if it is an extra
+    "pictures": ("dsncodec.cli.pictures", ""),
+    "layers": ("dsncodec.cli.layers", ""),
+    "jp2": ("dsncodec.cli.jp2", "pip install dsncodec[jp2]"),
+    "data": ("dsncodec.train.data", ""),
+    "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
+    "export": ("dsncodec.train.export", "pip install dsncodec[train]"),
+}
+
+
+def load(part: str) -> Any:
+    """Import a part when it is used, so that ``--help`` waits for nothing.
+
+    Raises:
+        MissingComponent: it is an extra that is not installed.
+    """
+    module, command = _PARTS[part]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        if not command:
+            raise
+        raise MissingComponent(f"the package {exc.name} is not installed: {command}") from exc
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def add_files(parser: argparse.ArgumentParser, what: str) -> None:
+    """The inputs, and the options of every verb that takes several files."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help=f"{what}; a folder stands for all of them below it, - for stdin",
+    )  # fmt: skip
+    parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON per file on stdout")
+    add_talk(parser)
+
+
+def add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    """Where results go. ``default`` says it for the help."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE|DIR|-",
+        help=f"where to write (default: {default}); - is stdout",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """The format of resulting pictures."""
+    parser.add_argument("--format", metavar="NAME", help="png, jpg, webp, ... (default: as -o ends, or png)")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Threads of the networks."""
+    parser.add_argument(
+        "--threads",
+        type=whole(1),
+        metavar="N",
+        help="of the networks (default: all CPUs; 1 with -j)",
+    )
+
+
+def add_talk(parser: argparse.ArgumentParser) -> None:
+    """How much is said."""
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """A whole number of at least ``low``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}")
+        return value
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """A positive, finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def byte_count(text: str) -> int:
+    """A number of bytes, with k, M, G for thousands or Ki, Mi, Gi for 1024s.
+
+    >>> byte_count("20k"), byte_count("1.5M"), byte_count("2Ki"), byte_count("700")
+    (20000, 1500000, 2048, 700)
+    """
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(?:([kmg])(i?))?b?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes, such as 20k or 1.5M")
+    number, prefix, binary = match.groups()
+    value = float(number) * (1024 if binary else 1000) ** " kmg".index((prefix or " ").lower())
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than one byte")
+    return int(value)
+
+
+# --- inputs and outputs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and the place of its result; ``target`` None: the verb writes no file."""
+
+    source: str
+    target: str | None = None
+
+    def read(self) -> bytes | str:
+        """The input as the library takes it: its path, or all of stdin."""
+        return sys.stdin.buffer.read() if self.source == STDIN else self.source
+
+
+def take_last_as_output(args: argparse.Namespace, reads_dsn: bool) -> None:
+    """Read ``encode photo.png photo.dsn``, and ``decode`` the other way, as if -o were there."""
+    if args.output is None and len(args.inputs) == 2:
+        first, last = (Path(text).suffix.lower() in DSN for text in args.inputs)
+        if first == reads_dsn and last != reads_dsn and not os.path.isdir(args.inputs[1]):
+            args.output = args.inputs.pop()
+
+
+def picture_suffix(args: argparse.Namespace) -> str:
+    """The suffix that resulting pictures get: from --format, from -o, or .png.
+
+    Raises:
+        SettingError: no such format can be written.
+    """
+    suffix = ".png"
+    if args.format:
+        suffix = "." + args.format.lower().lstrip(".")
+    elif args.output not in (None, STDOUT) and not _output_is_folder(args):
+        suffix = Path(args.output).suffix.lower()
+    load("pictures").format_of(suffix)
+    return suffix
+
+
+def plan(
+    args: argparse.Namespace, wanted: frozenset[str], suffix: str | None = None, tag: str = ""
+) -> list[Job]:
+    """One job for each file that the inputs name.
+
+    Args:
+        wanted: suffixes of the files that are taken from folders.
+        suffix: of the results; None: there are none.
+        tag: stands before the suffix of a result that lies beside its input.
+    Raises:
+        SettingError: -o does not fit these inputs.
+    """
+    found = [pair for text in args.inputs for pair in _files(text, wanted)]
+    if args.inputs.count(STDIN) > 1:
+        raise SettingError("- (stdin) can be read only once")
+    if suffix is None:
+        return [Job(source) for source, _ in found]
+    jobs = [Job(source, _target(args, source, name, suffix, tag)) for source, name in found]
+    _check_targets(args, jobs)
+    return jobs
+
+
+def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
+    """(path, path below the folder) of what one input stands for; hidden files are left alone."""
+    if text == STDIN or not os.path.isdir(text):
+        return [(text, os.path.basename(text))]
+    below = sorted(
+        path for path in Path(text).rglob("*")
+        if path.suffix.lower() in wanted and not path.name.startswith(".") and path.is_file()
+    )  # fmt: skip
+    return [(str(path), str(path.relative_to(text))) for path in below] or [(text, "")]
+
+
+def _output_is_folder(args: argparse.Namespace) -> bool:
+    ends = tuple(filter(None, (os.sep, os.altsep)))
+    many = len(args.inputs) > 1 or os.path.isdir(args.inputs[0])
+    return many or os.path.isdir(args.output) or args.output.endswith(ends)
+
+
+def _target(args: argparse.Namespace, source: str, name: str, suffix: str, tag: str) -> str:
+    if args.output == STDOUT or (args.output is None and source == STDIN):
+        return STDOUT
+    if args.output is None:
+        return os.path.splitext(source)[0] + tag + suffix
+    if not _output_is_folder(args):
+        return str(args.output)
+    if source == STDIN:
+        raise SettingError(f"-o must name a file for stdin, not the folder {args.output}")
+    if os.path.isfile(args.output):
+        raise SettingError(f"-o must name a folder for several inputs, and {args.output} is a file")
+    return os.path.join(args.output, os.path.splitext(name)[0] + suffix)
+
+
+def _check_targets(args: argparse.Namespace, jobs: list[Job]) -> None:
+    sources: dict[str | None, str] = {}
+    for job in jobs:
+        if job.target in sources:
+            where = "stdout" if job.target == STDOUT else job.target
+            raise SettingError(f"{sources[job.target]} and {job.source} would both become {where}")
+        sources[job.target] = job.source
+    if STDOUT in sources:
+        if args.json:
+            raise SettingError("--json and the result cannot both go to stdout")
+        if sys.stdout.isatty():
+            raise SettingError("a terminal cannot show this file: redirect stdout, or give -o FILE")
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+Work = Callable[[argparse.Namespace, Job], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: the verb's report, or the reason why there is none."""
+
+    job: Job
+    report: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    def as_json(self) -> str:
+        """One line for --json."""
+        named: dict[str, Any] = {"file": self.job.source, "ok": not self.error}
+        if self.error:
+            return json.dumps({**named, "error": self.error})
+        if self.job.target is not None:
+            named["output"] = self.job.target
+        return json.dumps({**named, **self.report}, allow_nan=False)
+
+
+def run_all(
+    args: argparse.Namespace, jobs: list[Job], work: Work, describe: Callable[[dict[str, Any]], str]
+) -> int:
+    """Do all jobs, go on when one fails, and say what became of each.
+
+    Args:
+        work: does one job and returns its report, which --json prints; a module's function, so that
+            other processes can be given it.
+        describe: a report in words, to follow the file's name.
+    Returns:
+        The exit code.
+    """
+    status = EXIT_DONE
+    answers = sys.stderr if any(job.target == STDOUT for job in jobs) else sys.stdout
+    for outcome in _with_progress(args, jobs, _outcomes(args, jobs, work)):
+        if outcome.error:
+            complain(f"{shown(outcome.job.source)}: {outcome.error}")
+            status = EXIT_FAILED
+        if args.json:
+            print(outcome.as_json(), flush=True)
+        elif not outcome.error and not args.quiet:
+            print(f"{_headline(outcome)}: {describe(outcome.report)}", file=answers, flush=True)
+    return status
+
+
+def _headline(outcome: Outcome) -> str:
+    source, target = outcome.job.source, outcome.report.get("output", outcome.job.target)
+    names = ["stdin" if source == STDIN else shown(source)]
+    if target is not None:
+        names.append("stdout" if target == STDOUT else shown(target))
+    return " -> ".join(names)
+
+
+def _outcomes(args: argparse.Namespace, jobs: list[Job], work: Work) -> Iterator[Outcome]:
+    """The outcomes in the order of the jobs, from this process or from several."""
+    processes = min(args.jobs, len(jobs))
+    if processes < 2:
+        yield from (attempt(work, args, job) for job in jobs)
+        return
+    settings = argparse.Namespace(**{"threads": None, **vars(args)})
+    settings.threads = settings.threads or 1
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, spawn, _ignore_interrupts) as pool:
+        futures = [pool.submit(attempt, work, settings, job) for job in jobs]
+        try:
+            for job, future in zip(jobs, futures):
+                try:
+                    yield future.result()
+                except concurrent.futures.BrokenExecutor:
+                    yield Outcome(job, error="its process died, perhaps for want of memory")
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """An interrupt is for the parent: what its children have begun, they finish."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
+    """Do one job. Whatever goes wrong becomes one line, in the process where it went wrong."""
+    try:
+        if os.path.isdir(job.source):
+            raise IsADirectoryError(errno.EISDIR, "the folder holds no file for this verb")
+        if job.target not in (None, STDOUT):
+            check_free(str(job.target), args.force, job.source)
+        return Outcome(job, work(args, job))
+    except BrokenPipeError:
+        raise
+    except Exception as exc:
+        if args.debug:
+            traceback.print_exc()
+        return Outcome(job, error=reason(exc))
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def reason(exc: BaseException) -> str:
+    """An exception as one line for a person; one that nobody foresaw keeps its type's name."""
+    if isinstance(exc, OSError) and exc.strerror:
+        text = exc.strerror
+    elif isinstance(exc, (DsnError, OSError)):
+        text = str(exc)
+    else:
+        text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return " ".join(text.split())
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    print(f"dsncodec: {message}", file=sys.stderr, flush=True)
+
+
+def shown(path: str) -> str:
+    """A path as it can be printed, whatever bytes it is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+
+
+def _with_progress(
+    args: argparse.Namespace, jobs: list[Job], outcomes: Iterator[Outcome]
+) -> Iterator[Outcome]:
+    """On a terminal, a line that says which file is being worked on, until there is an outcome."""
+    if args.quiet or not sys.stderr.isatty():
+        yield from outcomes
+        return
+    say = functools.partial(print, end="", file=sys.stderr, flush=True)
+    width = shutil.get_terminal_size().columns - 1
+    for done, job in enumerate(jobs):
+        say(f"[{done + 1}/{len(jobs)}] {shown(job.source)}"[:width])
+        outcome = next(outcomes)
+        say("\r\x1b[K")
+        yield outcome

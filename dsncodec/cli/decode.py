@@ -1,0 +1,77 @@
+"""dsncodec decode: .dsn files to pictures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import dsncodec
+
+from .common import (
+    DSN,
+    Job,
+    add_files,
+    add_format,
+    add_output,
+    add_threads,
+    load,
+    picture_suffix,
+    plan,
+    run_all,
+    take_last_as_output,
+    whole,
+)
+from .writing import write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    add_files(parser, ".dsn files")
+    add_output(parser, "beside the input, .png")
+    add_format(parser)
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--reduce", action="store_true", help="only the low-resolution layer, no network")
+    part.add_argument(
+        "--region",
+        type=_region,
+        metavar="X0,Y0,X1,Y1",
+        help="only this part; X1 and Y1 lie outside",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=whole(1),
+        metavar="N",
+        help="refuse larger pictures (default 178956970)",
+    )
+    add_threads(parser)
+
+
+def _region(text: str) -> tuple[int, ...]:
+    try:
+        x0, y0, x1, y1 = (int(side) for side in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not four whole numbers, X0,Y0,X1,Y1") from None
+    if not (0 <= x0 < x1 and 0 <= y0 < y1):
+        raise argparse.ArgumentTypeError(f"{text!r} is empty or negative")
+    return x0, y0, x1, y1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode everything."""
+    take_last_as_output(args, reads_dsn=True)
+    args.suffix = picture_suffix(args)
+    return run_all(args, plan(args, DSN, args.suffix), decode, describe)
+
+
+def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """One file to one picture."""
+    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
+    part = {"reduce": args.reduce, "region": args.region}
+    image = dsncodec.decode(job.read(), **part, **limit, threads=args.threads)
+    write(str(job.target), load("pictures").to_bytes(image, args.suffix), args.force)
+    return {"width": image.width, "height": image.height, "mode": image.mode}
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The report in words; also of the other verbs that write pictures."""
+    return f"{report['width']} x {report['height']} {report['mode']}"

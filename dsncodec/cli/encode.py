@@ -1,0 +1,138 @@
+"""dsncodec encode: pictures to .dsn files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import asdict
+from typing import Any
+
+import dsncodec
+
+from ..errors import SettingError
+from .common import (
+    PICTURES,
+    STDIN,
+    Job,
+    add_files,
+    add_output,
+    add_threads,
+    byte_count,
+    load,
+    plan,
+    positive,
+    run_all,
+    take_last_as_output,
+)
+from .writing import STDOUT, write
+
+_METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+_TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
+_POINT = ("scale", "levels", "chroma_levels")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    add_files(parser, "pictures that Pillow reads")
+    add_output(parser, "beside the input, .dsn")
+    rate = parser.add_argument_group("how small and how good (one of these; default: -q 75)")
+    rate.add_argument("-q", "--quality", type=int, metavar="0..100", help="bytes and PSNR rise with it")
+    rate.add_argument(
+        "--target-bytes",
+        type=byte_count,
+        metavar="N",
+        help="the best file of at most N bytes: 20k, 1.5M",
+    )
+    rate.add_argument(
+        "--target-bpp", type=positive, metavar="X", help="the best file of at most X bits per pixel"
+    )
+    rate.add_argument(
+        "--target-psnr", type=positive, dest="target_psnr_db", metavar="DB",
+        help="the smallest file of at least this PSNR",
+    )  # fmt: skip
+    point = parser.add_argument_group("or the settings themselves")
+    point.add_argument("--scale", type=int, metavar="2..4", help="of the low-resolution layer (default 3)")
+    point.add_argument("--levels", type=int, metavar="2..256", help="of its luma (default 256)")
+    point.add_argument("--chroma-levels", type=int, metavar="2..256", help="of its chroma (default: as luma)")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME",
+        help="7z, lzma2, j2k, jxl, jpegls, webp, or auto: the smallest (default)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--effort",
+        type=int,
+        default=5,
+        metavar="0..9",
+        help="time spent for fewer bytes (default 5)",
+    )
+    parser.add_argument(
+        "--strip", type=_kinds, default=(), metavar="icc,exif,xmp", help="metadata to leave out"
+    )
+    parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
+    parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
+    add_threads(parser)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    if unknown := set(kinds) - set(_METADATA):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)!r} is none of {', '.join(_METADATA)}")
+    return kinds
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode everything."""
+    take_last_as_output(args, reads_dsn=False)
+    _check(args)
+    return run_all(args, plan(args, PICTURES, ".dsn"), code, describe)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """An impossible setting is bad usage, whatever the pictures are: one pixel shows it."""
+    targets = [name for name in _TARGETS if getattr(args, name) is not None]
+    point = any(getattr(args, name) is not None for name in _POINT)
+    if len(targets) + point > 1:
+        raise SettingError("give one of a quality, a target, or the settings themselves")
+    pixel = load("pictures").Image.new("L", (1, 1))
+    dsncodec.encode(pixel, quality=args.quality, **_settings(args))
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in (*_POINT, "backend", "effort", "threads")}
+
+
+def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """One picture to one file; reports what was reached."""
+    pictures = load("pictures")
+    image = pictures.open_picture(job)
+    targets = {name: getattr(args, name) for name in _TARGETS}
+    stripped: dict[str, Any] = {_METADATA[kind]: b"" for kind in args.strip}
+    data = dsncodec.encode(image, **targets, **stripped, **_settings(args))
+    info = asdict(dsncodec.read_info(data))
+    names = ("width", "height", "mode", "size_bytes", "bpp", *_POINT, "backends", "model")
+    report = {name: info[name] for name in names}
+    if args.psnr or args.target_psnr_db is not None:
+        psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
+        report["psnr_db"] = psnr if math.isfinite(psnr) else None
+    write(str(job.target), data, args.force)
+    if args.preserve_times and job.source != STDIN and job.target != STDOUT:
+        times = os.stat(job.source)
+        os.utime(str(job.target), ns=(times.st_atime_ns, times.st_mtime_ns))
+    return report
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The report in words."""
+    levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
+    words = [
+        f"{report['size_bytes']:,} bytes",
+        f"{report['bpp']:.3f} bpp",
+        f"scale {report['scale']}",
+        f"levels {levels}",
+        "+".join(dict.fromkeys(report["backends"].values())),
+    ]
+    if "psnr_db" in report:
+        psnr = report["psnr_db"]
+        words.insert(2, "lossless" if psnr is None else f"{psnr:.2f} dB")
+    return ", ".join(words)

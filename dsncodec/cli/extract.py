@@ -1,0 +1,81 @@
+"""dsncodec extract: a coded plane of a .dsn file as an ordinary file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingError
+from .common import DSN, Job, add_files, add_output, load, plan, run_all, take_last_as_output
+from .writing import STDOUT, write
+
+_OWN = ".own"  # stands for the payload's suffix until the file is read
+_PAYLOADS = (".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    add_files(parser, ".dsn files")
+    add_output(parser, "beside the input, NAME-PLANE with the payload's suffix")
+    parser.add_argument("--plane", choices=("luma", "chroma", "alpha"), default="luma", help="(default luma)")
+    parser.add_argument(
+        "--format", choices=("own", "png", "jp2"),
+        help="own: the payload's bytes; png, jp2: symbols as grey (default: as -o ends, or own)",
+    )  # fmt: skip
+    parser.add_argument("--stretch", action="store_true", help="png, jp2: spread the symbols over 0..255")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract everything."""
+    take_last_as_output(args, reads_dsn=True)
+    suffix = "." + (args.format or "own")
+    jobs = plan(args, DSN, suffix, f"-{args.plane}")
+    for job in jobs:
+        ending = _suffix(args, job)
+        if ending not in (_OWN, ".png", ".jp2", *_PAYLOADS):
+            raise SettingError(f"{job.target}: a plane can be a .png, a .jp2, or its own payload's kind")
+        if args.stretch and ending not in (".png", ".jp2"):
+            raise SettingError("--stretch changes the symbols: it needs --format png or jp2")
+    return run_all(args, jobs, extract, describe)
+
+
+def _suffix(args: argparse.Namespace, job: Job) -> str:
+    if args.format or job.target == STDOUT:
+        return "." + (args.format or "own")
+    return Path(str(job.target)).suffix.lower()
+
+
+def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """One file's plane."""
+    layers = load("layers")
+    coded = layers.read_plane(job.read(), args.plane)
+    suffix, target = _suffix(args, job), str(job.target)
+    if suffix == _OWN:
+        target = target.removesuffix(_OWN) + (coded.extension if target.endswith(_OWN) else "")
+    if suffix in (_OWN, coded.extension):
+        data = coded.own_bytes
+    elif suffix in _PAYLOADS:
+        raise SettingError(
+            f"{args.plane} is coded by {coded.backend}: take it out as {coded.extension}, .png or "
+            f".jp2, not {suffix}"
+        )
+    else:
+        symbols = coded.symbols()
+        if args.stretch:
+            symbols = layers.stretched(symbols, coded.levels)
+        data = load("jp2").to_jp2(symbols) if suffix == ".jp2" else layers.to_png(symbols)
+    write(target, data, args.force)
+    rows, columns = coded.shape[0] * coded.shape[1], coded.shape[2]
+    return {
+        "output": target, "plane": args.plane, "backend": coded.backend, "levels": coded.levels,
+        "width": columns, "height": rows, "size_bytes": len(data),
+    }  # fmt: skip
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The report in words."""
+    return (
+        f"{report['plane']} of {report['width']} x {report['height']} symbols, "
+        f"{report['levels']} levels, {report['size_bytes']:,} bytes"
+    )

@@ -1,0 +1,84 @@
+"""Pictures of other formats, in and out: what Pillow is asked to do, and what it must keep."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from .. import metrics
+from ..errors import SettingError
+from ..planes import read_picture
+from .common import Job
+
+_XMP_TAG = 700  # of TIFF
+_OPTIONS: dict[str, dict[str, Any]] = {  # the loss shall stay ours: let the format add little
+    "AVIF": {"quality": 90},
+    "JPEG": {"quality": 95},
+    "WEBP": {"lossless": True},
+}
+
+
+def open_picture(job: Job) -> Image.Image:
+    """The whole picture in memory.
+
+    Raises:
+        OSError: missing, or not a picture, or a broken one, whatever Pillow called it.
+    """
+    source = job.read()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module="PIL")  # of odd metadata
+        try:
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            image.load()
+        except UnidentifiedImageError as exc:
+            raise OSError("not a picture in any format that Pillow reads") from exc
+        except OSError:
+            raise
+        except Exception as exc:  # hostile bytes bring out every kind of exception in Pillow
+            raise OSError(f"the picture cannot be read: {exc}") from exc
+    return image
+
+
+def format_of(suffix: str) -> str:
+    """Pillow's name of the format that files of this suffix have.
+
+    Raises:
+        SettingError: Pillow writes no such files.
+    """
+    name = Image.registered_extensions().get(suffix)
+    if name is None or name not in Image.SAVE:
+        what = suffix or "a file without suffix"
+        raise SettingError(f"a picture cannot be written as {what}; try .png, .jpg or .webp")
+    return name
+
+
+def to_bytes(image: Image.Image, suffix: str) -> bytes:
+    """The picture as a file, with its ICC, EXIF and XMP where the format takes them."""
+    name = format_of(suffix)
+    kept = {key: image.info[key] for key in ("icc_profile", "exif", "xmp") if image.info.get(key)}
+    options: dict[str, Any] = {**_OPTIONS.get(name, {}), **kept}
+    if "xmp" in options and name == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", options["xmp"].decode("utf-8", "replace"))
+        options["pnginfo"] = text
+    if name == "TIFF":
+        tags = Image.Exif()
+        tags.load(options.pop("exif", b""))
+        if "xmp" in options:
+            tags[_XMP_TAG] = options["xmp"]
+        options["tiffinfo"] = tags
+    buffer = io.BytesIO()
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def psnr_db(original: Image.Image, decoded: Image.Image) -> float:
+    """PSNR over R, G and B, or grey; alpha is not counted."""
+    planes = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}[decoded.mode]
+    ours = np.asarray(decoded).reshape(decoded.height, decoded.width, -1)[..., :planes]
+    return metrics.psnr_db(read_picture(original).pixels[..., :planes], ours)

@@ -1,0 +1,116 @@
+"""dsncodec train: a recipe in, a checkpoint out. Needs the extra [train]."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import dsncodec
+
+from ..errors import SettingError
+from .common import EXIT_DONE, EXIT_INTERRUPTED, add_talk, complain, load, positive
+from .writing import replacing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "source", nargs="+", metavar="RECIPE",
+        help="a .toml file, or the name of a published recipe; with --pack: pictures, folders",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", metavar="DIR",
+        help="folder of checkpoint.pt and log.csv (default runs/NAME); with --pack: the .npz file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], type=_override, metavar="SECTION.KEY=VALUE",
+        help="change the recipe, such as optim.steps=1000; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU if there is one)")
+    parser.add_argument(
+        "--log-every", type=positive, default=120.0, metavar="SECONDS",
+        help="how often to log and to save a checkpoint (default 120)",
+    )  # fmt: skip
+    parser.add_argument("--pack", action="store_true", help="put pictures into one .npz file to train from")
+    parser.add_argument("--force", action="store_true", help="with --pack: overwrite the file")
+    add_talk(parser)
+
+
+def _override(text: str) -> tuple[str, str]:
+    """Key and TOML value; a bare word is taken as a string."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SECTION.KEY=VALUE")
+    try:
+        tomllib.loads(f"v = {value}")
+    except tomllib.TOMLDecodeError:
+        value = json.dumps(value)
+    return key, value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, go on training, or pack."""
+    if args.pack:
+        return _pack(args)
+    if len(args.source) != 1:
+        raise SettingError("give one recipe (or --pack, for pictures)")
+    path = _recipe_path(args.source[0])
+    loop = load("loop")
+    recipe = loop.Recipe.read(path, dict(args.set))
+    out = Path(args.output or Path("runs", recipe.name))
+    trainer = _trainer(loop, recipe, out, args.device)
+    if trainer.step and not args.quiet:
+        complain(f"going on from step {trainer.step} of {trainer.checkpoint}")
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
+            trainer.run(args.log_every)
+    except KeyboardInterrupt:
+        trainer.save()
+        complain(f"stopped at step {trainer.step}; the same command goes on from there")
+        return EXIT_INTERRUPTED
+    if not args.quiet:
+        print(f"{recipe.name}: {trainer.step} steps -> {trainer.checkpoint}")
+    return EXIT_DONE
+
+
+def _recipe_path(text: str) -> Path:
+    """A path as it is; a bare name among the recipes of the package."""
+    path = Path(text)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return path
+    folder = Path(dsncodec.__file__).parent / "train" / "recipes"
+    shipped = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    if text not in shipped:
+        raise SettingError(f"no recipe {text!r}; give a .toml file, or one of {', '.join(shipped)}")
+    return shipped[text]
+
+
+def _trainer(loop: Any, recipe: Any, out: Path, device: str | None) -> Any:
+    if device is not None:
+        try:
+            loop.torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as exc:  # torch raises both
+            why = str(exc).splitlines()[0]
+            raise SettingError(f"device {device!r} cannot be used: {why}") from exc
+    try:
+        return loop.Trainer(recipe, out, device)
+    except (RuntimeError, KeyError, ValueError) as exc:
+        if not (out / "checkpoint.pt").exists():
+            raise
+        raise SettingError(f"{out}/checkpoint.pt is of another recipe: choose another -o") from exc
+
+
+def _pack(args: argparse.Namespace) -> int:
+    if args.output is None or not args.output.endswith(".npz"):
+        raise SettingError("--pack needs -o FILE.npz")
+    images = load("data").PackedImages.read(args.source)
+    with replacing(args.output, args.force) as partial:
+        images.save(partial)
+    if not args.quiet:
+        print(f"{args.output}: {len(images)} pictures, {len(images.pixels):,} pixels")
+    return EXIT_DONE

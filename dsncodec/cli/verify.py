@@ -1,0 +1,31 @@
+"""dsncodec verify: is a file whole?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import dsncodec
+
+from .common import DSN, Job, add_files, add_threads, plan, run_all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    add_files(parser, ".dsn files")
+    parser.add_argument("--decode", action="store_true", help="decode the pictures, too")
+    add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify everything; a broken file makes the exit code 1."""
+    return run_all(args, plan(args, DSN), check, lambda report: "OK")
+
+
+def check(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """Verify one file; the first thing that is wrong is raised."""
+    source = job.read()
+    dsncodec.verify(source)
+    if args.decode:
+        dsncodec.decode(source, threads=args.threads)
+    return {"decoded": args.decode}

@@ -1,0 +1,224 @@
+"""Pillow opens and saves .dsn: ``import dsncodec.pillow_plugin`` or ``dsncodec.register_pillow()``.
+
+Opening reads headers and metadata; pixels are decoded by ``load()``. ``draft()``, and with it
+``thumbnail()``, is served by the low-resolution layer where that is large enough: no network runs.
+Pillow's own limit on the size of a picture, ``Image.MAX_IMAGE_PIXELS``, holds.
+
+A file that is not ours is a SyntaxError (``Image.open`` makes UnidentifiedImageError of it), a
+broken one an OSError, an impossible option a ValueError. A truncated file is broken, whatever
+``ImageFile.LOAD_TRUNCATED_IMAGES`` says: no network can be run on half a layer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO, cast
+
+from PIL import Image, ImageFile
+
+from . import api, container
+from .codecs.layer import TAGS, Parameters
+from .errors import DsnError, NotADsnFile, SettingError
+from .planes import read_picture
+
+_METADATA = frozenset({"icc_profile", "exif", "xmp"})
+_SETTINGS = frozenset(inspect.signature(api.encode).parameters) - _METADATA - {"image"}
+_TARGETS = frozenset(
+    {"quality", "target_bytes", "target_bpp", "target_psnr_db", "scale", "levels", "chroma_levels"}
+)
+_OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that saves to several
+    {
+        "append_images", "comment", "compress_level", "dpi", "keep_rgb", "optimize", "progressive",
+        "qtables", "speed", "subsampling",
+    }
+)  # fmt: skip
+
+_defaults: dict[str, Any] = {}
+
+
+def register_pillow(**options: Any) -> None:
+    """Let Pillow open and save .dsn. May be called again at any time, and costs next to nothing.
+
+    Args:
+        options: defaults for every later save: keywords of ``dsncodec.encode`` such as ``quality``,
+            but not metadata. ``threads`` holds for loading, too. None takes a default back.
+    """
+    _warn_of_unknown(options, _SETTINGS, stacklevel=3)
+    for name, value in _known(options).items():
+        if value is None:
+            _defaults.pop(name, None)
+        else:
+            _defaults[name] = value
+    Image.register_open(DsnImageFile.format, DsnImageFile, _accept)
+    Image.register_decoder("dsn", DsnDecoder)
+    Image.register_save(DsnImageFile.format, _save)
+    Image.register_save_all(DsnImageFile.format, _save_all)
+    Image.register_extensions(DsnImageFile.format, [".dsn"])
+    Image.register_mime(DsnImageFile.format, "image/x-dsn")
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in _SETTINGS}
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(container.MAGIC)
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Our exceptions as OSError; a SettingError, which is a ValueError already, passes."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except DsnError as exc:
+        raise OSError(str(exc)) from exc
+
+
+class DsnImageFile(ImageFile.ImageFile):
+    """An open .dsn file; ``info["dsn"]``: method, scale, levels, chroma_levels and model_id."""
+
+    format = "DSN"
+    format_description = "Deep Sampling Networks image"
+    n_frames = 1
+    is_animated = False
+
+    def _open(self) -> None:
+        stream = cast(BinaryIO, self.fp)
+        with _pillow_errors():
+            try:
+                header, sections, _ = api.read_structure(stream, max_pixels=None)
+            except NotADsnFile as exc:
+                raise SyntaxError(str(exc)) from exc
+            payloads = {
+                tag: container.read_payload(stream, section)
+                for tag, section in sections.items()
+                if tag == "PARM" or tag not in TAGS
+            }
+            parameters = Parameters.unpack(payloads.get("PARM", b""))
+        self._mode, self._size = header.mode, (header.width, header.height)
+        self.info.update(api.metadata(payloads))
+        self.info["dsn"] = {
+            "method": header.method,
+            "scale": parameters.point.scale,
+            "levels": parameters.point.levels,
+            "chroma_levels": parameters.point.chroma_levels if header.colour_planes == 3 else None,
+            "model_id": parameters.model_id.hex(),
+        }
+        self._scale = parameters.point.scale
+        self._set_tile(reduce=False)
+
+    def _set_tile(self, reduce: bool) -> None:
+        self.tile = [ImageFile._Tile("dsn", (0, 0, *self.size), 0, (reduce,))]
+
+    def load_seek(self, pos: int) -> None:
+        """Go to the tile. Being defined, it makes ``ImageFile.Parser`` wait for the whole file."""
+        assert self.fp is not None
+        self.fp.seek(pos)
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have the low-resolution layer loaded if it is at least ``size``; the mode stays as it is.
+
+        Returns:
+            The mode, and the box of the layer that the picture fills; None if nothing was changed.
+        """
+        if not self.tile or self.tile[0].args == (True,) or size is None:
+            return None
+        width, height = self.size
+        reduced = -(-width // self._scale), -(-height // self._scale)
+        if reduced[0] < size[0] or reduced[1] < size[1]:
+            return None
+        self._size = reduced
+        self._im = None  # a load that failed leaves one of the full size
+        self._set_tile(reduce=True)
+        return self.mode, (0, 0, width / self._scale, height / self._scale)
+
+    def verify(self) -> None:
+        """Check structure and all checksums, decode nothing, and close the file.
+
+        Raises:
+            OSError: the first thing that is wrong.
+            RuntimeError: the picture was loaded or closed before.
+        """
+        if getattr(self, "fp", None) is None:
+            raise RuntimeError("verify must be called directly after open")
+        stream = cast(BinaryIO, self.fp)
+        try:
+            stream.seek(0)
+            with _pillow_errors():
+                api.verify(stream)
+        finally:
+            super().verify()
+
+
+class DsnDecoder(ImageFile.PyDecoder):
+    """Fills Pillow's image. Its argument, ``reduce``, asks for the low-resolution layer only."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: Any) -> tuple[int, int]:
+        """Called once, with ``fd`` at the start of the file; returns (-1, 0), which is: done."""
+        assert self.fd is not None and self.im is not None
+        (reduce,) = self.args
+        with _pillow_errors():
+            source, threads = cast(BinaryIO, self.fd), _defaults.get("threads")
+            image = api.decode(source, reduce=reduce, max_pixels=None, threads=threads)
+        if (image.mode, image.size) != (self.mode, self.im.size):
+            raise OSError("the file was changed after it had been opened")
+        self.im.paste(image.im, self.state.extents())
+        return -1, 0
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """What ``Image.save`` calls. All keywords of ``dsncodec.encode`` are options.
+
+    ICC profile, EXIF and XMP come from ``im.info`` unless an option says otherwise; None or ``b""``
+    leaves them out.
+    """
+    given: dict[str, Any] = im.encoderinfo
+    _warn_of_unknown(given, _SETTINGS | _METADATA, stacklevel=4)  # the caller of Image.save
+    if 0 in im.size:
+        raise ValueError("cannot write empty image as DSN")
+    try:
+        picture = read_picture(im)
+    except SettingError as exc:
+        raise OSError(f"cannot write mode {im.mode} as DSN: {exc}") from exc
+    options = _with_defaults(_known(given))
+    for name in _METADATA:
+        value = given.get(name, getattr(picture, name))
+        options[name] = b"" if value is None else value
+    with _pillow_errors():
+        data = api.encode(picture.pixels, **options)
+    fp.write(data)
+
+
+def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """The registered defaults under these options; any target replaces all targets below it."""
+    options = {name: value for name, value in options.items() if value is not None}
+    hidden = _TARGETS if options.keys() & _TARGETS else frozenset()
+    return {name: value for name, value in _defaults.items() if name not in hidden} | options
+
+
+def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    others: Iterable[Image.Image] = im.encoderinfo.get("append_images") or []
+    frames = sum(getattr(frame, "n_frames", 1) for frame in (im, *others))
+    if frames > 1:
+        raise ValueError(f"a DSN file holds one picture, not {frames}; save them one by one")
+    _save(im, fp, filename)
+
+
+def _warn_of_unknown(given: Iterable[str], known: frozenset[str], stacklevel: int) -> None:
+    for name in sorted(set(given) - known - _OF_OTHER_FORMATS):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+        warnings.warn(f"unknown DSN option {name!r} is ignored; {hint}", stacklevel=stacklevel)
+
+
+register_pillow()

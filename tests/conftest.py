@@ -1,0 +1,77 @@
+"""Small pictures and a few tools that several test modules share."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import settings
+from numpy.typing import NDArray
+from PIL import Image
+
+from dsncodec.container import HEADER_BYTES
+
+UInt8Array = NDArray[np.uint8]
+
+settings.register_profile("dsncodec", deadline=None, max_examples=25, derandomize=True, database=None)
+settings.load_profile("dsncodec")
+
+MODES = ("L", "LA", "RGB", "RGBA")
+CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+
+
+def flat(rows: int, columns: int, levels: int = 256) -> UInt8Array:
+    """One value, the middle one."""
+    return np.full((rows, columns), levels // 2, np.uint8)
+
+
+def gradient(rows: int, columns: int, levels: int = 256) -> UInt8Array:
+    """From 0 in the top left corner to levels-1 in the bottom right one."""
+    ramp = np.add.outer(np.arange(rows), np.arange(columns)) / max(1, rows + columns - 2)
+    return np.round(ramp * (levels - 1)).astype(np.uint8)
+
+
+def noise(rows: int, columns: int, levels: int = 256) -> UInt8Array:
+    """Every value equally often, in no order."""
+    return np.random.default_rng(7).integers(0, levels, (rows, columns), np.uint8)
+
+
+PATTERNS: dict[str, Callable[..., UInt8Array]] = {
+    "flat": flat,
+    "gradient": gradient,
+    "noise": noise,
+}
+
+
+def picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
+    """Smooth colours with some grain: compressible as photographs are, and never twice the same row."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    planes = [
+        128 + 90 * np.sin(x / rng.uniform(5, 15) + rng.uniform(0, 6)) * np.cos(y / rng.uniform(5, 15))
+        for _ in range(CHANNELS[mode])
+    ]
+    values = np.stack(planes, -1) + rng.normal(0, 4, (height, width, CHANNELS[mode]))
+    pixels = np.clip(values, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if mode == "L" else pixels)
+
+
+def with_fixed_checksums(data: bytes) -> bytes:
+    """The same codestream with every CRC-32 made right: what an attacker sends, where noise would not.
+
+    Sections are followed as far as their lengths make sense.
+    """
+    fixed = bytearray(data)
+    if len(fixed) < HEADER_BYTES:
+        return data
+    crc_at = HEADER_BYTES - 4
+    struct.pack_into("<I", fixed, crc_at, zlib.crc32(fixed[:crc_at]))
+    at = HEADER_BYTES
+    while at + 12 <= len(fixed):
+        (length,) = struct.unpack_from("<I", fixed, at + 4)
+        payload = fixed[at + 12 : at + 12 + length]
+        struct.pack_into("<I", fixed, at + 8, zlib.crc32(payload, zlib.crc32(fixed[at : at + 4])))
+        at += 12 + length
+    return bytes(fixed)

@@ -1,0 +1,387 @@
+"""encode, decode, read_info and verify, as a caller sees them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import dsncodec
+from dsncodec import rate, weights
+from dsncodec.container import HEADER_BYTES
+from dsncodec.errors import (
+    CodestreamError,
+    Corrupt,
+    DsnError,
+    LimitExceeded,
+    NotADsnFile,
+    SettingError,
+    UnsupportedVersion,
+)
+from dsncodec.metrics import psnr_db
+
+from .conftest import MODES, noise, picture, with_fixed_checksums
+
+PHOTO = picture("RGB", 60, 44)
+MODEL_ID_AT = HEADER_BYTES + 12 + 3  # PARM is the first section: scale, levels, chroma levels, id
+
+
+def quick(image: Image.Image = PHOTO, **settings: object) -> bytes:
+    """Encoded with one thread and the two fastest backends."""
+    return dsncodec.encode(image, **{"effort": 0, "threads": 1, **settings})  # type: ignore[arg-type]
+
+
+def array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+# --- there and back
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (33, 1), (25, 14)], ids=str)
+def test_every_mode_and_odd_size(mode: str, size: tuple[int, int], scale: int) -> None:
+    image = picture(mode, *size)
+    data = quick(image, scale=scale, levels=100)
+    decoded = dsncodec.decode(data, threads=1)
+    assert (decoded.mode, decoded.size) == (mode, size)
+    info = dsncodec.read_info(data)
+    assert (info.scale, info.levels, info.size, info.mode) == (scale, 100, size, mode)
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(array(decoded)[..., -1], array(image)[..., -1])
+    small = dsncodec.decode(data, reduce=True)
+    assert (small.mode, small.size) == (mode, (-(-size[0] // scale), -(-size[1] // scale)))
+
+
+@pytest.mark.parametrize("backend", ["auto", "lzma2", "7z", "j2k", "jxl", "jpegls", "webp"])
+def test_every_backend(backend: str) -> None:
+    data = quick(backend=backend, scale=3, levels=64, effort=9)
+    used = dsncodec.read_info(data).backends
+    assert set(used) == {"LUMA", "CHRO"}
+    assert backend == "auto" or set(used.values()) == {backend}
+    expected = dsncodec.decode(quick(scale=3, levels=64))
+    assert dsncodec.decode(data).tobytes() == expected.tobytes()  # backends are lossless
+
+
+def test_it_looks_like_the_picture() -> None:
+    for scale in (2, 3, 4):
+        decoded = dsncodec.decode(quick(scale=scale, levels=256))
+        assert psnr_db(array(PHOTO), array(decoded)) > 20
+
+
+def test_same_bytes_twice() -> None:
+    assert quick(quality=60) == quick(quality=60) == quick(quality=60, threads=2)
+
+
+def test_every_kind_of_image(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    PHOTO.save(path)
+    expected = quick(PHOTO)
+    for image in (array(PHOTO), path, str(path), io.BytesIO(path.read_bytes())):
+        assert quick(image) == expected  # type: ignore[arg-type]
+
+
+@settings(max_examples=15)
+@given(
+    width=st.integers(1, 20),
+    height=st.integers(1, 20),
+    mode=st.sampled_from(MODES),
+    quality=st.integers(0, 100),
+)
+def test_any_size_and_quality(width: int, height: int, mode: str, quality: int) -> None:
+    decoded = dsncodec.decode(quick(picture(mode, width, height), quality=quality))
+    assert (decoded.mode, decoded.size) == (mode, (width, height))
+
+
+def test_grey_in_colour_stays_grey() -> None:
+    grey = picture("L", 40, 30).convert("RGB")
+    for quality in (0, 50, 100):
+        decoded = array(dsncodec.decode(quick(grey, quality=quality))).astype(int)
+        assert np.ptp(decoded, axis=2).max() <= 2
+
+
+# --- settings
+
+
+def test_explicit_settings() -> None:
+    assert dsncodec.read_info(quick(levels=32)).scale == 3
+    info = dsncodec.read_info(quick(scale=4))
+    assert (info.scale, info.levels, info.chroma_levels) == (4, 256, 256)
+    info = dsncodec.read_info(quick(scale=2, levels=40, chroma_levels=20))
+    assert (info.scale, info.levels, info.chroma_levels) == (2, 40, 20)
+    assert dsncodec.read_info(quick(picture("L", 9, 9), levels=40)).chroma_levels is None
+
+
+@pytest.mark.parametrize("quality", [0, 75, 100])
+def test_quality_is_a_row_of_the_table(quality: int) -> None:
+    info = dsncodec.read_info(quick(quality=quality))
+    point = rate.point_of_quality(quality)
+    assert (info.scale, info.levels, info.chroma_levels) == (
+        point.scale,
+        point.levels,
+        point.chroma_levels,
+    )
+    if quality == rate.DEFAULT_QUALITY:
+        assert quick() == quick(quality=quality)
+
+
+def test_target_bytes() -> None:
+    smallest, largest = len(quick(quality=0)), len(quick(quality=100))
+    for target in (smallest, (2 * smallest + largest) // 3, largest - 1, 10 * largest):
+        assert len(quick(target_bytes=target)) <= target
+    assert len(quick(target_bytes=10 * largest)) >= largest
+    with pytest.raises(SettingError) as caught:
+        quick(target_bytes=smallest - 1)
+    assert re.search(rf"\b{smallest} bytes", str(caught.value))
+
+
+def test_target_bpp() -> None:
+    smallest = len(quick(quality=0))
+    bpp = 8 * (smallest + 40) / (60 * 44)
+    assert dsncodec.read_info(quick(target_bpp=bpp)).bpp <= bpp
+    with pytest.raises(SettingError, match=f"{smallest} bytes"):
+        quick(target_bpp=0.001)
+
+
+def test_target_psnr() -> None:
+    def reached(data: bytes) -> float:
+        return psnr_db(array(PHOTO), array(dsncodec.decode(data)))
+
+    low, high = reached(quick(quality=0)), reached(quick(quality=100))
+    for target in (low - 1, (low + high) / 2, high - 0.01):
+        assert reached(quick(target_psnr_db=target)) >= target
+    assert quick(target_psnr_db=1) == quick(quality=0)
+    with pytest.raises(SettingError, match=r"the best of this picture is \d+\.\d+ dB"):
+        quick(target_psnr_db=high + 60)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"quality": -1}, {"quality": 101}, {"quality": 75.0}, {"quality": True}, {"quality": "75"},
+        {"target_bytes": 0}, {"target_bytes": -5}, {"target_bytes": float("nan")}, {"target_bytes": True},
+        {"target_bpp": float("nan")}, {"target_bpp": float("inf")}, {"target_bpp": -1}, {"target_bpp": "1"},
+        {"target_psnr_db": float("nan")}, {"target_psnr_db": 0}, {"target_psnr_db": False},
+        {"target_bpp": 1.0, "target_psnr_db": 30.0}, {"quality": 5, "target_bytes": 500},
+        {"quality": 5, "scale": 3}, {"target_bytes": 500, "levels": 16},
+        {"scale": 1}, {"scale": 5}, {"scale": 2.0}, {"scale": "3"}, {"levels": 1}, {"levels": 257},
+        {"levels": True}, {"chroma_levels": 1}, {"chroma_levels": 16.0},
+        {"effort": -1}, {"effort": 10}, {"effort": True}, {"effort": 5.0},
+        {"backend": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
+        {"icc_profile": "text"}, {"exif": 7}, {"xmp": "<x/>"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_settings(asked: dict[str, object]) -> None:
+    with pytest.raises(SettingError) as caught:
+        quick(**asked)
+    assert any(name.removeprefix("chroma_") in str(caught.value) for name in asked), caught.value
+
+
+# --- regions and the low-resolution layer
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_region_is_a_crop(data: st.DataObject) -> None:
+    x0, y0 = data.draw(st.integers(0, 59)), data.draw(st.integers(0, 43))
+    region = (x0, y0, data.draw(st.integers(x0 + 1, 60)), data.draw(st.integers(y0 + 1, 44)))
+    coded = quick(picture("RGBA", 60, 44), scale=3, levels=64)
+    full = dsncodec.decode(coded, threads=1)
+    assert dsncodec.decode(coded, region=region, threads=1).tobytes() == full.crop(region).tobytes()
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        (0, 0, 0, 10), (5, 5, 5, 6), (6, 5, 5, 6), (-1, 0, 5, 5), (0, 0, 61, 44), (0, 0, 60, 45),
+        (0, 0, 5), (0, 0, 5, 5, 5), "abcd", 7, (0, 0, None, 5), (0, 0, float("nan"), 5),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_regions(region: object) -> None:
+    with pytest.raises(SettingError, match="region"):
+        dsncodec.decode(quick(), region=region)  # type: ignore[arg-type]
+
+
+def test_region_or_reduce() -> None:
+    with pytest.raises(SettingError, match="not both"):
+        dsncodec.decode(quick(), reduce=True, region=(0, 0, 5, 5))
+
+
+def test_reduce_looks_like_a_small_picture() -> None:
+    for mode in MODES:
+        image = picture(mode, 60, 42)
+        small = dsncodec.decode(quick(image, scale=3, levels=256), reduce=True)
+        box = image.resize(small.size, Image.Resampling.BOX)
+        assert psnr_db(array(small), array(box)) > 20
+
+
+# --- metadata
+
+
+def with_metadata() -> Image.Image:
+    image = picture("RGB", 12, 9)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: kept, never applied
+    image.info |= {"icc_profile": b"a profile", "exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
+    return image
+
+
+def test_metadata_is_kept() -> None:
+    data = quick(with_metadata())
+    decoded = dsncodec.decode(data)
+    assert decoded.info == with_metadata().info
+    assert decoded.size == (12, 9) and decoded.getexif()[0x0112] == 6
+    assert dsncodec.decode(data, reduce=True).info == decoded.info
+    assert {"iccp", "exif", "xmp "} <= set(dsncodec.read_info(data).sections)
+
+
+def test_metadata_is_left_out() -> None:
+    data = quick(with_metadata(), icc_profile=b"", exif=b"", xmp=b"")
+    assert dsncodec.decode(data).info == {}
+    assert set(dsncodec.read_info(data).sections) == {"PARM", "LUMA", "CHRO"}
+
+
+def test_metadata_is_replaced() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a title"
+    data = quick(with_metadata(), icc_profile=b"other", exif=exif, xmp=b"<other/>")
+    assert dsncodec.decode(data).info == {
+        "icc_profile": b"other",
+        "exif": exif.tobytes(),
+        "xmp": b"<other/>",
+    }
+    only_one = dsncodec.decode(quick(with_metadata(), xmp=b"<other/>")).info
+    assert only_one == with_metadata().info | {"xmp": b"<other/>"}
+
+
+# --- sources
+
+
+def pipe_of(data: bytes) -> io.BufferedReader:
+    """A stream that cannot seek. A pipe holds 64 KiB, more than our tiny files have."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as sink:
+        sink.write(data)
+    return os.fdopen(reading, "rb")
+
+
+def test_every_kind_of_source(tmp_path: Path) -> None:
+    data = quick()
+    path = tmp_path / "photo.dsn"
+    path.write_bytes(data)
+    behind = io.BytesIO(b"something else" + data)
+    behind.seek(len(b"something else"))
+    openers: list[Callable[[], object]] = [
+        lambda: data, lambda: bytearray(data), lambda: memoryview(data), lambda: path, lambda: str(path),
+        lambda: io.BytesIO(data), lambda: path.open("rb"), lambda: pipe_of(data), lambda: behind,
+    ]  # fmt: skip
+    expected, info = dsncodec.decode(data).tobytes(), dsncodec.read_info(data)
+
+    def closing(action: Callable[..., object], open_source: Callable[[], object]) -> object:
+        source = open_source()
+        try:
+            return action(source)
+        finally:
+            if isinstance(source, io.BufferedReader):
+                source.close()
+
+    for open_source in openers[:-1]:
+        assert closing(lambda s: dsncodec.decode(s).tobytes(), open_source) == expected
+        assert closing(dsncodec.read_info, open_source) == info
+        assert closing(dsncodec.verify, open_source) is None
+    assert dsncodec.decode(behind).tobytes() == expected
+
+
+def test_bad_sources(tmp_path: Path) -> None:
+    for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
+        with pytest.raises(NotADsnFile, match="empty"):
+            action(b"")
+        with pytest.raises(NotADsnFile):
+            action(b"\x89PNG\r\n\x1a\n" + bytes(50))
+        with pytest.raises(FileNotFoundError):
+            action(tmp_path / "absent.dsn")
+        with pytest.raises(IsADirectoryError):
+            action(tmp_path)
+        with pytest.raises(SettingError, match="expected bytes"):
+            action(7)  # type: ignore[arg-type]
+
+
+# --- what a file says of itself
+
+
+def test_read_info() -> None:
+    data = quick(picture("RGBA", 30, 20), scale=2, levels=64, chroma_levels=32, backend="jpegls")
+    info = dsncodec.read_info(data)
+    model = weights.for_scale(2)
+    assert (info.width, info.height, info.mode, info.method) == (30, 20, "RGBA", "dsn")
+    assert (info.scale, info.levels, info.chroma_levels) == (2, 64, 32)
+    assert (info.model, info.model_id) == (model.name, model.wire_id.hex())
+    assert {tag: info.backends[tag] for tag in ("LUMA", "CHRO")} == {
+        "LUMA": "jpegls",
+        "CHRO": "jpegls",
+    }
+    assert list(info.sections) == ["PARM", "LUMA", "CHRO", "ALPH"]
+    assert info.size_bytes == len(data) == HEADER_BYTES + sum(12 + n for n in info.sections.values())
+    assert info.bpp == 8 * len(data) / 600
+
+
+def test_verify_notices_every_one_byte_change() -> None:
+    data = quick(picture("LA", 5, 4))
+    dsncodec.verify(data)
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 0x55
+        with pytest.raises(DsnError):
+            dsncodec.verify(bytes(changed))
+
+
+def test_max_pixels() -> None:
+    data = quick()
+    assert dsncodec.decode(data, max_pixels=60 * 44).size == (60, 44)
+    for action in (dsncodec.decode, dsncodec.read_info):
+        with pytest.raises(LimitExceeded, match="60 x 44") as caught:
+            action(data, max_pixels=60 * 44 - 1)
+        assert (caught.value.asked, caught.value.limit) == (60 * 44, 60 * 44 - 1)
+
+
+def test_unknown_model_is_named_and_the_thumbnail_still_shows() -> None:
+    data = quick()
+    expected = dsncodec.decode(data, reduce=True).tobytes()
+    changed = with_fixed_checksums(data[:MODEL_ID_AT] + b"\xab" * 8 + data[MODEL_ID_AT + 8 :])
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(UnsupportedVersion, match="ab" * 8):
+            action(changed)
+    assert dsncodec.decode(changed, reduce=True).tobytes() == expected
+    info = dsncodec.read_info(changed)
+    assert (info.model, info.model_id) == ("unknown", "ab" * 8)
+
+
+def test_a_scale_the_model_is_not_for() -> None:
+    data = bytearray(quick(picture("L", 6, 6), scale=2))
+    data[HEADER_BYTES + 12] = 3
+    with pytest.raises(CodestreamError):
+        dsncodec.decode(with_fixed_checksums(bytes(data)))
+
+
+def test_no_sections_at_all() -> None:
+    header_only = bytearray(quick()[:HEADER_BYTES])
+    header_only[20:22] = bytes(2)
+    for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
+        with pytest.raises(Corrupt):
+            action(with_fixed_checksums(bytes(header_only)))
+
+
+def test_noise_at_the_highest_quality() -> None:
+    image = Image.fromarray(noise(40, 40))
+    assert dsncodec.decode(quick(image, quality=100, effort=9)).size == (40, 40)

@@ -1,0 +1,93 @@
+"""Rate control's tables and searches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsncodec import rate, weights
+from dsncodec.codecs.layer import Point
+from dsncodec.errors import SettingError
+from dsncodec.rate import _between, _largest_within, _last_true
+
+
+def test_quality_runs_through_the_table() -> None:
+    points = rate.table()
+    indexes = [points.index(rate.point_of_quality(quality)) for quality in range(101)]
+    assert indexes[0] == 0 and indexes[-1] == len(points) - 1
+    assert all(low <= high for low, high in zip(indexes, indexes[1:]))
+    if len(points) <= 101:
+        assert set(indexes) == set(range(len(points)))
+
+
+def test_the_table_holds_points_that_can_be_coded() -> None:
+    points = rate.table()
+    assert len(points) == len(set(points)) > 1
+    for point in points:
+        assert rate.explicit_point(point.scale, point.levels, point.chroma_levels) == point
+    scales = [point.scale for point in points]
+    assert scales == sorted(scales, reverse=True)
+
+
+def test_explicit_point_defaults() -> None:
+    assert rate.explicit_point(None, None, None) == Point(3, 256, 256)
+    assert rate.explicit_point(2, 64, None) == Point(2, 64, 64)
+    assert rate.explicit_point(None, 64, 16) == Point(3, 64, 16)
+    with pytest.raises(SettingError, match="2, 3, 4"):
+        rate.explicit_point(5, None, None)
+    assert weights.scales() == [2, 3, 4]
+
+
+@given(count=st.integers(0, 40), data=st.data())
+def test_last_true_finds_the_edge(count: int, data: st.DataObject) -> None:
+    edge = data.draw(st.integers(0, count))
+    asked: list[int] = []
+
+    def test(index: int) -> bool:
+        assert 0 <= index < count
+        asked.append(index)
+        return index < edge
+
+    assert _last_true(count, test) == edge - 1
+    assert len(asked) == len(set(asked)) <= count.bit_length()
+
+
+@given(
+    low=st.integers(2, 256),
+    high=st.integers(2, 256),
+    chroma=st.tuples(st.integers(2, 256), st.integers(2, 256)),
+)
+def test_points_between(low: int, high: int, chroma: tuple[int, int]) -> None:
+    low, high = min(low, high), max(low, high)
+    first, last = Point(3, low, min(chroma)), Point(3, high, max(chroma))
+    between = _between(first, last)
+    assert [p.levels for p in between] == list(range(low + 1, high))
+    chroma_levels = [first.chroma_levels, *(p.chroma_levels for p in between), last.chroma_levels]
+    assert chroma_levels == sorted(chroma_levels)
+
+
+@given(target=st.integers(1, 400))
+def test_largest_within_uses_the_room_there_is(target: int) -> None:
+    """With files as long as their levels, the file is as long as it may be, up to the table's end."""
+    points = [Point(4, 16, 16), Point(4, 64, 64), Point(3, 64, 64), Point(3, 256, 256)]
+    length = {4: 0, 3: 60}
+
+    def pack(point: Point) -> bytes:
+        return bytes(point.levels + length[point.scale])
+
+    if target < 16:
+        with pytest.raises(SettingError, match="16 bytes"):
+            _largest_within(points, target, pack)
+        return
+    best = len(_largest_within(points, target, pack))
+    assert best <= target
+    expected = min(target, 316) if target >= 124 else min(target, 64)
+    assert best == expected
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), True, None, "7", 1j])
+def test_check_finite(value: object) -> None:
+    with pytest.raises(SettingError, match=r"budget must be a positive number"):
+        rate.check_finite("budget", value)  # type: ignore[arg-type]
+    assert rate.check_finite("budget", 7) == 7.0

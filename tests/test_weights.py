@@ -1,0 +1,98 @@
+"""The published weights are what their manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dsncodec import weights
+from dsncodec.errors import MissingComponent, SettingError, UnsupportedVersion
+
+MIB = 2**20
+
+
+def test_every_file_is_the_pinned_one() -> None:
+    total = 0
+    for model in weights.manifest():
+        assert set(model.files) == set(model.sha256) == set(weights.PARTS)
+        for part in weights.PARTS:
+            data = weights.checked_path(model, part).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == model.sha256[part]
+            assert len(data) < 25 * MIB
+            total += len(data)
+    assert total < 60 * MIB
+
+
+def test_wire_ids() -> None:
+    models = weights.manifest()
+    for model in models:
+        joined = model.sha256["up"] + model.sha256["chroma_up"]
+        assert model.wire_id == hashlib.sha256(joined.encode()).digest()[:8]
+        assert model.wire_id == weights.wire_id_of(model.sha256)
+        assert weights.for_wire_id(model.wire_id) is model
+    assert len({model.wire_id for model in models}) == len(models)
+    assert len({model.name for model in models}) == len(models)
+
+
+def test_one_default_model_for_each_scale() -> None:
+    assert weights.scales() == [2, 3, 4]
+    for scale in weights.scales():
+        assert weights.for_scale(scale).scale == scale
+        assert sum(m.default and m.scale == scale for m in weights.manifest()) == 1
+
+
+def test_unknown_scale_and_wire_id() -> None:
+    with pytest.raises(SettingError, match="one of 2, 3, 4, not 7"):
+        weights.for_scale(7)
+    with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
+        weights.for_wire_id(bytes(range(1, 9)))
+    assert caught.value.field == "model"
+
+
+def forget() -> None:
+    for cached in (weights.manifest, weights.quality_table, weights.checked_path):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the folder of weights, used in its place."""
+    folder = tmp_path / "models"
+    shutil.copytree(weights.folder(), folder)
+    monkeypatch.setattr(weights, "folder", lambda: folder)
+    forget()
+    yield folder
+    forget()
+
+
+def test_a_changed_file_is_refused(copied: Path) -> None:
+    model = weights.for_scale(3)
+    path = copied / model.files["up"]
+    assert weights.checked_path(model, "up") == path
+    forget()
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(MissingComponent, match=r"not the published one: reinstall"):
+        weights.checked_path(model, "up")
+    assert weights.checked_path(model, "down").exists()
+
+
+def test_a_missing_file_is_refused(copied: Path) -> None:
+    model = weights.for_scale(3)
+    (copied / model.files["down"]).unlink()
+    with pytest.raises(MissingComponent, match=f"{model.files['down']} cannot be read: reinstall"):
+        weights.checked_path(model, "down")
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [("manifest.toml", weights.manifest), ("quality.toml", weights.quality_table)],
+)
+def test_missing_tables(copied: Path, name: str, reader: object) -> None:
+    (copied / name).unlink()
+    assert callable(reader)
+    with pytest.raises(MissingComponent, match=f"{name} cannot be read: reinstall"):
+        reader()
