@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,19 +28,20 @@ from dsncodec.errors import (
     UnsupportedVersion,
 )
 from dsncodec.metrics import psnr_db
+from dsncodec.planes import ImageLike
 
-from .conftest import MODES, noise, picture, with_fixed_checksums
+from .conftest import MODES, UInt8Array, noise, picture, with_fixed_checksums
 
 PHOTO = picture("RGB", 60, 44)
 MODEL_ID_AT = HEADER_BYTES + 12 + 3  # PARM is the first section: scale, levels, chroma levels, id
 
 
-def quick(image: Image.Image = PHOTO, **settings: object) -> bytes:
+def quick(image: ImageLike = PHOTO, **settings: Any) -> bytes:
     """Encoded with one thread and the two fastest backends."""
-    return dsncodec.encode(image, **{"effort": 0, "threads": 1, **settings})  # type: ignore[arg-type]
+    return dsncodec.encode(image, **{"effort": 0, "threads": 1, **settings})
 
 
-def array(image: Image.Image) -> np.ndarray:
+def array(image: Image.Image) -> UInt8Array:
     return np.asarray(image)
 
 
@@ -86,8 +88,9 @@ def test_every_kind_of_image(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     PHOTO.save(path)
     expected = quick(PHOTO)
-    for image in (array(PHOTO), path, str(path), io.BytesIO(path.read_bytes())):
-        assert quick(image) == expected  # type: ignore[arg-type]
+    images: list[ImageLike] = [array(PHOTO), path, str(path), io.BytesIO(path.read_bytes())]
+    for image in images:
+        assert quick(image) == expected
 
 
 @settings(max_examples=15)
@@ -181,7 +184,7 @@ def test_target_psnr() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_impossible_settings(asked: dict[str, object]) -> None:
+def test_impossible_settings(asked: dict[str, Any]) -> None:
     with pytest.raises(SettingError) as caught:
         quick(**asked)
     assert any(name.removeprefix("chroma_") in str(caught.value) for name in asked), caught.value

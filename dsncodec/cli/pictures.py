@@ -33,8 +33,8 @@ def open_picture(job: Job) -> Image.Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata
         try:
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            image.load()
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                image.load()
         except UnidentifiedImageError as exc:
             raise OSError("not a picture in any format that Pillow reads") from exc
         except OSError:

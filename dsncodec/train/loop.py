@@ -128,22 +128,27 @@ def chroma_shift(levels: Tensor) -> Tensor:
     return torch.floor(levels / 2) / (levels - 1) - NEUTRAL
 
 
-def code(nets: SamplingNets, planes: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The whole path of a training image, with Q-BReLU in the place of the backend.
+def code_luma(nets: SamplingNets, luma: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The whole path of training luma, with Q-BReLU in the place of the backend.
 
     Args:
-        planes: (N, 3, H, W), Y Cb Cr in [0, 1].
+        luma: (N, 1, H, W) in [0, 1].
         levels: (N, 1, 1, 1), the alphabet size of each sample.
     Returns:
-        Decoded planes (N, 3, H, W), and the two latents before Q-BReLU.
+        Decoded luma (N, 1, H, W), and the latent before Q-BReLU.
     """
-    latent = nets.down(planes[:, :1])
-    luma = nets.up(qbrelu(latent, levels))
+    latent = nets.down(luma)
+    return nets.up(qbrelu(latent, levels)), latent
+
+
+def code_chroma(
+    nets: SamplingNets, chroma: Tensor, decoded_luma: Tensor, levels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same for chroma (N, 2, H, W), guided by decoded luma (N, 1, H, W), which learns nothing from it."""
     shift = chroma_shift(levels)
-    chroma_latent = nets.chroma_down(planes[:, 1:])
-    quantised = qbrelu(chroma_latent + shift, levels) - shift
-    chroma = nets.chroma_up(quantised, luma.detach())
-    return torch.cat([luma, chroma], 1), latent, chroma_latent
+    latent = nets.chroma_down(chroma)
+    quantised = qbrelu(latent + shift, levels) - shift
+    return nets.chroma_up(quantised, decoded_luma.detach()), latent
 
 
 def rate_proxy(latent: Tensor, levels: Tensor) -> Tensor:
@@ -163,17 +168,21 @@ def sampling_loss(
 
     The squared error is divided by a typical L1 so that both have gradients of one size.
     """
-    decoded, latent, chroma_latent = code(nets, planes, levels)
-    error = decoded.float() - planes
-    if progress >= loss.l2_from:
-        per_plane = error.square().mean((0, 2, 3)) / 0.04
-    else:
-        per_plane = error.abs().mean((0, 2, 3))
-    total = per_plane[0] + loss.chroma_weight * per_plane[1:].sum()
+    luma, latent = code_luma(nets, planes[:, :1], levels)
+    total = _distance(luma, planes[:, :1], loss, progress)
     if loss.rate_weight:
-        rate = rate_proxy(latent, levels) + 0.25 * rate_proxy(chroma_latent, levels)
-        total = total + loss.rate_weight * rate
+        total = total + loss.rate_weight * rate_proxy(latent, levels)
+    if loss.chroma_weight:
+        chroma, latent = code_chroma(nets, planes[:, 1:], luma, levels)
+        total = total + 2 * loss.chroma_weight * _distance(chroma, planes[:, 1:], loss, progress)
+        if loss.rate_weight:
+            total = total + 0.25 * loss.rate_weight * rate_proxy(latent, levels)
     return total
+
+
+def _distance(decoded: Tensor, wanted: Tensor, loss: LossSettings, progress: float) -> Tensor:
+    error = decoded.float() - wanted
+    return error.square().mean() / 0.04 if progress >= loss.l2_from else error.abs().mean()
 
 
 def rate_factor(optim: OptimSettings, step: int, progress: float) -> float:
@@ -225,7 +234,10 @@ def held_out_psnr_db(
         image = images[i]
         image = image[: image.shape[0] // step * step, : image.shape[1] // step * step]
         planes = torch.from_numpy(ycbcr(image)).permute(2, 0, 1)[None].to(device)
-        decoded, _, _ = code(nets, planes, torch.full((1, 1, 1, 1), float(levels), device=device))
+        alphabet = torch.full((1, 1, 1, 1), float(levels), device=device)
+        decoded_luma, _ = code_luma(nets, planes[:, :1], alphabet)
+        decoded_chroma, _ = code_chroma(nets, planes[:, 1:], decoded_luma, alphabet)
+        decoded = torch.cat([decoded_luma, decoded_chroma], 1)
         error = ((decoded.clamp(0, 1) * 255).round() - planes * 255).square().mean((0, 2, 3))
         luma.append(10 * math.log10(255**2 / max(error[0].item(), 1e-9)))
         chroma.append(10 * math.log10(255**2 / max(error[1:].mean().item(), 1e-9)))

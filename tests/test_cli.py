@@ -1,0 +1,736 @@
+"""The command: every verb once for real, its exit codes, and what it leaves behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import py7zr
+import pytest
+from PIL import Image, ImageCms
+
+import dsncodec
+from dsncodec.backends import BACKENDS
+from dsncodec.cli import VERBS, main
+from dsncodec.cli.common import byte_count
+
+from .conftest import picture, with_fixed_checksums
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>five</x:xmpmeta>"
+Call = Callable[..., tuple[int, str, str]]
+
+
+def exif() -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = 6  # orientation: kept, never applied
+    tags[0x010F] = "camera"
+    return tags
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command in this process; gives the exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    picture("RGB", 37, 26).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def coded() -> bytes:
+    return dsncodec.encode(picture("RGBA", 37, 26), scale=3, levels=64, backend="jxl")
+
+
+@pytest.fixture
+def file(tmp_path: Path, coded: bytes) -> Path:
+    path = tmp_path / "photo.dsn"
+    path.write_bytes(coded)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    """Everything below a folder, hidden files too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def one_line(err: str) -> str:
+    assert re.fullmatch(r"dsncodec: .+\n", err), err
+    return err
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help(verb: str, call: Call) -> None:
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: dsncodec {verb}")
+
+
+def test_help_and_version(call: Call) -> None:
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(f" {verb} " in out for verb in VERBS)
+    assert call("--version")[1] == f"dsncodec {dsncodec.__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; from dsncodec.cli import VERBS, main\n"
+        "for verb in VERBS: main([verb, '--help'])\n"
+        "print(sorted({'numpy', 'PIL', 'onnxruntime', 'torch', 'imagecodecs'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["encode"], ["encode", "a.png", "--nonsense"]])
+def test_bad_usage(arguments: list[str], call: Call) -> None:
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "error:" in err
+
+
+# --- encode and decode ---------------------------------------------------------------------------
+
+
+def test_round_trip(photo: Path, call: Call) -> None:
+    code, out, err = call("encode", photo, "--psnr")
+    assert (code, err) == (0, "")
+    assert re.search(r"photo\.dsn: [\d,]+ bytes, \d+\.\d{3} bpp, \d+\.\d\d dB, scale \d, levels ", out)
+    target = photo.with_name("back.png")
+    code, out, err = call("decode", photo.with_suffix(".dsn"), "-o", target)
+    assert (code, err) == (0, "")
+    assert out.endswith("back.png: 37 x 26 RGB\n")
+    with Image.open(target) as image:
+        assert image.size == (37, 26)
+        assert image.tobytes() == dsncodec.decode(photo.with_suffix(".dsn")).tobytes()
+    assert names(photo.parent) == ["back.png", "photo.dsn", "photo.png"]
+
+
+def test_output_as_last_argument(photo: Path, call: Call) -> None:
+    coded, back = photo.with_name("small.dsn"), photo.with_name("back.webp")
+    assert call("encode", photo, coded)[0] == 0
+    assert call("decode", coded, back)[0] == 0
+    with Image.open(back) as image:
+        assert (image.format, image.size) == ("WEBP", (37, 26))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".jpg", ".pgm", ".tga", ".tif", ".webp"])
+def test_input_formats(suffix: str, tmp_path: Path, call: Call) -> None:
+    source = tmp_path / f"photo{suffix}"
+    picture("L", 17, 12).save(source)
+    assert call("encode", source, "--psnr")[0] == 0
+    assert dsncodec.read_info(source.with_suffix(".dsn")).size == (17, 12)
+
+
+def test_encode_json_and_settings(photo: Path, call: Call) -> None:
+    code, out, err = call(
+        "encode",
+        photo,
+        "--json",
+        "--scale",
+        2,
+        "--levels",
+        32,
+        "--chroma-levels",
+        16,
+        "--backend",
+        "lzma2",
+        "--psnr",
+    )
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    coded = photo.with_suffix(".dsn")
+    assert report["file"] == str(photo)
+    assert report["output"] == str(coded)
+    assert report["size_bytes"] == coded.stat().st_size
+    assert report["bpp"] == pytest.approx(8 * coded.stat().st_size / (37 * 26))
+    assert (report["scale"], report["levels"], report["chroma_levels"]) == (2, 32, 16)
+    assert set(report["backends"].values()) == {"lzma2"}
+    with Image.open(photo) as image:
+        error = np.asarray(image, float) - np.asarray(dsncodec.decode(coded), float)
+    assert report["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(error).mean()))
+
+
+def test_targets(photo: Path, call: Call) -> None:
+    coded = photo.with_suffix(".dsn")
+    full = len(dsncodec.encode(photo, quality=100))
+    assert call("encode", photo, "--target-bytes", full)[0] == 0
+    assert coded.stat().st_size <= full
+    assert call("encode", photo, "--target-bpp", "8", "--force")[0] == 0
+    assert coded.stat().st_size <= 37 * 26
+    code, out, _ = call("encode", photo, "--target-psnr", "5", "--force", "--json")
+    assert code == 0
+    assert json.loads(out)["psnr_db"] >= 5
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("20k", 20_000), ("1.5M", 1_500_000), ("2KiB", 2048), ("17", 17), ("3GB", 3 * 10**9)]
+)
+def test_byte_counts(text: str, count: int) -> None:
+    assert byte_count(text) == count
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+def test_metadata_travels(suffix: str, tmp_path: Path, call: Call) -> None:
+    source, coded, back = tmp_path / "a.jpg", tmp_path / "a.dsn", tmp_path / f"back{suffix}"
+    picture("RGB", 20, 16).save(source, icc_profile=ICC, exif=exif(), xmp=XMP)
+    assert call("encode", source)[0] == 0
+    assert call("decode", coded, "-o", back)[0] == 0
+    with Image.open(back) as image:
+        assert image.info["icc_profile"] == ICC
+        assert image.info["xmp"] == XMP
+        assert image.getexif()[0x010F] == "camera"
+        if suffix in (".png", ".jpg", ".webp"):  # for the others, Pillow turns the picture itself
+            assert image.size == (20, 16)
+            assert image.getexif()[0x0112] == 6
+
+
+def test_strip_and_times(tmp_path: Path, call: Call) -> None:
+    source, coded = tmp_path / "a.jpg", tmp_path / "a.dsn"
+    picture("RGB", 20, 16).save(source, icc_profile=ICC, exif=exif(), xmp=XMP)
+    os.utime(source, (1_000_000_000, 1_100_000_000))
+    assert call("encode", source, "--strip", "exif,xmp", "--preserve-times")[0] == 0
+    assert coded.stat().st_mtime == 1_100_000_000
+    assert set(dsncodec.decode(coded).info) == {"icc_profile"}
+
+
+def test_region_and_reduce(file: Path, tmp_path: Path, call: Call) -> None:
+    part, small = tmp_path / "part.png", tmp_path / "small.png"
+    assert call("decode", file, "--region", "3,5,20,21", "-o", part)[0] == 0
+    assert call("decode", file, "--reduce", "-o", small)[0] == 0
+    with Image.open(part) as image:
+        assert image.tobytes() == dsncodec.decode(file).crop((3, 5, 20, 21)).tobytes()
+    with Image.open(small) as image:
+        assert image.tobytes() == dsncodec.decode(file, reduce=True).tobytes()
+    code, _, err = call("decode", file, "--region", "0,0,99,9", "-o", tmp_path / "no.png")
+    assert code == 1
+    assert "region" in one_line(err)
+
+
+def test_max_pixels(file: Path, tmp_path: Path, call: Call) -> None:
+    code, _, err = call("decode", file, "--max-pixels", 100)
+    assert code == 1
+    assert "limit is 100" in one_line(err)
+    assert names(tmp_path) == ["photo.dsn"]
+
+
+# --- the other verbs -----------------------------------------------------------------------------
+
+
+def test_info(file: Path, call: Call) -> None:
+    code, out, err = call("info", file)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{file}: 37 x 26 RGBA\n")
+    assert re.search(r"\n  section LUMA +\d+ bytes  jxl\n", out)
+    report = json.loads(call("info", file, "--json")[1])
+    assert (report["width"], report["height"], report["levels"]) == (37, 26, 64)
+    assert report["size_bytes"] == file.stat().st_size
+
+
+def test_verify(file: Path, tmp_path: Path, coded: bytes, call: Call) -> None:
+    assert call("verify", file) == (0, f"{file}: OK\n", "")
+    assert call("verify", file, "--decode")[0] == 0
+    broken = tmp_path / "broken.dsn"
+    broken.write_bytes(coded[:-1] + bytes([coded[-1] ^ 1]))
+    code, out, err = call("verify", tmp_path, "--json")
+    assert code == 1
+    assert str(broken) in one_line(err)
+    answers = {Path(row["file"]).name: row for row in map(json.loads, out.splitlines())}
+    assert answers["photo.dsn"]["ok"] is True
+    assert answers["broken.dsn"]["ok"] is False
+    assert "checksum" in answers["broken.dsn"]["error"]
+
+
+def test_verify_decode_finds_what_checksums_do_not(tmp_path: Path, coded: bytes, call: Call) -> None:
+    at = coded.index(b"LUMA") + 12 + 1
+    forged = tmp_path / "forged.dsn"
+    forged.write_bytes(with_fixed_checksums(coded[:at] + b"\0\0\0\0" + coded[at + 4 :]))
+    assert call("verify", forged)[0] == 0
+    code, _, err = call("verify", forged, "--decode")
+    assert code == 1
+    assert "jxl" in one_line(err)
+
+
+def test_thumbnail(file: Path, call: Call) -> None:
+    assert call("thumbnail", file)[0] == 0
+    with Image.open(file.with_name("photo-thumbnail.png")) as image:
+        assert image.tobytes() == dsncodec.decode(file, reduce=True).tobytes()
+    assert call("thumbnail", file, "--size", 8, "-o", file.with_name("t.webp"))[0] == 0
+    with Image.open(file.with_name("t.webp")) as image:
+        assert max(image.size) == 8
+
+
+@pytest.mark.parametrize(("verb", "size"), [("upsample", (74, 52)), ("downsample", (19, 13))])
+def test_resampling(verb: str, size: tuple[int, int], photo: Path, call: Call) -> None:
+    target = photo.with_name("result.tif")
+    code, out, err = call(verb, photo, "--scale", 2, "-o", target)
+    assert (code, err) == (0, "")
+    assert f"{size[0]} x {size[1]} RGB" in out
+    with Image.open(target) as image:
+        assert (image.format, image.size) == ("TIFF", size)
+    code, _, err = call(verb, photo, "--scale", 9)
+    assert code == 2
+    assert "scale must be one of" in one_line(err)
+
+
+# --- extract -------------------------------------------------------------------------------------
+
+
+def payload(coded: bytes, tag: bytes) -> bytes:
+    """The bytes of a section, without the one that names the backend; docs/format.md has the layout."""
+    at = coded.index(tag)
+    return coded[at + 13 : at + 12 + int.from_bytes(coded[at + 4 : at + 8], "little")]
+
+
+def read_7z(path: Path, count: int) -> bytes:
+    with py7zr.SevenZipFile(path) as archive:
+        archive.extractall(path.parent / "unpacked")
+    return (path.parent / "unpacked" / "layer.pgm").read_bytes()[-count:]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_extract_own_bytes(backend: str, tmp_path: Path, call: Call) -> None:
+    source, grey = tmp_path / "photo.dsn", tmp_path / "grey.png"
+    source.write_bytes(dsncodec.encode(picture("RGB", 37, 26), scale=3, levels=64, backend=backend))
+    assert call("extract", source)[0] == 0
+    assert call("extract", source, grey)[0] == 0
+    own = tmp_path / f"photo-luma{BACKENDS[backend].extension}"
+    assert own.read_bytes() == payload(source.read_bytes(), b"LUMA")
+    with Image.open(grey) as image:
+        symbols = np.asarray(image)
+    assert symbols.shape == (10, 14)  # whole pairs: chroma has half the resolution
+    assert symbols.max() < 64
+    if backend == "7z":
+        assert read_7z(own, symbols.size) == symbols.tobytes()
+    elif backend == "lzma2":
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
+        assert lzma.decompress(own.read_bytes(), lzma.FORMAT_RAW, filters=filters) == symbols.tobytes()
+    else:
+        opened = imagecodecs.imread(own)
+        assert np.array_equal(opened[..., 0] if opened.ndim == 3 else opened, symbols)
+
+
+def test_extract_other_planes(file: Path, tmp_path: Path, coded: bytes, call: Call) -> None:
+    code, out, _ = call("extract", file, "--plane", "alpha", "--json", "-o", tmp_path / "alpha.png")
+    assert code == 0
+    assert json.loads(out)["plane"] == "alpha"
+    with Image.open(tmp_path / "alpha.png") as image:
+        assert image.tobytes() == dsncodec.decode(coded).getchannel("A").tobytes()
+    assert call("extract", file, "--plane", "chroma", "-o", tmp_path / "c.jxl")[0] == 0
+    assert (tmp_path / "c.jxl").read_bytes() == payload(coded, b"CHRO")
+
+
+def test_extract_stretch(file: Path, tmp_path: Path, call: Call) -> None:
+    plain, wide = tmp_path / "plain.png", tmp_path / "wide.png"
+    assert call("extract", file, plain)[0] == 0
+    assert call("extract", file, wide, "--stretch")[0] == 0
+    with Image.open(plain) as a, Image.open(wide) as b:
+        assert np.array_equal(np.floor(np.asarray(a) * (255 / 63) + 0.5), np.asarray(b))
+
+
+def test_extract_refusals(file: Path, tmp_path: Path, call: Call) -> None:
+    code, _, err = call("extract", file, tmp_path / "layer.7z")
+    assert code == 1
+    assert ".jxl, .png or .jp2" in one_line(err)
+    assert call("extract", file, tmp_path / "layer.gif")[0] == 2
+    assert call("extract", file, "--stretch")[0] == 2
+    grey = tmp_path / "grey.dsn"
+    grey.write_bytes(dsncodec.encode(picture("L", 9, 9)))
+    code, _, err = call("extract", grey, "--plane", "chroma")
+    assert code == 1
+    assert "no chroma plane" in one_line(err)
+    assert names(tmp_path) == ["grey.dsn", "photo.dsn"]
+
+
+def test_extract_jp2(file: Path, tmp_path: Path, call: Call) -> None:
+    glymur = pytest.importorskip("glymur")
+    if glymur.version.openjpeg_version_tuple < (2, 4):
+        pytest.skip("glymur finds no OpenJPEG (Debian: libopenjp2-7)")
+    for plane in ("luma", "chroma", "alpha"):
+        grey, layer = tmp_path / f"{plane}.png", tmp_path / f"{plane}.jp2"
+        assert call("extract", file, grey, "--plane", plane)[0] == 0
+        assert call("extract", file, layer, "--plane", plane)[0] == 0
+        with Image.open(grey) as image:
+            assert np.array_equal(glymur.Jp2k(layer)[:], np.asarray(image))
+
+
+def without(monkeypatch: pytest.MonkeyPatch, package: str, *users: str) -> None:
+    """As if a package were not installed."""
+    for user in users:
+        monkeypatch.delitem(sys.modules, user, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
+def test_missing_extras(file: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "glymur", "dsncodec.cli.jp2")
+    code, _, err = call("extract", file, tmp_path / "layer.jp2")
+    assert code == 1
+    assert "pip install dsncodec[jp2]" in one_line(err)
+    without(monkeypatch, "torch", "dsncodec.train.loop", "dsncodec.train.export")
+    for arguments in (["train", "dsn-x3"], ["export", "checkpoint.pt", "-o", tmp_path / "models"]):
+        code, _, err = call(*arguments)
+        assert code == 1
+        assert "pip install dsncodec[train]" in one_line(err)
+    assert names(tmp_path) == ["photo.dsn"]
+
+
+# --- files, folders, streams ---------------------------------------------------------------------
+
+
+def test_folders_keep_their_shape(tmp_path: Path, call: Call) -> None:
+    source, coded, back = tmp_path / "in", tmp_path / "coded", tmp_path / "back"
+    (source / "deep" / "er").mkdir(parents=True)
+    picture("L", 9, 8).save(source / "a.png")
+    picture("RGB", 12, 7).save(source / "deep" / "er" / "b.jpg")
+    (source / "notes.txt").write_text("not a picture")
+    assert call("encode", source, "-o", coded)[0] == 0
+    assert names(coded) == ["a.dsn", os.path.join("deep", "er", "b.dsn")]
+    assert call("decode", coded, "-o", back, "--format", "webp")[0] == 0
+    assert names(back) == ["a.webp", os.path.join("deep", "er", "b.webp")]
+
+
+def test_several_processes(tmp_path: Path, call: Call) -> None:
+    for i in range(3):
+        picture("L", 9 + i, 8, seed=i).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"not a picture")
+    code, out, err = call("encode", tmp_path, "-o", tmp_path / "out", "-j", 2, "--json")
+    assert code == 1
+    assert "3.png: not a picture" in one_line(err)
+    reports = [json.loads(line) for line in out.splitlines()]
+    assert [report["ok"] for report in reports] == [True, True, True, False]
+    assert [report["width"] for report in reports[:3]] == [9, 10, 11]
+    assert names(tmp_path / "out") == ["0.dsn", "1.dsn", "2.dsn"]
+
+
+def command(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A process of its own, as a shell would start it."""
+    line = [sys.executable, "-m", "dsncodec", *arguments]
+    return subprocess.run(line, input=data, capture_output=True)
+
+
+def test_streams(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    picture("RGB", 21, 13).save(buffer, "PNG")
+    encoded = command("encode", "-", "-o", "-", "--quiet", data=buffer.getvalue())
+    assert (encoded.returncode, encoded.stderr) == (0, b"")
+    assert encoded.stdout == dsncodec.encode(io.BytesIO(buffer.getvalue()))
+    decoded = command("decode", "-", "--format", "ppm", data=encoded.stdout)
+    assert decoded.returncode == 0
+    assert decoded.stderr == b"stdin -> stdout: 21 x 13 RGB\n"
+    with Image.open(io.BytesIO(decoded.stdout)) as image:
+        assert (image.format, image.size) == ("PPM", (21, 13))
+
+
+def test_failures_of_a_real_process(tmp_path: Path) -> None:
+    broken = command("decode", "-", data=b"not ours")
+    assert (broken.returncode, broken.stdout) == (1, b"")
+    assert re.fullmatch(rb"dsncodec: -: [^\n]+\n", broken.stderr)
+    assert command("encode", "nothing.png", "-q", "101").returncode == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_full_disk_behind_stdout(photo: Path) -> None:
+    line = [sys.executable, "-m", "dsncodec", "encode", str(photo), "-o", "-"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "No space left" in one_line(done.stderr)
+
+
+def test_reader_that_goes_away(file: Path) -> None:
+    line = [sys.executable, "-m", "dsncodec", "info", str(file)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_existing_output_needs_force(photo: Path, call: Call) -> None:
+    coded = photo.with_suffix(".dsn")
+    coded.write_bytes(b"precious")
+    code, _, err = call("encode", photo)
+    assert code == 1
+    assert "--force" in one_line(err)
+    assert coded.read_bytes() == b"precious"
+    assert call("encode", photo, "--force")[0] == 0
+    dsncodec.verify(coded)
+
+
+def test_same_file_is_refused(photo: Path, call: Call) -> None:
+    before = photo.read_bytes()
+    for arguments in (["encode", photo, "-o", photo], ["upsample", photo, "-o", photo]):
+        code, _, err = call(*arguments, "--force")
+        assert code == 1
+        assert "same file" in one_line(err)
+    assert photo.read_bytes() == before
+
+
+def test_conflicting_outputs(photo: Path, tmp_path: Path, call: Call) -> None:
+    twin = tmp_path / "photo.jpg"
+    picture("RGB", 8, 8).save(twin)
+    assert call("encode", photo, twin)[0] == 2  # both would become photo.dsn
+    assert call("encode", photo, twin, "-o", "-")[0] == 2
+    assert call("encode", photo, twin, "-o", photo)[0] == 2  # a file, not a folder
+    assert call("encode", "-", "-o", tmp_path)[0] == 2
+    assert call("encode", photo, "-o", "-", "--json")[0] == 2
+    assert call("decode", photo, "-o", tmp_path / "x.nonsense")[0] == 2
+    assert names(tmp_path) == ["photo.jpg", "photo.png"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_failed_write_leaves_nothing(
+    force: bool, photo: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    coded = photo.with_suffix(".dsn")
+    if force:
+        coded.write_bytes(b"precious")
+    before = names(photo.parent)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, _, err = call("encode", photo, *(["--force"] if force else []))
+    assert code == 1
+    assert "No space left on device" in one_line(err)
+    assert names(photo.parent) == before
+    assert not force or coded.read_bytes() == b"precious"
+
+
+def test_unwritable_place(photo: Path, call: Call) -> None:
+    code, _, err = call("encode", photo, "-o", photo / "below.dsn")
+    assert code == 1
+    assert "cannot write" in one_line(err)
+
+
+def test_interrupt(photo: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Path, data: bytes) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    code, _, err = call("encode", photo)
+    assert (code, err) == (130, "dsncodec: interrupted\n")
+    assert names(photo.parent) == ["photo.png"]
+
+
+def test_quiet(photo: Path, call: Call) -> None:
+    assert call("encode", photo, "--quiet") == (0, "", "")
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    {
+        "empty": lambda data: b"",
+        "truncated": lambda data: data[: len(data) // 2],
+        "wrong magic": lambda data: b"\x89PNG\r\n\x1a\n" + data[8:],
+        "newer version": lambda data: data[:8] + b"\x09" + data[9:],
+        "changed byte": lambda data: data[:-3] + bytes([data[-3] ^ 0xFF]) + data[-2:],
+        "too much": lambda data: data + b"\0",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_bad_files(
+    change: tuple[str, Callable[[bytes], bytes]], tmp_path: Path, coded: bytes, call: Call
+) -> None:
+    path, good = tmp_path / "bad.dsn", tmp_path / "good.dsn"
+    path.write_bytes(change[1](coded))
+    good.write_bytes(coded)
+    for verb in ("decode", "verify", "thumbnail", "extract"):
+        code, _, err = call(verb, path)
+        assert code == 1
+        assert f"{path}: " in one_line(err)
+        assert names(tmp_path) == ["bad.dsn", "good.dsn"]
+    assert call("decode", path, good)[0] == 1
+    assert names(tmp_path) == ["bad.dsn", "good.dsn", "good.png"]  # the others go on
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_bad_pictures(data: bytes, tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(data)
+    for verb in ("encode", "upsample", "downsample"):
+        code, _, err = call(verb, path)
+        assert code == 1
+        assert f"{path}: " in one_line(err)
+    assert names(tmp_path) == ["bad.png"]
+
+
+def test_truncated_picture(photo: Path, call: Call) -> None:
+    photo.write_bytes(photo.read_bytes()[:-200])
+    code, _, err = call("encode", photo)
+    assert code == 1
+    one_line(err)
+    assert names(photo.parent) == ["photo.png"]
+
+
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "thumbnail", "extract"])
+def test_missing_file_and_empty_folder(verb: str, tmp_path: Path, call: Call) -> None:
+    code, _, err = call(verb, tmp_path / "nowhere.dsn")
+    assert code == 1
+    assert "No such file" in one_line(err)
+    code, _, err = call(verb, tmp_path)
+    assert code == 1
+    assert "folder" in one_line(err)
+
+
+def test_unsupported_mode(tmp_path: Path, call: Call) -> None:
+    Image.fromarray(np.full((4, 4), 9, np.uint16)).save(tmp_path / "deep.png")
+    code, _, err = call("encode", tmp_path / "deep.png")
+    assert code == 1
+    assert "more than 8 bits" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ["-q", "101"], ["-q", "-1"], ["-q", "fine"], ["--target-psnr", "nan"], ["--target-bpp", "inf"],
+        ["--target-bpp", "0"], ["--target-bytes", "many"], ["--target-bytes", "0"], ["--scale", "5"],
+        ["--levels", "1"], ["--levels", "257"], ["--chroma-levels", "0"], ["--backend", "zip"],
+        ["--effort", "10"], ["--strip", "colour"], ["-j", "0"], ["--threads", "0"],
+        ["-q", "5", "--target-bpp", "1"], ["-q", "5", "--scale", "2"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_impossible_settings(setting: list[str], photo: Path, call: Call) -> None:
+    code, out, err = call("encode", photo, *setting)
+    assert (code, out) == (2, "")
+    assert err
+    assert names(photo.parent) == ["photo.png"]
+
+
+@pytest.mark.parametrize("region", ["1,2,3", "a,b,c,d", "5,5,5,9", "-1,0,4,4"])
+def test_impossible_regions(region: str, file: Path, call: Call) -> None:
+    assert call("decode", file, f"--region={region}")[0] == 2
+
+
+@pytest.mark.parametrize("target", [["--target-bytes", "30"], ["--target-psnr", "250"]])
+def test_unreachable_targets(target: list[str], photo: Path, call: Call) -> None:
+    code, _, err = call("encode", photo, *target)
+    assert code == 1
+    assert "no setting reaches" in one_line(err)
+    assert names(photo.parent) == ["photo.png"]
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tmp_path / "nowhere.dsn"), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+# --- train and export ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    """Arguments that make a run of two steps with very small networks."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(2):
+        picture("RGB", 40, 40, seed=i).save(images / f"{i}.png")
+    settings = [
+        f"data.train=['{images.as_posix()}']", f"data.held_out=['{images.as_posix()}']", "data.patch=24",
+        "data.batch=2", "model.width=4", "model.chroma_width=4", "model.blocks=1", "optim.steps=2",
+        "optim.optimizer=adam", "optim.bf16=false",
+    ]  # fmt: skip
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def test_train_and_export(tmp_path: Path, tiny: list[str], call: Call) -> None:
+    run, models = tmp_path / "run", tmp_path / "models"
+    code, out, err = call("train", "dsn-x3", "-o", run, "--device", "cpu", *tiny)
+    assert code == 0
+    assert "2 steps" in out
+    assert "held-out dB" in err
+    assert names(run) == ["checkpoint.pt", "log.csv"]
+    code, out, err = call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny")
+    assert (code, err) == (0, "")
+    assert 'name = "tiny"' in out
+    written = ["manifest.toml"] + [f"tiny-{part}.onnx" for part in ("chroma_down", "chroma_up", "down", "up")]
+    assert names(models) == written
+    before = (models / "tiny-up.onnx").stat().st_mtime_ns
+    assert call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny")[0] == 1
+    assert (models / "tiny-up.onnx").stat().st_mtime_ns == before
+    assert call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny", "--force")[0] == 0
+    assert names(models) == written
+
+
+def test_interrupted_training_goes_on(
+    tmp_path: Path, tiny: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsncodec.train.loop import Trainer
+
+    step = Trainer.train_step
+
+    def interrupted(self: Trainer, images: Any) -> float:
+        if self.step == 1:
+            raise KeyboardInterrupt
+        return step(self, images)
+
+    arguments = ["train", "dsn-x3", "-o", tmp_path / "run", *tiny]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", interrupted)
+        code, _, err = call(*arguments)
+    assert code == 130
+    assert "stopped at step 1" in err
+    code, out, err = call(*arguments)
+    assert code == 0
+    assert "going on from step 1" in err
+    assert "2 steps" in out
+
+
+def test_pack(tmp_path: Path, tiny: list[str], call: Call) -> None:
+    packed = tmp_path / "images.npz"
+    code, out, _ = call("train", "--pack", tmp_path / "images", "-o", packed)
+    assert code == 0
+    assert out == f"{packed}: 2 pictures, 3,200 pixels\n"
+    with np.load(packed) as arrays:
+        assert arrays["pixels"].shape == (3200, 3)
+    assert call("train", "--pack", tmp_path / "images", "-o", packed)[0] == 1
+    assert call("train", "--pack", tmp_path / "images")[0] == 2
+
+
+def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
+    assert call("train", "dsn-x3", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
+    refused: list[tuple[list[Any], str]] = [
+        (["train", "dsn-x77"], "one of dsn-"),
+        (["train", tmp_path / "nothing.toml"], "nothing.toml"),
+        (["train", "dsn-x3", "dsn-x2"], "one recipe"),
+        (["train", "dsn-x3", "--set", "model.depth=3"], "unknown key"),
+        (["train", "dsn-x3", "--device", "abacus"], "abacus"),
+        (["train", "dsn-x2", "-o", tmp_path / "run", *tiny], "another recipe"),
+        (["export", tmp_path / "nothing.pt", "-o", tmp_path / "models"], "nothing.pt"),
+        (["export", tmp_path / "run" / "log.csv", "-o", tmp_path / "models"], "not a checkpoint"),
+    ]
+    for arguments, words in refused:
+        code, _, err = call(*arguments)
+        assert code == 2
+        assert words in one_line(err)
+    assert not (tmp_path / "models").exists()

@@ -1,0 +1,121 @@
+"""A checkpoint -> ONNX files that compute the same, and a manifest row that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsncodec import weights
+from dsncodec.errors import SettingError
+from dsncodec.inference import Network
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
+pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
+
+from dsncodec.train.export import export, load_nets  # noqa: E402
+from dsncodec.train.loop import OptimSettings, Recipe, Trainer  # noqa: E402
+from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets  # noqa: E402
+
+SCALE = 2
+torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
+
+
+def checkpoint_of(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
+    model = SamplingConfig(scale=SCALE, width=8, blocks=2, chroma_width=8)
+    trainer = Trainer(Recipe(name=name, model=model, optim=OptimSettings(seed=seed)), folder, "cpu")
+    trainer.save()
+    return trainer.checkpoint
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[SamplingNets, Path]:
+    folder = tmp_path_factory.mktemp("export")
+    checkpoint = checkpoint_of(folder / "run")
+    export(checkpoint, folder / "models")
+    return load_nets(checkpoint)[0], folder / "models"
+
+
+@pytest.mark.parametrize("part", weights.PARTS)
+def test_onnx_computes_what_torch_does(part: str, exported: tuple[SamplingNets, Path]) -> None:
+    nets, folder = exported
+    net = Network(folder / f"tiny-{part}.onnx", 1)
+    for rows, columns in ((3, 4), (6, 2), (1, 1)):  # in chroma symbols: the graph is free of any size
+        step = 2 * SCALE
+        shapes = {
+            "down": [(1, rows * step, columns * step)], "up": [(1, 2 * rows, 2 * columns)],
+            "chroma_down": [(2, rows * step, columns * step)],
+            "chroma_up": [(2, rows, columns), (1, rows * step, columns * step)],
+        }[part]  # fmt: skip
+        rng = np.random.default_rng(rows)
+        planes = [rng.random(shape, np.float32) for shape in shapes]
+        with torch.no_grad():
+            expected = getattr(nets, part)(*(torch.from_numpy(p)[None] for p in planes))[0].numpy()
+        result = net(*planes)
+        assert result.shape == expected.shape
+        assert np.abs(result - expected).max() < 1e-5
+
+
+def test_the_manifest_row(exported: tuple[SamplingNets, Path]) -> None:
+    _, folder = exported
+    (row,) = tomllib.loads((folder / "manifest.toml").read_text("utf-8"))["model"]
+    assert (row["name"], row["steps"], row["seed"]) == ("tiny", 0, 1)
+    assert row["config"] == {"scale": SCALE, "width": 8, "blocks": 2, "chroma_width": 8}
+    sha256 = {part: row["files"][part]["sha256"] for part in weights.PARTS}
+    for part in weights.PARTS:
+        data = (folder / row["files"][part]["name"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == sha256[part]
+    assert bytes.fromhex(row["wire_id"]) == weights.wire_id_of(sha256)
+
+
+def test_the_library_reads_the_manifest(
+    exported: tuple[SamplingNets, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "folder", lambda: exported[1])
+    weights.manifest.cache_clear()
+    try:
+        model = weights.for_scale(SCALE)
+        assert model.name == "tiny"
+        for part in weights.PARTS:
+            assert weights.checked_path(model, part).exists()
+    finally:
+        weights.manifest.cache_clear()
+
+
+def names_in(folder: Path) -> dict[str, str]:
+    rows = tomllib.loads((folder / "manifest.toml").read_text("utf-8"))["model"]
+    return {row["name"]: row["wire_id"] for row in rows}
+
+
+def test_rows_are_added_and_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    first, second = (checkpoint_of(tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    export(first, folder, "one")
+    export(first, folder, "two")
+    before = names_in(folder)
+    assert list(before) == ["one", "two"] and before["one"] == before["two"]
+    row = export(second, folder, "one")
+    after = names_in(folder)
+    assert set(after) == {"one", "two"} and after["two"] == before["two"] != after["one"]
+    assert tomllib.loads(row)["model"][0]["wire_id"] == after["one"]
+
+
+def test_same_files_twice(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(tmp_path / "run")
+    assert export(checkpoint, tmp_path / "a") == export(checkpoint, tmp_path / "b")
+
+
+def test_not_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"absent\.pt"):
+        export(tmp_path / "absent.pt", tmp_path)
+    junk = tmp_path / "junk.pt"
+    other = tmp_path / "other.pt"
+    junk.write_bytes(b"no checkpoint at all")
+    torch.save({"ema": {}}, other)
+    for path in (junk, other):
+        with pytest.raises(SettingError, match="not a checkpoint of dsncodec"):
+            export(path, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
