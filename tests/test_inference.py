@@ -17,7 +17,9 @@ from dsncodec.errors import SettingError
 from dsncodec.inference import Network, Window, grown, moved, network, scaled, thread_count, tiles
 
 SCALES = (2, 3, 4)
-PARTS: dict[str, Callable[[int], tuple[list[int], list[int], int, int]]] = {  # network: (channels of its inputs, pixels of each per latent pixel, of its output, halo)
+PARTS: dict[
+    str, Callable[[int], tuple[list[int], list[int], int, int]]
+] = {  # network: (channels of its inputs, pixels of each per latent pixel, of its output, halo)
     "down": lambda s: ([1], [s], 1, -(-dsn.DOWN_HALO // s)),
     "up": lambda s: ([1], [1], s, dsn.UP_HALO),
     "chroma_down": lambda s: ([2], [2 * s], 1, dsn.CHROMA_DOWN_HALO),

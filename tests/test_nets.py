@@ -183,7 +183,9 @@ def test_initial_weights(scale: int) -> None:
         fan_in = weight[0].numel()
         residual = "tail" in name or "shrink" in name
         expected = 0.001 if residual else (2 / (1 + 0.05**2) / fan_in) ** 0.5
-        assert weight.std().item() == pytest.approx(expected, rel=0.35 if weight.numel() < 1000 else 0.1), name
+        assert weight.std().item() == pytest.approx(expected, rel=0.35 if weight.numel() < 1000 else 0.1), (
+            name
+        )
 
 
 # --- Q-BReLU
