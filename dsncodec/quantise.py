@@ -13,10 +13,10 @@ UInt8Array = NDArray[np.uint8]
 NEUTRAL = 128 / 255  # the value of a grey pixel's Cb and Cr, as in JPEG
 
 
-def check_levels(levels: int) -> None:
+def check_levels(levels: int, name: str = "levels") -> None:
     """Raise SettingError unless ``levels`` is a whole number in 2..256."""
     if type(levels) is not int or not 2 <= levels <= 256:
-        raise SettingError(f"levels must be a whole number from 2 to 256, not {levels!r}")
+        raise SettingError(f"{name} must be a whole number from 2 to 256, not {levels!r}")
 
 
 def quantise(latent: FloatArray, levels: int) -> UInt8Array:
@@ -53,7 +53,8 @@ def chroma_shift(levels: int) -> float:
 
     Without it an even number of levels has no symbol for neutral, and grey pictures turn tinted.
 
-    >>> dequantise(quantise(np.full((1, 1, 1), NEUTRAL + chroma_shift(6)), 6), 6).item() - chroma_shift(6) == NEUTRAL
-    True
+    >>> grey = np.full((1, 1, 1), NEUTRAL + chroma_shift(6), np.float32)
+    >>> quantise(grey, 6).item(), round(dequantise(quantise(grey, 6), 6).item() - grey.item(), 6)
+    (3, 0.0)
     """
     return (levels // 2) / (levels - 1) - NEUTRAL

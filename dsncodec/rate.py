@@ -50,7 +50,7 @@ def explicit_point(scale: int | None, levels: int | None, chroma_levels: int | N
     chroma_levels = levels if chroma_levels is None else chroma_levels
     weights.for_scale(scale)
     check_levels(levels)
-    check_levels(chroma_levels)
+    check_levels(chroma_levels, "chroma_levels")
     return Point(scale, levels, chroma_levels)
 
 

@@ -250,7 +250,10 @@ class Trainer:
     def __init__(self, recipe: Recipe, out: str | Path, device: str | None = None) -> None:
         self.recipe, self.out = recipe, Path(out)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        optim = recipe.optim
+        optim, model, patch = recipe.optim, recipe.model, recipe.data.patch
+        multiple = model.chroma_scale if recipe.loss.chroma_weight else model.scale
+        if patch < 1 or patch % multiple:
+            raise SettingError(f"recipe {recipe.name}: patch must be a multiple of {multiple}, not {patch}")
         torch.manual_seed(optim.seed)
         self.nets = SamplingNets(recipe.model).to(self.device)
         if recipe.start_from:
