@@ -27,7 +27,7 @@ _CONVERT = {  # what Pillow turns into one of ours without losing what the pictu
 }  # fmt: skip
 
 # Full-range BT.601, as in JPEG (ITU-T T.871, section 7), for values in [0, 1]
-_TO_YCBCR = np.array(
+TO_YCBCR = np.array(
     [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]],
     np.float32,
 )
@@ -152,7 +152,7 @@ def to_planes(pixels: UInt8Array) -> FloatArray:
     """(H, W, 1 or 3) uint8 to planes (C, H, W) float32 in [0, 1]: Y, or Y Cb Cr as in JPEG."""
     scaled = pixels.astype(np.float32) / np.float32(255)
     if pixels.shape[2] == 3:
-        scaled = scaled @ _TO_YCBCR.T + _NEUTRAL
+        scaled = scaled @ TO_YCBCR.T + _NEUTRAL
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
@@ -162,6 +162,6 @@ def to_pixels(planes: FloatArray) -> UInt8Array:
         values = planes[0][..., None]
     else:
         y, cb, cr = planes[0], planes[1] - _NEUTRAL[1], planes[2] - _NEUTRAL[2]
-        # the inverse of _TO_YCBCR, ITU-T T.871
+        # the inverse of TO_YCBCR, ITU-T T.871
         values = np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
     return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)

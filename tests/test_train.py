@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra [trai
 
 from dsncodec.quantise import chroma_shift as shift_of  # noqa: E402
 from dsncodec.train import loop  # noqa: E402
-from dsncodec.train.data import PackedImages, find_images, ycbcr  # noqa: E402
+from dsncodec.train.data import PackedImages, find_images  # noqa: E402
 from dsncodec.train.loop import DataSettings, LossSettings, OptimSettings, Recipe, Trainer  # noqa: E402
 from dsncodec.train.muon import Muon, orthogonalise  # noqa: E402
 from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets  # noqa: E402
@@ -156,7 +156,8 @@ def test_training_sees_the_colours_that_inference_sees() -> None:
     from dsncodec.planes import to_planes
 
     pixels = np.random.default_rng(1).integers(0, 256, (9, 9, 3), np.uint8)
-    np.testing.assert_allclose(ycbcr(pixels).transpose(2, 0, 1), to_planes(pixels), atol=1e-6)
+    ours = loop.ycbcr(torch.from_numpy(pixels)[None])[0].numpy()
+    np.testing.assert_allclose(ours, to_planes(pixels), atol=1e-6)
 
 
 def test_training_shifts_chroma_as_inference_does() -> None:
@@ -184,7 +185,7 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path, optimizer: str) -> None:
     trainer = Trainer(recipe, tmp_path, "cpu")
     assert len(trainer.optimizers) == (2 if optimizer == "muon" else 1)
     patches = PackedImages.read([folder]).patches(np.random.default_rng(4), 16, 16)
-    planes = torch.from_numpy(ycbcr(patches)).permute(0, 3, 1, 2)
+    planes = loop.ycbcr(torch.from_numpy(patches))
     levels = torch.full((16, 1, 1, 1), 64.0)
 
     def judged() -> float:

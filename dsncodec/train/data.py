@@ -75,26 +75,14 @@ class PackedImages:
         if not len(fits):
             raise SettingError(f"training data: no picture is as large as a patch, {size} pixels")
         areas = np.prod(self.sizes[fits], 1)
-        out = np.empty((count, size, size, 3), np.uint8)
-        for i, index in enumerate(rng.choice(fits, count, p=areas / areas.sum())):
-            image = self[index]
-            y = rng.integers(0, image.shape[0] - size + 1)
-            x = rng.integers(0, image.shape[1] - size + 1)
-            patch = np.rot90(image[y : y + size, x : x + size], int(rng.integers(4)))
-            out[i] = patch[:, ::-1] if rng.integers(2) else patch
-        return out
-
-
-def ycbcr(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Full-range BT.601 as in JPEG: (..., 3) uint8 to (..., 3) float32 in [0, 1], neutral 128/255."""
-    matrix = np.array(
-        [
-            [0.299, 0.587, 0.114],
-            [-0.168735892, -0.331264108, 0.5],
-            [0.5, -0.418687589, -0.081312411],
-        ],
-        np.float32,
-    )
-    return (rgb @ (matrix.T / np.float32(255)) + np.array([0, 128 / 255, 128 / 255], np.float32)).astype(
-        np.float32
-    )
+        drawn = rng.choice(fits, count, p=areas / areas.sum())
+        height, width = self.sizes[drawn].T
+        y = rng.integers(0, height - size + 1)[:, None, None]
+        x = rng.integers(0, width - size + 1)[:, None, None]
+        mirrored, upset, turned = rng.integers(0, 2, (3, count, 1, 1)).astype(bool)
+        rows, columns = np.mgrid[:size, :size][:, None]  # (1, size, size) each
+        rows, columns = np.where(turned, columns, rows), np.where(turned, rows, columns)
+        rows = y + np.where(upset, size - 1 - rows, rows)
+        columns = x + np.where(mirrored, size - 1 - columns, columns)
+        starts = self.offsets[drawn][:, None, None]
+        return self.pixels[starts + rows * width[:, None, None] + columns]

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SettingError
-from .data import PackedImages, ycbcr
+from ..planes import TO_YCBCR
+from ..quantise import NEUTRAL
+from .data import PackedImages
 from .muon import Muon
 from .nets.qbrelu import qbrelu
 from .nets.sampling import SamplingConfig, SamplingNets
-
-NEUTRAL = 128 / 255  # the value of a grey pixel's chroma
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,12 @@ def _fill(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
                 raise SettingError(f"{where}: {name} must be a {wanted}, not {value!r}")
         values[name] = value
     return cls(**values)
+
+
+def ycbcr(rgb: Tensor) -> Tensor:
+    """Full-range BT.601 as in JPEG: (N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1]."""
+    planes = rgb.float() @ torch.from_numpy(TO_YCBCR.T / 255).to(rgb.device)
+    return (planes + torch.tensor([0, NEUTRAL, NEUTRAL], device=rgb.device)).permute(0, 3, 1, 2)
 
 
 def chroma_shift(levels: Tensor) -> Tensor:
@@ -233,7 +239,7 @@ def held_out_psnr_db(
     for i in range(len(images)):
         image = images[i]
         image = image[: image.shape[0] // step * step, : image.shape[1] // step * step]
-        planes = torch.from_numpy(ycbcr(image)).permute(2, 0, 1)[None].to(device)
+        planes = ycbcr(torch.from_numpy(image)[None].to(device))
         alphabet = torch.full((1, 1, 1, 1), float(levels), device=device)
         decoded_luma, _ = code_luma(nets, planes[:, :1], alphabet)
         decoded_chroma, _ = code_chroma(nets, planes[:, 1:], decoded_luma, alphabet)
@@ -310,8 +316,7 @@ class Trainer:
         """One update of the weights; returns the loss."""
         recipe, data = self.recipe, self.recipe.data
         progress = self.progress
-        planes = torch.from_numpy(ycbcr(images.patches(self.rng, data.batch, data.patch)))
-        planes = planes.permute(0, 3, 1, 2).to(self.device)
+        planes = ycbcr(torch.from_numpy(images.patches(self.rng, data.batch, data.patch)).to(self.device))
         share = np.array(recipe.loss.level_share) / np.sum(recipe.loss.level_share)
         drawn = self.rng.choice(recipe.loss.levels, data.batch, p=share)
         levels = torch.from_numpy(drawn).to(self.device, torch.float32).view(-1, 1, 1, 1)
