@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 import dsncodec
-from dsncodec import weights
+from dsncodec import backends, rate, weights
+from dsncodec.codecs import layer
+from dsncodec.codecs.dsn import Encoder
+from dsncodec.container import Header
 from dsncodec.metrics import psnr_db
 
 from .common import image_paths, rgb_of
@@ -32,31 +36,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def candidates() -> list[Point]:
-    """Settings worth trying: chroma gets between a quarter of and as many levels as luma."""
+    """Settings worth trying: chroma gets from half to twice the levels of luma."""
     return [
         (scale, levels, chroma)
         for scale in weights.scales() for levels in LEVELS for chroma in CHROMA
-        if levels / 4 <= chroma <= levels
+        if levels / 2 <= chroma <= 2 * levels
     ]  # fmt: skip
 
 
-def _measure(paths: list[Path], points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes and RGB PSNR in dB, each (pictures, points), from real files."""
+def _measure_candidates(paths: list[Path], points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes and RGB PSNR in dB, each (pictures, points).
+
+    A file is its header, PARM, LUMA and CHRO, and a payload does not depend on the other plane's
+    levels: each is coded once. ``run`` then measures the chosen points from whole files.
+    """
 
     def one(path: Path) -> list[tuple[int, float]]:
         rgb = rgb_of(path)
-        found = []
-        for scale, levels, chroma in points:
-            data = dsncodec.encode(rgb, scale=scale, levels=levels, chroma_levels=chroma, threads=1)
-            found.append((len(data), psnr_db(rgb, np.asarray(dsncodec.decode(data, threads=1)))))
-        return found
+        encoder = Encoder(Header("dsn", "RGB", rgb.shape[1], rgb.shape[0]), rgb, threads=1)
+        coded: dict[tuple[int, int, int], int] = {}
 
+        def payload_bytes(plane: int, point: Point, levels: int) -> int:
+            key = (plane, point[0], levels)
+            if key not in coded:
+                symbols = encoder.symbols(layer.Point(*point))[plane]
+                coded[key] = len(backends.encode(symbols, levels, "auto", 5))
+            return coded[key]
+
+        whole = dsncodec.encode(rgb, scale=points[0][0], levels=64, threads=1)
+        sections = dsncodec.read_info(whole).sections
+        around = len(whole) - sections["LUMA"] - sections["CHRO"]
+        return [
+            (
+                around + payload_bytes(0, point, point[1]) + payload_bytes(1, point, point[2]),
+                psnr_db(rgb, encoder.reconstruct(layer.Point(*point))),
+            )
+            for point in points
+        ]
+
+    return _in_parallel(one, paths)
+
+
+def _measure_files(paths: list[Path], qualities: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes and RGB PSNR in dB of whole files, each (pictures, qualities)."""
+
+    def one(path: Path) -> list[tuple[int, float]]:
+        rgb = rgb_of(path)
+        files = [dsncodec.encode(rgb, quality=quality, threads=1) for quality in qualities]
+        return [(len(f), psnr_db(rgb, np.asarray(dsncodec.decode(f, threads=1)))) for f in files]
+
+    return _in_parallel(one, paths)
+
+
+def _in_parallel(
+    one: Callable[[Path], list[tuple[int, float]]], paths: list[Path]
+) -> tuple[np.ndarray, np.ndarray]:
     with ThreadPoolExecutor(2) as pool:
         found = np.array(list(pool.map(one, paths)))
     return found[..., 0], found[..., 1]
 
 
-def best_path(size: np.ndarray, psnr: np.ndarray, scales: np.ndarray) -> list[int]:
+def best_path(size: np.ndarray, psnr: np.ndarray) -> list[int]:
     """The sequence of points that loses least against the hull, rising on every picture.
 
     A step from a to b is allowed where no picture loses bytes or PSNR. Among all sequences this finds
@@ -66,13 +106,12 @@ def best_path(size: np.ndarray, psnr: np.ndarray, scales: np.ndarray) -> list[in
     rate, mean = np.log(size).mean(0), psnr.mean(0)
     order = np.lexsort((mean, rate))
     hull: list[int] = []
-    for i in order:  # upper convex hull
-        while hull and mean[hull[-1]] >= mean[i]:
-            break
-        else:
-            while len(hull) > 1 and _cross(rate, mean, hull[-2], hull[-1], i) >= 0:
-                hull.pop()
-            hull.append(i)
+    for i in order:  # the upper convex hull
+        if hull and mean[i] <= mean[hull[-1]]:
+            continue
+        while len(hull) > 1 and _cross(rate, mean, hull[-2], hull[-1], i) >= 0:
+            hull.pop()
+        hull.append(i)
     lack = np.interp(rate, rate[hull], mean[hull]) - mean  # dB below the hull
     first, last = hull[0], hull[-1]
     cost = np.full(len(rate), np.inf)
@@ -88,9 +127,9 @@ def best_path(size: np.ndarray, psnr: np.ndarray, scales: np.ndarray) -> list[in
             loss = cost[a] + step * (lack[a] + lack[b]) / 2 + 2.0 * step**2
             if loss < cost[b]:
                 cost[b], came[b] = loss, a
-    end = int(min((i for i in order if np.isfinite(cost[i])), key=lambda i: (-mean[i], cost[i])))
-    end = last if np.isfinite(cost[last]) else end
-    path = [end]
+    # where no allowed path leads to the last point, to the best one that can be reached
+    end = last if np.isfinite(cost[last]) else max(np.flatnonzero(np.isfinite(cost)), key=lambda i: mean[i])
+    path = [int(end)]
     while path[-1] != first:
         path.append(int(came[path[-1]]))
     return path[::-1]
@@ -106,8 +145,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.check_only:
         points = candidates()
         print(f"{len(points)} settings x {len(paths)} pictures", flush=True)
-        size, psnr = _measure(paths, points)
-        path = best_path(size, psnr, np.array([p[0] for p in points]))
+        size, psnr = _measure_candidates(paths, points)
+        path = best_path(size, psnr)
         lines = [f"    [{s}, {q}, {c}]," for s, q, c in (points[i] for i in path)]
         text = "\n".join([
             "# Quality 0..100 -> [scale, levels, chroma levels], evenly spread. Written by `python -m bench quality`",
@@ -116,10 +155,8 @@ def run(args: argparse.Namespace) -> int:
         ])  # fmt: skip
         (weights.folder() / "quality.toml").write_text(text, "utf-8")
         weights.quality_table.cache_clear()
-    from dsncodec import rate
-
     chosen = [rate.point_of_quality(q) for q in CHECKED]
-    size, psnr = _measure(paths, [(p.scale, p.levels, p.chroma_levels) for p in chosen])
+    size, psnr = _measure_files(paths, CHECKED)
     fell_bytes, fell_psnr = (int((np.diff(a, axis=1) < 0).sum()) for a in (size, psnr))
     pixels = [rgb_of(path).size / 3 for path in paths]
     rows = [
