@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from . import backends, codecs, container, weights
+from . import backends, codecs, container, rate, weights
 from .codecs import layer as low_resolution
 from .codecs.layer import Parameters
 from .container import MAX_PIXELS, Header, Section
@@ -86,8 +86,6 @@ def encode(
         SettingError: an impossible setting, more than one target, or a target out of reach.
         OSError: a path that cannot be read as a picture.
     """
-    from . import rate
-
     if type(effort) is not int or not 0 <= effort <= 9:
         raise SettingError(f"effort must be a whole number from 0 to 9, not {effort!r}")
     if backend != "auto":
@@ -99,7 +97,7 @@ def encode(
         target = replace(target, max_bytes=int(target_bpp * picture.size[0] * picture.size[1] / 8))
     picture = _with_metadata(picture, icc_profile, exif, xmp)
     header = Header(method, picture.mode, *picture.size)
-    encoder = coder.Encoder(header, picture.pixels, _threads(threads))
+    encoder = coder.Encoder(header, picture.pixels, threads)
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
     return rate.encode_to_target(
         encoder,
@@ -108,21 +106,13 @@ def encode(
     )
 
 
-def _threads(threads: int | None) -> int:
-    from .inference import thread_count
-
-    return thread_count(threads)
-
-
 def _one_target(
     quality: int | None,
     target_bytes: int | None,
     target_bpp: float | None,
     target_psnr_db: float | None,
     point: tuple[int | None, int | None, int | None],
-) -> Any:
-    from . import rate
-
+) -> rate.Target:
     asked = {
         "quality": quality, "target_bytes": target_bytes, "target_bpp": target_bpp,
         "target_psnr_db": target_psnr_db, "scale, levels": next((v for v in point if v is not None), None),
@@ -209,10 +199,7 @@ def decode(
         window = _window(region, header, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
     coded = low_resolution.read_layer(header, payloads)
-    if reduce:
-        pixels = coded.picture()
-    else:
-        pixels = codecs.load(header.method).decode(coded, window, _threads(threads))
+    pixels = coded.picture() if reduce else codecs.load(header.method).decode(coded, window, threads)
     return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
 
 

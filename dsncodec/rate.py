@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import weights
-from .codecs.dsn import Encoder
 from .codecs.layer import Point
 from .errors import SettingError
 from .metrics import psnr_db
 from .quantise import check_levels
 
+UInt8Array = NDArray[np.uint8]
+
 DEFAULT_QUALITY = 75
+
+
+class Encoder(Protocol):
+    """What a coding method's encoder offers to the search."""
+
+    colour: UInt8Array
+
+    def reconstruct(self, point: Point) -> UInt8Array:
+        """The colour planes a reader gets."""
 
 
 @dataclass(frozen=True)

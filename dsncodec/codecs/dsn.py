@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import backends, weights
 from ..container import Header
 from ..errors import Corrupt
-from ..inference import Window, grown, moved, network, scaled, tiles
+from ..inference import Window, grown, moved, network, scaled, thread_count, tiles
 from ..planes import crop_padded, to_pixels, to_planes
 from ..quantise import check_levels, chroma_shift, dequantise, quantise
 from .layer import Layer, Parameters, Point, latent_shapes
@@ -39,8 +39,8 @@ def _all(shape: tuple[int, ...]) -> Window:
 class Encoder:
     """One picture on its way into files: each scale's latents are computed once, whatever is tried."""
 
-    def __init__(self, header: Header, pixels: UInt8Array, threads: int) -> None:
-        self.header, self.threads = header, threads
+    def __init__(self, header: Header, pixels: UInt8Array, threads: int | None) -> None:
+        self.header, self.threads = header, thread_count(threads)
         self.colour = pixels[..., : header.colour_planes]
         self.alpha = pixels[..., -1] if header.has_alpha else None
         self._latents: dict[int, tuple[FloatArray, FloatArray]] = {}
@@ -180,7 +180,7 @@ def _common(a: Window, b: Window) -> Window:
     )
 
 
-def decode(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
+def decode(layer: Layer, region: Window | None, threads: int | None) -> UInt8Array:
     """Symbols to pixels, (rows, columns, channels) uint8 with alpha last.
 
     Args:
@@ -193,7 +193,7 @@ def decode(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
     model = weights.for_wire_id(parameters.model_id)
     if model.scale != parameters.point.scale:
         raise Corrupt(f"model {model.name} is not for scale {parameters.point.scale}", field="PARM")
-    decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, threads)
+    decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, thread_count(threads))
     pixels = decoder.pixels(window)
     if layer.alpha is None:
         return pixels
