@@ -39,7 +39,10 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class OptimSettings:
-    """How the weights move. The budget ends at ``steps`` or ``minutes``, whichever is reached first."""
+    """How the weights move. The budget ends at ``steps`` or ``minutes``, whichever is reached first.
+
+    ``threads`` is of torch on a CPU, 0 leaves it to torch; one is best where two runs share a machine.
+    """
 
     optimizer: str = "adam"
     lr: float = 1e-3
@@ -52,6 +55,7 @@ class OptimSettings:
     minutes: float = 1e9
     ema: float = 0.999
     bf16: bool = True
+    threads: int = 0
     seed: int = 1
 
 
@@ -261,6 +265,8 @@ class Trainer:
         if patch < 1 or patch % multiple:
             raise SettingError(f"recipe {recipe.name}: patch must be a multiple of {multiple}, not {patch}")
         torch.manual_seed(optim.seed)
+        if optim.threads:
+            torch.set_num_threads(optim.threads)
         self.nets = SamplingNets(recipe.model).to(self.device)
         if recipe.start_from:
             self._adopt(recipe.start_from)
