@@ -93,8 +93,6 @@ def encode(
     coder = codecs.load(method)
     target = _one_target(quality, target_bytes, target_bpp, target_psnr_db, (scale, levels, chroma_levels))
     picture = read_picture(image)
-    if target_bpp is not None:
-        target = replace(target, max_bytes=int(target_bpp * picture.size[0] * picture.size[1] / 8))
     picture = _with_metadata(picture, icc_profile, exif, xmp)
     header = Header(method, picture.mode, *picture.size)
     encoder = coder.Encoder(header, picture.pixels, threads)
@@ -123,7 +121,7 @@ def _one_target(
     if target_bytes is not None:
         return rate.Target(max_bytes=int(rate.check_finite("target_bytes", target_bytes)))
     if target_bpp is not None:
-        rate.check_finite("target_bpp", target_bpp)
+        return rate.Target(max_bpp=rate.check_finite("target_bpp", target_bpp))
     if target_psnr_db is not None:
         return rate.Target(psnr_db=rate.check_finite("target_psnr_db", target_psnr_db))
     if asked["scale, levels"] is not None:

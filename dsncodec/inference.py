@@ -22,13 +22,14 @@ Window = tuple[slice, slice]  # rows, columns
 
 
 def thread_count(threads: int | None) -> int:
-    """``threads``, or as many as this process may use."""
+    """As many threads as this process may use, or fewer if ``threads`` says so."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
     if threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return available
     if type(threads) is not int or threads < 1:
         raise SettingError(f"threads must be a whole number of at least 1, not {threads!r}")
-    return threads
+    return min(threads, available)
 
 
 class Network:

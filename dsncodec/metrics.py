@@ -108,7 +108,9 @@ def ms_ssim(reference: UInt8Array, other: UInt8Array) -> float:
     """Multi-scale structural similarity; 1 when equal, and the mean over the channels' scores.
 
     Five scales, each half the one before. A side of odd length repeats its last row or column before
-    it is halved, as the authors' script does. A negative mean counts as 0.
+    it is halved, as the authors' script does; pytorch-msssim, and so CompressAI, puts black around it
+    instead, which moves a small picture's score by about 0.01 unless its sides are multiples of 16.
+    A negative mean counts as 0.
 
     Args:
         reference, other: (H, W) or (H, W, channels), dtype uint8, both sides at least 161, so that the

@@ -35,6 +35,7 @@ class Target:
 
     quality: int | None = None
     max_bytes: int | None = None
+    max_bpp: float | None = None
     psnr_db: float | None = None
     point: Point | None = None
 
@@ -78,6 +79,9 @@ def encode_to_target(encoder: Encoder, target: Target, pack: Callable[[Point], b
         return pack(target.point)
     if target.max_bytes is not None:
         return _largest_within(table(), target.max_bytes, pack)
+    if target.max_bpp is not None:
+        rows, columns = encoder.colour.shape[:2]
+        return _largest_within(table(), int(target.max_bpp * rows * columns / 8), pack)
     if target.psnr_db is not None:
         return pack(_cheapest_above(table(), target.psnr_db, encoder))
     return pack(point_of_quality(DEFAULT_QUALITY if target.quality is None else target.quality))
