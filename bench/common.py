@@ -1,4 +1,4 @@
-"""What the studies share: image sets, luma, resampling, SSIM."""
+"""What the studies share: image sets, studio luma, resampling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -42,11 +41,6 @@ def studio_luma(rgb: UInt8Array) -> UInt8Array:
     return np.asarray(np.floor(rgb @ weights + 16.5), np.uint8)
 
 
-def full_luma(rgb: UInt8Array) -> UInt8Array:
-    """Luma as a codec sees it: BT.601, 0..255, as Pillow's mode L."""
-    return np.asarray(Image.fromarray(rgb).convert("L"))
-
-
 def cropped(image: UInt8Array, multiple: int) -> UInt8Array:
     """Cut at the right and bottom to whole multiples, as the literature does."""
     return image[: image.shape[0] // multiple * multiple, : image.shape[1] // multiple * multiple]
@@ -66,17 +60,3 @@ def resized(plane: NDArray[np.generic], rows: int, columns: int, kernel: Image.R
 def to_uint8(plane: FloatArray) -> UInt8Array:
     """Rounded half up and clipped to 0..255."""
     return np.asarray(np.clip(plane + 0.5, 0, 255), np.uint8)
-
-
-def ssim(reference: UInt8Array, other: UInt8Array) -> float:
-    """SSIM of two grey pictures with the Gaussian window of Wang et al. 2004 (scikit-image)."""
-    return float(
-        structural_similarity(
-            reference,
-            other,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=255,
-        )
-    )

@@ -9,10 +9,11 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import backends
+from dsncodec.metrics import luma as full_luma
 from dsncodec.metrics import psnr_db
 from dsncodec.quantise import dequantise, quantise
 
-from .common import UInt8Array, cropped, full_luma, image_paths, resized, rgb_of, to_uint8
+from .common import UInt8Array, cropped, image_paths, resized, rgb_of, to_uint8
 from .results import table, write_csv, write_report
 
 LEVELS = (256, 192, 128, 96, 64, 48, 32, 24, 16)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec.metrics import psnr_db
+from dsncodec.metrics import psnr_db, ssim
 
 from ..common import (
     UInt8Array,
@@ -16,7 +16,6 @@ from ..common import (
     image_paths,
     resized,
     rgb_of,
-    ssim,
     studio_luma,
     to_uint8,
     without_border,
@@ -37,7 +36,7 @@ FLOOR = {"Set5": 33.67, "Set14": 29.80, "B100": 28.58, "Urban100 (first 50)": 26
 PROTOCOL = """\
 Protocol: studio-range luma (MATLAB's rgb2ycbcr, 8 bits), pictures cropped to whole multiples of the
 scale, coded as grey pictures with 256 levels through the public API, decoded to 8 bits; `scale` border
-pixels left out; mean over pictures. SSIM: Gaussian window, sigma 1.5 (scikit-image). Bicubic: antialiased,
+pixels left out; mean over pictures. SSIM: Gaussian window, sigma 1.5 (as scikit-image's). Bicubic: antialiased,
 8-bit, both ways, in the same run. The paper's Urban100 has 100 pictures, ours the first 50."""
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec.metrics import psnr_db
+from dsncodec.metrics import luma as full_luma
+from dsncodec.metrics import psnr_db, ssim
 
-from ..common import UInt8Array, cropped, full_luma, image_paths, rgb_of, ssim
+from ..common import UInt8Array, cropped, image_paths, rgb_of
 from ..results import table, write_csv, write_report
 
 # Cai et al. 2017, Table 5: bpp and SSIM of DSN + 7-Zip, bpp of DSN + JPEG 2000
