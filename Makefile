@@ -1,4 +1,4 @@
-# demo, test, check, bench, docs: the only commands to remember. They need Python 3.11 or later and its venv module.
+# demo, test, check, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv module.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

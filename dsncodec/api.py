@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,8 @@ def encode(
         scale, levels, chroma_levels: the operating point itself: 2..4, 2..256 and 2..256;
             with any of them given, the others default to 3, 256, and the levels of luma.
         backend: who carries the symbols, or "auto": the smallest of those tried.
-        effort: 0..9, how many backends "auto" tries and how hard they work.
+        effort: 0..9, how long the encoder works for the picture: steps of refinement of the latent (none
+            below 4), backends that "auto" tries, and how hard they work. Any reader decodes all of them.
         icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
@@ -95,12 +97,12 @@ def encode(
     picture = read_picture(image)
     picture = _with_metadata(picture, icc_profile, exif, xmp)
     header = Header(method, picture.mode, *picture.size)
-    encoder = coder.Encoder(header, picture.pixels, threads)
+    encoder = coder.Encoder(header, picture.pixels, threads, effort)
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
     return rate.encode_to_target(
         encoder,
         target,
-        lambda point: container.pack(header, encoder.sections(point, backend, effort) + extra),
+        lambda point: container.pack(header, encoder.sections(point, backend) + extra),
     )
 
 
@@ -145,16 +147,25 @@ def _with_metadata(
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """A seekable binary stream over bytes, a path or a file; a pipe is read to its end first."""
+    """A seekable binary stream over bytes, a path or a file. A pipe is read to its end first.
+
+    A file that can seek is read from where it stands, and left there.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
     elif isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as stream:
+        with open(source, "rb") as file, opened(file) as stream:  # the path may be that of a pipe
             yield stream
     elif hasattr(source, "read"):
         seekable = getattr(source, "seekable", None)
-        whole = seekable is not None and seekable() and source.tell() == 0
-        yield source if whole else io.BytesIO(source.read())
+        if seekable is None or not seekable():
+            yield io.BytesIO(source.read())
+            return
+        start = source.tell()
+        try:
+            yield source if start == 0 else io.BytesIO(source.read())
+        finally:
+            source.seek(start)
     else:
         raise SettingError(f"expected bytes, a path or a binary file, not {type(source).__name__}")
 
@@ -214,7 +225,7 @@ def _window(
     if reduce:
         raise SettingError("give region or reduce, not both")
     try:
-        x0, y0, x1, y1 = (int(side) for side in region)
+        x0, y0, x1, y1 = map(operator.index, region)
     except (TypeError, ValueError) as exc:
         raise SettingError(f"region must be four whole numbers, not {region!r}") from exc
     if not (0 <= x0 < x1 <= header.width and 0 <= y0 < y1 <= header.height):
@@ -265,7 +276,7 @@ def verify(source: Source) -> None:
         header, sections, _ = read_structure(stream, None)
         payloads = dict(container.iter_payloads(stream, sections))
         parameters = Parameters.unpack(payloads.get("PARM", b""))
-        weights.for_wire_id(parameters.model_id)
+        weights.for_wire_id(parameters.model_id, parameters.point.scale)
         for tag in (
             "LUMA",
             *(["CHRO"] if header.colour_planes == 3 else []),

@@ -150,6 +150,6 @@ def _cheapest_above(points: list[Point], target_db: float, encoder: Encoder) -> 
 
 def check_finite(name: str, value: float) -> float:
     """``value`` as a positive finite number, or a SettingError that names it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e18:
         raise SettingError(f"{name} must be a positive number, not {value!r}")
     return float(value)

@@ -8,9 +8,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import MissingComponent, SettingError, UnsupportedVersion
+from .errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
-PARTS = ("down", "up", "chroma_down", "chroma_up")
+PARTS = ("down", "up", "up_gradient", "chroma_down", "chroma_up")
 DECODER_PARTS = ("up", "chroma_up")
 
 
@@ -95,14 +95,17 @@ def for_scale(scale: int) -> Model:
     raise SettingError(f"scale must be one of {', '.join(map(str, scales()))}, not {scale!r}")
 
 
-def for_wire_id(wire_id: bytes) -> Model:
+def for_wire_id(wire_id: bytes, scale: int | None = None) -> Model:
     """The model a file names.
 
     Raises:
         UnsupportedVersion: this release does not have it.
+        Corrupt: it is not of this scale.
     """
     for model in manifest():
         if model.wire_id == wire_id:
+            if scale not in (None, model.scale):
+                raise Corrupt(f"model {model.name} is not for scale {scale}", field="PARM")
             return model
     raise UnsupportedVersion(
         f"the file needs model {wire_id.hex()}, which this release does not have; "

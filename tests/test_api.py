@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import rate, weights
+from dsncodec import backends, rate, weights
 from dsncodec.container import HEADER_BYTES
 from dsncodec.errors import (
     CodestreamError,
@@ -25,6 +25,7 @@ from dsncodec.errors import (
     LimitExceeded,
     NotADsnFile,
     SettingError,
+    Truncated,
     UnsupportedVersion,
 )
 from dsncodec.metrics import psnr_db
@@ -172,7 +173,8 @@ def test_target_psnr() -> None:
     [
         {"quality": -1}, {"quality": 101}, {"quality": 75.0}, {"quality": True}, {"quality": "75"},
         {"target_bytes": 0}, {"target_bytes": -5}, {"target_bytes": float("nan")}, {"target_bytes": True},
-        {"target_bpp": float("nan")}, {"target_bpp": float("inf")}, {"target_bpp": -1}, {"target_bpp": "1"},
+        {"target_bpp": float("nan")}, {"target_bpp": float("inf")}, {"target_bpp": 1e308}, {"target_bytes": 10**400},
+        {"target_bpp": -1}, {"target_bpp": "1"},
         {"target_psnr_db": float("nan")}, {"target_psnr_db": 0}, {"target_psnr_db": False},
         {"target_bpp": 1.0, "target_psnr_db": 30.0}, {"quality": 5, "target_bytes": 500},
         {"quality": 5, "scale": 3}, {"target_bytes": 500, "levels": 16},
@@ -208,12 +210,22 @@ def test_a_region_is_a_crop(data: st.DataObject) -> None:
     [
         (0, 0, 0, 10), (5, 5, 5, 6), (6, 5, 5, 6), (-1, 0, 5, 5), (0, 0, 61, 44), (0, 0, 60, 45),
         (0, 0, 5), (0, 0, 5, 5, 5), "abcd", 7, (0, 0, None, 5), (0, 0, float("nan"), 5),
+        (0, 0, 5, float("inf")), (0.5, 0, 5, 5), ("0", "0", "5", "5"),
     ],
     ids=str,
 )  # fmt: skip
 def test_impossible_regions(region: object) -> None:
     with pytest.raises(SettingError, match="region"):
         dsncodec.decode(quick(), region=region)  # type: ignore[arg-type]
+
+
+def test_a_region_of_numpy_integers() -> None:
+    box = np.array([3, 4, 30, 20])
+    data = quick()
+    assert (
+        dsncodec.decode(data, region=tuple(box)).tobytes()
+        == dsncodec.decode(data, region=(3, 4, 30, 20)).tobytes()
+    )
 
 
 def test_region_or_reduce() -> None:
@@ -247,6 +259,20 @@ def test_metadata_is_kept() -> None:
     assert decoded.size == (12, 9) and decoded.getexif()[0x0112] == 6
     assert dsncodec.decode(data, reduce=True).info == decoded.info
     assert {"iccp", "exif", "xmp "} <= set(dsncodec.read_info(data).sections)
+
+
+@pytest.mark.parametrize("effort", [0, 2])
+def test_effort_holds_for_every_section(effort: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    encode = backends.encode
+
+    def noted(symbols: UInt8Array, levels: int, backend: str, effort: int) -> bytes:
+        asked.append(effort)
+        return encode(symbols, levels, backend, effort)
+
+    monkeypatch.setattr(backends, "encode", noted)
+    quick(picture("RGBA", 12, 9), effort=effort)
+    assert asked == [effort] * 3
 
 
 def test_metadata_is_left_out() -> None:
@@ -304,6 +330,21 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         assert closing(dsncodec.read_info, open_source) == info
         assert closing(dsncodec.verify, open_source) is None
     assert dsncodec.decode(behind).tobytes() == expected
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_a_file_is_left_where_it_was(start: int) -> None:
+    data = quick()
+    file = io.BytesIO(bytes(start) + data)
+    file.seek(start)
+    info = dsncodec.read_info(file)
+    dsncodec.verify(file)
+    assert dsncodec.decode(file).size == info.size
+    assert file.tell() == start
+    broken = io.BytesIO(data[:-1])
+    with pytest.raises(Truncated):
+        dsncodec.decode(broken)
+    assert broken.tell() == 0
 
 
 def test_bad_sources(tmp_path: Path) -> None:

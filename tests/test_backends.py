@@ -322,6 +322,23 @@ def test_lying_sizes_of_jxl() -> None:
         decode(tagged("jxl", lying), (1, 16, 40), 256)
 
 
+@pytest.mark.parametrize("more", [(20, 200, 200), (200, 200, 3)], ids=["frames", "channels"])
+def test_jxl_holds_one_frame_of_one_channel(more: tuple[int, ...]) -> None:
+    """Refused before the library allocates: a frame of one colour costs a few bytes."""
+    pixels = np.zeros(more, np.uint8)
+    options = {"photometric": "gray"} if more[0] == 20 else {}
+    payload = imagecodecs.jpegxl_encode(pixels, lossless=True, usecontainer=False, effort=3, **options)
+    assert jxl.size_of(payload) == (200, 200)
+    with pytest.raises(Corrupt, match="shape"):
+        decode(tagged("jxl", payload), (1, 200, 200), 256)
+
+
+def test_webp_is_grey() -> None:
+    colour = np.stack([noise(9, 7), noise(9, 7), flat(9, 7)], -1)
+    with pytest.raises(Corrupt, match="not grey"):
+        decode(tagged("webp", imagecodecs.webp_encode(colour, lossless=True)), (1, 9, 7), 256)
+
+
 @pytest.mark.parametrize(
     "size",
     [(1, 1), (8, 8), (8, 16), (10, 12), (255, 256), (257, 1), (1, 9000), (1, 2**18)],

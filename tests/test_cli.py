@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -409,6 +410,8 @@ def test_folders_keep_their_shape(tmp_path: Path, call: Call) -> None:
     picture("L", 9, 8).save(source / "a.png")
     picture("RGB", 12, 7).save(source / "deep" / "er" / "b.jpg")
     (source / "notes.txt").write_text("not a picture")
+    (source / ".hidden").mkdir()
+    picture("L", 9, 8).save(source / ".hidden" / "c.png")
     assert call("encode", source, "-o", coded)[0] == 0
     assert names(coded) == ["a.dsn", os.path.join("deep", "er", "b.dsn")]
     assert call("decode", coded, "-o", back, "--format", "webp")[0] == 0
@@ -461,6 +464,33 @@ def test_full_disk_behind_stdout(photo: Path) -> None:
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert "No space left" in one_line(done.stderr)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_closed_streams(file: Path, photo: Path) -> None:
+    def shell(line: str) -> tuple[int, str, str]:
+        text = f'"{sys.executable}" -m dsncodec {line}'
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    assert shell(f'info "{file}" >&-') == (0, "", "")
+    code, out, err = shell(f'info "{file}" 2>&-')
+    assert (code, err) == (0, "") and "section LUMA" in out
+    assert shell(f'info "{photo}" >&- 2>&-')[0] == 1
+    code, _, err = shell("encode - -o - <&-")
+    assert code == 1 and "not a picture" in one_line(err)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("verb", ["decode", "info", "verify", "verify --decode", "thumbnail", "extract"])
+def test_a_named_pipe_is_read_once(verb: str, file: Path, tmp_path: Path, call: Call) -> None:
+    pipe = tmp_path / "pipe.dsn"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(file.read_bytes(),))
+    writer.start()
+    code, _, err = call(*verb.split(), pipe)
+    writer.join()
+    assert (code, err) == (0, "")
 
 
 def test_reader_that_goes_away(file: Path) -> None:
@@ -665,7 +695,7 @@ def tiny(tmp_path: Path) -> list[str]:
 
 def test_train_and_export(tmp_path: Path, tiny: list[str], call: Call) -> None:
     run, models = tmp_path / "run", tmp_path / "models"
-    code, out, err = call("train", "dsn-x3", "-o", run, "--device", "cpu", *tiny)
+    code, out, err = call("train", "dsn-x3-start", "-o", run, "--device", "cpu", *tiny)
     assert code == 0
     assert "2 steps" in out
     assert "held-out dB" in err
@@ -673,7 +703,9 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], call: Call) -> None:
     code, out, err = call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny")
     assert (code, err) == (0, "")
     assert 'name = "tiny"' in out
-    written = ["manifest.toml"] + [f"tiny-{part}.onnx" for part in ("chroma_down", "chroma_up", "down", "up")]
+    written = ["manifest.toml"] + [
+        f"tiny-{part}.onnx" for part in ("chroma_down", "chroma_up", "down", "up", "up_gradient")
+    ]
     assert names(models) == written
     before = (models / "tiny-up.onnx").stat().st_mtime_ns
     assert call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny")[0] == 1
@@ -694,7 +726,7 @@ def test_interrupted_training_goes_on(
             raise KeyboardInterrupt
         return step(self, images)
 
-    arguments = ["train", "dsn-x3", "-o", tmp_path / "run", *tiny]
+    arguments = ["train", "dsn-x3-start", "-o", tmp_path / "run", *tiny]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", interrupted)
         code, _, err = call(*arguments)
@@ -718,7 +750,7 @@ def test_pack(tmp_path: Path, tiny: list[str], call: Call) -> None:
 
 
 def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
-    assert call("train", "dsn-x3", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
+    assert call("train", "dsn-x3-start", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
     refused: list[tuple[list[Any], str]] = [
         (["train", "dsn-x77"], "one of dsn-"),
         (["train", tmp_path / "nothing.toml"], "nothing.toml"),
@@ -726,6 +758,7 @@ def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
         (["train", "dsn-x3", "--set", "model.depth=3"], "unknown key"),
         (["train", "dsn-x3", "--device", "abacus"], "abacus"),
         (["train", "dsn-x2", "-o", tmp_path / "run", *tiny], "another recipe"),
+        (["train", "dsn-x3", "-o", tmp_path / "new", *tiny], "starts from runs/dsn-x3-start/checkpoint.pt"),
         (["export", tmp_path / "nothing.pt", "-o", tmp_path / "models"], "nothing.pt"),
         (["export", tmp_path / "run" / "log.csv", "-o", tmp_path / "models"], "not a checkpoint"),
     ]

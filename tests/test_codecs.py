@@ -35,7 +35,7 @@ def encoder_of(mode: str, width: int, height: int, threads: int = 1) -> Encoder:
 
 
 def layer_of(encoder: Encoder, point: Point) -> Layer:
-    return read_layer(encoder.header, dict(encoder.sections(point, "lzma2", 0)))
+    return read_layer(encoder.header, dict(encoder.sections(point, "lzma2")))
 
 
 def whole(encoder: Encoder, point: Point) -> UInt8Array:
@@ -127,7 +127,7 @@ def test_sections(mode: str) -> None:
         "L": ["PARM", "LUMA"], "LA": ["PARM", "LUMA", "ALPH"],
         "RGB": ["PARM", "LUMA", "CHRO"], "RGBA": ["PARM", "LUMA", "CHRO", "ALPH"],
     }  # fmt: skip
-    assert [tag for tag, _ in encoder.sections(Point(2, 16, 16), "jpegls", 0)] == expected[mode]
+    assert [tag for tag, _ in encoder.sections(Point(2, 16, 16), "jpegls")] == expected[mode]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -186,6 +186,20 @@ def test_the_layer_as_a_picture(levels: int) -> None:
     np.testing.assert_allclose(shown[2, 3, 1], encoder.alpha[6, 9], atol=0.51)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scale", [1, *SCALES])
+def test_the_layer_does_not_depend_on_strips(mode: str, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = Header("dsn", mode, 21, 35)
+    shapes = (*latent_shapes(header, scale), (35, 21))
+    luma, chroma, alpha = (np.random.default_rng(1).integers(0, 8, s, np.uint8) for s in shapes)
+    layer = Layer(
+        header, Parameters(Point(scale, 8, 8), bytes(8)), luma, chroma, alpha if header.has_alpha else None
+    )
+    whole = layer.picture()
+    monkeypatch.setattr("dsncodec.codecs.layer.STRIP", 4)
+    np.testing.assert_array_equal(layer.picture(), whole)
+
+
 @pytest.mark.parametrize("levels", [2, 3, 16, 256])
 def test_grey_pixels_stay_neutral(levels: int) -> None:
     grey = np.repeat(read_picture(picture("L", 40, 30)).pixels, 3, 2)
@@ -196,12 +210,52 @@ def test_grey_pixels_stay_neutral(levels: int) -> None:
             assert pixels.shape[2] == 3 and np.ptp(pixels, axis=2).max() == 0
 
 
+# --- refinement
+
+
+def test_the_rate_gradient_is_the_slope_of_the_rate() -> None:
+    latent = np.random.default_rng(3).random((1, 6, 5))
+
+    def bits(plane: np.ndarray) -> float:
+        error = plane[0, 1:, 1:] - plane[0, 1:, :-1] - plane[0, :-1, 1:] + plane[0, :-1, :-1]
+        return float(np.log2(1 + np.abs(error) * (dsn.RATE_LEVELS - 1)).sum())
+
+    gradient = dsn._rate_gradient(latent)
+    for row in range(6):
+        for column in range(5):
+            step = np.zeros_like(latent)
+            step[0, row, column] = 1e-6
+            slope = (bits(latent + step) - bits(latent - step)) / 2e-6
+            assert abs(slope - gradient[0, row, column]) < 1e-4 * max(1, abs(slope))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_effort_brings_the_decoded_picture_nearer(scale: int) -> None:
+    pixels = read_picture(picture("L", 60, 48)).pixels
+    header, point = Header("dsn", "L", 60, 48), Point(scale, 256, 256)
+    errors = []
+    for effort in (0, 6, 9):
+        decoded = Encoder(header, pixels, 1, effort).reconstruct(point).astype(float)
+        errors.append(np.square(decoded - pixels).mean())
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_refinement_does_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = read_picture(picture("L", 80, 70)).pixels
+    header, point = Header("dsn", "L", 80, 70), Point(3, 256, 256)
+    whole_frame = Encoder(header, pixels, 1, 6).symbols(point)[0].astype(int)
+    monkeypatch.setattr(dsn, "TILE", 24)
+    tiled = Encoder(header, pixels, 1, 6).symbols(point)[0].astype(int)
+    apart = np.abs(tiled - whole_frame)
+    assert apart.max() <= 1 and (apart > 0).mean() < 0.01  # a last bit may tip a rounding
+
+
 # --- what a file may not say
 
 
 def sections_of(mode: str = "RGBA") -> tuple[Header, dict[str, bytes]]:
     encoder = encoder_of(mode, 9, 8)
-    return encoder.header, dict(encoder.sections(Point(3, 16, 16), "lzma2", 0))
+    return encoder.header, dict(encoder.sections(Point(3, 16, 16), "lzma2"))
 
 
 @pytest.mark.parametrize("tag", ["PARM", "LUMA", "CHRO", "ALPH"])

@@ -15,7 +15,12 @@ from dsncodec.quantise import quantise
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 
 from dsncodec.train.nets.qbrelu import qbrelu  # noqa: E402
-from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets  # noqa: E402
+from dsncodec.train.nets.sampling import (  # noqa: E402
+    SamplingConfig,
+    SamplingNets,
+    UpGradient,
+    UpSNet,
+)
 
 FloatArray = NDArray[np.float64]
 SCALES = pytest.mark.parametrize("scale", [2, 3, 4])
@@ -243,3 +248,17 @@ def test_inference_rounds_as_training_does(levels: int) -> None:
     latent[0, 0, :5] = [0, 1, 0.5, -0.0, 0.25]
     trained = qbrelu(torch.from_numpy(latent), levels).numpy() * (levels - 1)
     np.testing.assert_array_equal(quantise(latent, levels), np.rint(trained).astype(np.uint8))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_written_out_gradient_is_autograds(scale: int) -> None:
+    torch.manual_seed(scale)
+    up = UpSNet(SamplingConfig(scale=scale, width=8)).double()
+    for weight in up.parameters():
+        torch.nn.init.normal_(weight, 0.0, 0.1)
+    latent = torch.rand(2, 1, 7, 5, dtype=torch.float64, requires_grad=True)
+    luma = torch.rand(2, 1, 7 * scale, 5 * scale, dtype=torch.float64)
+    (0.5 * (up(latent) - luma).square().sum()).backward()
+    written_out = UpGradient(up)(latent.detach(), luma)
+    assert latent.grad is not None
+    torch.testing.assert_close(written_out, latent.grad, rtol=1e-9, atol=1e-9)

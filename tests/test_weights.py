@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dsncodec import weights
-from dsncodec.errors import MissingComponent, SettingError, UnsupportedVersion
+from dsncodec.errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
 MIB = 2**20
 
@@ -51,6 +51,8 @@ def test_unknown_scale_and_wire_id() -> None:
     with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
         weights.for_wire_id(bytes(range(1, 9)))
     assert caught.value.field == "model"
+    with pytest.raises(Corrupt, match="not for scale 2"):
+        weights.for_wire_id(weights.for_scale(3).wire_id, 2)
 
 
 def forget() -> None:

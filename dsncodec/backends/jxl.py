@@ -26,10 +26,13 @@ def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
 
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
-    """The size in the codestream's own header is compared with ``shape`` first."""
+    """The size in the codestream's own header is compared with ``shape`` first.
+
+    An array that is there already makes the library refuse further channels and frames, undecoded.
+    """
     if size_of(payload) != shape:
         raise Corrupt(f"the payload says {size_of(payload)}, the header {shape}", field="jxl")
-    return np.asarray(imagecodecs.jpegxl_decode(payload, numthreads=1))
+    return np.asarray(imagecodecs.jpegxl_decode(payload, numthreads=1, out=np.empty(shape, np.uint8)))
 
 
 def size_of(payload: bytes) -> tuple[int, int]:

@@ -30,4 +30,7 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
     if size != shape:
         raise Corrupt(f"the payload says {size}, the header {shape}", field="webp")
     pixels = np.asarray(imagecodecs.webp_decode(payload))
-    return np.ascontiguousarray(pixels[..., 0])
+    grey = np.ascontiguousarray(pixels[..., 0])
+    if not (np.array_equal(grey, pixels[..., 1]) and np.array_equal(grey, pixels[..., 2])):
+        raise Corrupt("the picture is not grey", field="webp")
+    return grey

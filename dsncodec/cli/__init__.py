@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import SettingError
-from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, reason
+from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, reason, shown
 
 VERBS = {  # name -> module, what it is for
     "encode": ("dsncodec.cli.encode", "turn pictures into .dsn files"),
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 something failed, 2 bad usage, 130 interrupted.
     """
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as exc:
         if debug:
             traceback.print_exc()
-        complain(reason(exc))
+        where = f"{shown(str(exc.filename))}: " if isinstance(exc, OSError) and exc.filename else ""
+        complain(where + reason(exc))
         _discard_stdout()
         return EXIT_USAGE if isinstance(exc, SettingError) else EXIT_FAILED
 
@@ -87,6 +89,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
     return parser
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that the caller closed, and Python set to None, is as if it were /dev/null."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _discard_stdout() -> None:

@@ -207,12 +207,13 @@ def plan(
 
 
 def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
-    """(path, path below the folder) of what one input stands for; hidden files are left alone."""
+    """(path, path below the folder) of what one input stands for; hidden files and folders are left alone."""
     if text == STDIN or not os.path.isdir(text):
         return [(text, os.path.basename(text))]
     below = sorted(
         path for path in Path(text).rglob("*")
-        if path.suffix.lower() in wanted and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in wanted and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(text).parts)
     )  # fmt: skip
     return [(str(path), str(path.relative_to(text))) for path in below] or [(text, "")]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import backends, container
-from ..api import Source, opened
+from ..api import Source, opened, read_structure
 from ..codecs import layer
 from ..errors import SettingError
 
@@ -51,10 +51,7 @@ def read_plane(source: Source, name: str) -> CodedPlane:
         SettingError: the picture has no such plane.
     """
     with opened(source) as stream:
-        size_bytes = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        header = container.read_header(stream)
-        sections = container.read_sections(stream, header, size_bytes, layer.TAGS)
+        header, sections, _ = read_structure(stream, container.MAX_PIXELS)
         payloads = dict(container.iter_payloads(stream, sections))
     if _TAGS[name] not in payloads:
         raise SettingError(f"the picture is {header.mode}: it has no {name} plane")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .. import backends, weights
 from ..container import Header
-from ..errors import Corrupt
 from ..inference import Window, grown, moved, network, scaled, thread_count, tiles
 from ..planes import crop_padded, to_pixels, to_planes
 from ..quantise import check_levels, chroma_shift, dequantise, quantise
@@ -30,6 +29,15 @@ UP_HALO = 4  # latent pixels: four 3x3 convolutions
 CHROMA_UP_HALO = 3  # chroma latent pixels: three 3x3 convolutions
 DOWN_HALO = 3  # image pixels: three 3x3 convolutions
 CHROMA_DOWN_HALO = 2  # chroma latent pixels: two 3x3 convolutions
+GRADIENT_HALO = 8  # latent pixels: Up-SNet forward and back
+
+# Refinement of the luma latent; what each setting gained is in docs/decisions/0007-refinement.md
+DEFAULT_EFFORT = 5
+REFINE_STEPS = (0, 0, 0, 0, 3, 4, 6, 8, 12, 20)  # of effort 0..9
+REFINE_STEP_SIZE = 0.018  # of the first of n steps, times n ** -0.5
+RATE_WEIGHT = 1.35e-4  # squared error a bit is worth, per pixel of the picture
+RATE_LEVELS = 64  # the alphabet the bits are counted for
+ADAM_MEAN, ADAM_SQUARE = 0.8, 0.95
 
 
 def _all(shape: tuple[int, ...]) -> Window:
@@ -39,8 +47,10 @@ def _all(shape: tuple[int, ...]) -> Window:
 class Encoder:
     """One picture on its way into files: each scale's latents are computed once, whatever is tried."""
 
-    def __init__(self, header: Header, pixels: UInt8Array, threads: int | None) -> None:
-        self.header, self.threads = header, thread_count(threads)
+    def __init__(
+        self, header: Header, pixels: UInt8Array, threads: int | None, effort: int = DEFAULT_EFFORT
+    ) -> None:
+        self.header, self.threads, self.effort = header, thread_count(threads), effort
         self.colour = pixels[..., : header.colour_planes]
         self.alpha = pixels[..., -1] if header.has_alpha else None
         self._latents: dict[int, tuple[FloatArray, FloatArray]] = {}
@@ -56,6 +66,8 @@ class Encoder:
             for tile in tiles(_all(luma_shape), luma_shape[1:], TILE // scale, halo):
                 window = to_planes(crop_padded(self.colour, *scaled(tile.outer, scale)))
                 luma[:, *tile.inner] = down(window[:1])[:, *tile.crop]
+            if REFINE_STEPS[self.effort]:
+                luma = self._refined(model, luma)
             if len(chroma):
                 down = network(weights.checked_path(model, "chroma_down"), self.threads)
                 size = TILE // scale
@@ -64,6 +76,28 @@ class Encoder:
                     chroma[:, *tile.inner] = down(window[1:])[:, *tile.crop]
             self._latents[scale] = luma, chroma
         return self._latents[scale]
+
+    def _refined(self, model: weights.Model, latent: FloatArray) -> FloatArray:
+        """Move a luma latent towards what Up-SNet restores best, by descent on this very picture.
+
+        The loss is half the squared error plus RATE_WEIGHT times a smooth stand-in for the bits of a
+        predictive coder (as in training). Adam with a falling step; docs/decisions/0007-refinement.md.
+        """
+        steps, scale = REFINE_STEPS[self.effort], model.scale
+        gradient_of = network(weights.checked_path(model, "up_gradient"), self.threads)
+        mean, square = np.zeros_like(latent), np.zeros_like(latent)
+        for step in range(steps):
+            gradient = RATE_WEIGHT * _rate_gradient(latent)
+            for tile in tiles(_all(latent.shape), latent.shape[1:], TILE // scale, GRADIENT_HALO):
+                wanted = to_planes(crop_padded(self.colour, *scaled(tile.outer, scale)))[:1]
+                found = gradient_of(latent[:, *tile.outer], wanted)
+                gradient[:, *tile.inner] += found[:, *tile.crop]
+            mean += (1 - ADAM_MEAN) * (gradient - mean)
+            square += (1 - ADAM_SQUARE) * (gradient**2 - square)
+            size = REFINE_STEP_SIZE * steps**-0.5 * (1 - step / steps) / (1 - ADAM_MEAN ** (step + 1))
+            scale_of = np.sqrt(square / (1 - ADAM_SQUARE ** (step + 1))) + 1e-8
+            latent = np.clip(latent - size * mean / scale_of, 0, 1).astype(np.float32)
+        return latent
 
     def symbols(self, point: Point) -> tuple[UInt8Array, UInt8Array]:
         """Luma (1, h, w) and chroma (2, h', w') symbols of an operating point."""
@@ -78,26 +112,28 @@ class Encoder:
 
     @cached_property
     def _is_grey(self) -> bool:
-        return bool((self.colour == self.colour[..., :1]).all())
+        strips = (self.colour[top : top + TILE] for top in range(0, len(self.colour), TILE))
+        return all(bool((strip == strip[..., :1]).all()) for strip in strips)
 
-    def sections(self, point: Point, backend: str, effort: int) -> list[tuple[str, bytes]]:
+    def sections(self, point: Point, backend: str) -> list[tuple[str, bytes]]:
         """The coded picture as (tag, payload), low-resolution layer first."""
         model = weights.for_scale(point.scale)
         luma, chroma = self.symbols(point)
         sections = [
             ("PARM", Parameters(point, model.wire_id).pack()),
-            ("LUMA", backends.encode(luma, point.levels, backend, effort)),
+            ("LUMA", backends.encode(luma, point.levels, backend, self.effort)),
         ]
         if len(chroma):
-            sections.append(("CHRO", backends.encode(chroma, point.chroma_levels, backend, effort)))
+            sections.append(("CHRO", backends.encode(chroma, point.chroma_levels, backend, self.effort)))
         if self.alpha is not None:
             sections.append(("ALPH", self._alpha_payload))
         return sections
 
     @cached_property
     def _alpha_payload(self) -> bytes:
+        """By the smallest backend, whatever that of the symbols is: not each one holds so large a plane."""
         assert self.alpha is not None
-        return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", 5)
+        return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", self.effort)
 
     def reconstruct(self, point: Point) -> UInt8Array:
         """The colour planes a reader of this operating point gets, (H, W, 1 or 3)."""
@@ -105,6 +141,19 @@ class Encoder:
         model = weights.for_scale(point.scale)
         everything = slice(0, self.header.height), slice(0, self.header.width)
         return Decoder(model, point, luma, chroma, self.threads).pixels(everything)
+
+
+def _rate_gradient(latent: FloatArray) -> FloatArray:
+    """The gradient of sum log2(1 + |prediction error| * (levels - 1)), predicted by the plane through
+    three neighbours: left + above - above left."""
+    plane, gradient = latent[0], np.zeros_like(latent)
+    error = plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]
+    slope = np.sign(error) / (1 / (RATE_LEVELS - 1) + np.abs(error)) / np.float32(np.log(2))
+    gradient[0, 1:, 1:] += slope
+    gradient[0, 1:, :-1] -= slope
+    gradient[0, :-1, 1:] -= slope
+    gradient[0, :-1, :-1] += slope
+    return gradient
 
 
 @dataclass(frozen=True)
@@ -126,9 +175,11 @@ class Decoder:
         scale = self.point.scale
         if (self.chroma == self.point.chroma_levels // 2).all():  # or there are none
             units = _units(region, scale)
-            planes = _to_float(self._luma(units))
-            grey = to_pixels(planes[:, *moved(region, scaled(units, scale))])
-            return grey.repeat(3, 2) if len(self.chroma) else grey
+            luma = self._luma(units)[:, *moved(region, scaled(units, scale))]
+            grey = np.empty((*luma.shape[1:], 3 if len(self.chroma) else 1), np.uint8)
+            for tile in tiles(_all(luma.shape), luma.shape[1:], TILE, 0):
+                grey[tile.inner] = to_pixels(_to_float(luma[:, *tile.inner]))
+            return grey
         step = 2 * scale
         units = _units(region, step)
         bounds = self.chroma.shape[1:]
@@ -187,12 +238,11 @@ def decode(layer: Layer, region: Window | None, threads: int | None) -> UInt8Arr
         region: rows and columns of the full picture; None is all of it.
     Raises:
         UnsupportedVersion: the model is not in this release.
+        Corrupt: the model is not of this scale.
     """
     header, parameters = layer.header, layer.parameters
     window = region or (slice(0, header.height), slice(0, header.width))
-    model = weights.for_wire_id(parameters.model_id)
-    if model.scale != parameters.point.scale:
-        raise Corrupt(f"model {model.name} is not for scale {parameters.point.scale}", field="PARM")
+    model = weights.for_wire_id(parameters.model_id, parameters.point.scale)
     decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, thread_count(threads))
     pixels = decoder.pixels(window)
     if layer.alpha is None:

@@ -19,6 +19,7 @@ from ..quantise import chroma_shift, dequantise
 
 UInt8Array = NDArray[np.uint8]
 
+STRIP = 64  # rows of the layer that are floats at one time, an even number
 TAGS = frozenset({"PARM", "LUMA", "CHRO", "ALPH"})
 _PARM = struct.Struct("<BBB8s")
 
@@ -80,12 +81,15 @@ class Layer:
         """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows."""
         point = self.parameters.point
         rows, columns = (-(-side // point.scale) for side in (self.header.height, self.header.width))
-        planes = dequantise(self.luma, point.levels)
-        if len(self.chroma):
-            shift = np.float32(chroma_shift(point.chroma_levels))
-            chroma = dequantise(self.chroma, point.chroma_levels) - shift
-            planes = np.concatenate([planes, chroma.repeat(2, 1).repeat(2, 2)])
-        pixels = to_pixels(planes[:, :rows, :columns])
+        shift = np.float32(chroma_shift(point.chroma_levels))
+        pixels = np.empty((rows, columns, self.header.colour_planes), np.uint8)
+        for top in range(0, rows, STRIP):  # floats of one strip at a time
+            planes = dequantise(self.luma[:, top : top + STRIP], point.levels)
+            if len(self.chroma):
+                part = self.chroma[:, top // 2 : (top + STRIP) // 2]
+                chroma = dequantise(part, point.chroma_levels) - shift
+                planes = np.concatenate([planes, chroma.repeat(2, 1).repeat(2, 2)])
+            pixels[top : top + STRIP] = to_pixels(planes[:, : rows - top, :columns])
         if self.alpha is None:
             return pixels
         return np.concatenate([pixels, _pooled(self.alpha, point.scale)[..., None]], -1)
@@ -120,5 +124,5 @@ def _pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
     """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
     rows, columns = (-(-side // scale) for side in alpha.shape)
     padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
-    blocks = padded.reshape(rows, scale, columns, scale).astype(np.float32)
-    return (blocks.mean((1, 3)) + 0.5).astype(np.uint8)
+    blocks = padded.reshape(rows, scale, columns, scale)
+    return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)

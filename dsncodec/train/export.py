@@ -14,7 +14,7 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
-from .nets.sampling import SamplingConfig, SamplingNets
+from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
 
 def load_nets(checkpoint: str | Path) -> tuple[SamplingNets, dict[str, Any]]:
@@ -72,6 +72,11 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     graphs = {
         "down": to_onnx(nets.down, (luma,), ["luma"]),
         "up": to_onnx(nets.up, (small,), ["latent"]),
+        "up_gradient": to_onnx(
+            UpGradient(nets.up),
+            (small, torch.rand(1, 1, 8 * nets.up.scale, 8 * nets.up.scale)),
+            ["latent", "luma"],
+        ),
         "chroma_down": to_onnx(nets.chroma_down, (chroma,), ["chroma"]),
         "chroma_up": to_onnx(nets.chroma_up, (smaller, luma), ["latent", "luma"]),
     }

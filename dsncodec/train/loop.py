@@ -268,20 +268,23 @@ class Trainer:
         if optim.threads:
             torch.set_num_threads(optim.threads)
         self.nets = SamplingNets(recipe.model).to(self.device)
-        if recipe.start_from:
+        self.checkpoint = self.out / "checkpoint.pt"
+        if recipe.start_from and not self.checkpoint.exists():
             self._adopt(recipe.start_from)
         self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.nets.state_dict().items()}
         self.optimizers = make_optimizers(self.nets, optim)
         self.rng = np.random.default_rng(optim.seed)
         self.step, self.seconds = 0, 0.0
-        self.checkpoint = self.out / "checkpoint.pt"
         if self.checkpoint.exists():
             self._resume()
 
     def _adopt(self, path: str) -> None:
         """Start from another run's weights: every tensor whose name and shape agree."""
-        theirs = torch.load(path, map_location=self.device, weights_only=True)["ema"]
+        try:
+            theirs = torch.load(path, map_location=self.device, weights_only=True)["ema"]
+        except OSError as exc:
+            raise SettingError(f"recipe {self.recipe.name} starts from {path}: {exc.strerror}") from exc
         ours = self.nets.state_dict()
         kept = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
         self.nets.load_state_dict(kept, strict=False)

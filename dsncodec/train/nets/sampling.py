@@ -89,6 +89,49 @@ class UpSNet(nn.Module):
         return F.pixel_shuffle(self.tail(dense) + x, self.scale)  # x broadcast over s*s maps
 
 
+class UpGradient(nn.Module):
+    """How Up-SNet's squared error changes with its input: what the encoder refines a latent with.
+
+    Shares an UpSNet's weights; the backward pass is written out, so that it is a graph like any other.
+    Input latent (N, 1, h, w) and the wanted luma (N, 1, s*h, s*w); output (N, 1, h, w), the gradient of
+    half the sum of squared errors. Receptive radius: 8 latent pixels, 4 forward and 4 back.
+    """
+
+    def __init__(self, up: UpSNet) -> None:
+        super().__init__()
+        self.up = up
+
+    def forward(self, x: Tensor, luma: Tensor) -> Tensor:
+        up = self.up
+        width = up.head.out_channels
+        before_head = up.head(x)  # what each activation saw, for its slope on the way back
+        dense = F.leaky_relu(before_head, SLOPE)
+        before: list[tuple[Tensor, Tensor]] = []
+        for squeeze, grow in zip(up.squeeze, up.grow):
+            squeezed = squeeze(dense)
+            grown = grow(F.leaky_relu(squeezed, SLOPE))
+            before.append((squeezed, grown))
+            dense = torch.cat([dense, F.leaky_relu(grown, SLOPE)], 1)
+        error = F.pixel_unshuffle(F.pixel_shuffle(up.tail(dense) + x, up.scale) - luma, up.scale)
+        back = _transposed(error, up.tail)  # (N, 64 * (blocks + 1), h, w): of each dense feature
+        for i in reversed(range(len(before))):
+            squeezed, grown = before[i]
+            of_grown = back[:, width * (i + 1) :] * _slope(grown)
+            of_squeezed = _transposed(of_grown, up.grow[i]) * _slope(squeezed)  # type: ignore[arg-type]
+            back = back[:, : width * (i + 1)] + _transposed(of_squeezed, up.squeeze[i])  # type: ignore[arg-type]
+        return error.sum(1, keepdim=True) + _transposed(back * _slope(before_head), up.head)
+
+
+def _slope(x: Tensor) -> Tensor:
+    return torch.where(x > 0, 1.0, SLOPE)
+
+
+def _transposed(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """The gradient of a stride-1 convolution's input, as a convolution with the flipped kernel."""
+    weight = conv.weight.flip(2, 3).transpose(0, 1)
+    return F.conv2d(x, weight, padding=conv.padding)
+
+
 class ChromaDown(nn.Module):
     """Chroma planes to their latent: average pooling plus a learned residual.
 
