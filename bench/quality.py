@@ -153,6 +153,9 @@ def run(args: argparse.Namespace) -> int:
             "# from the hull over tune/div2k256: bytes and RGB PSNR rise on every picture of it.",
             "points = [", *lines, "]", "",
         ])  # fmt: skip
+        if args.dry_run:
+            print(text)
+            return 0
         (weights.folder() / "quality.toml").write_text(text, "utf-8")
         weights.quality_table.cache_clear()
     chosen = [rate.point_of_quality(q) for q in CHECKED]

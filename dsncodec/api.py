@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from . import backends, codecs, container, rate, weights
+from .checks import positive, whole
 from .codecs import layer as low_resolution
 from .codecs.layer import Parameters
 from .container import MAX_PIXELS, Header, Section
@@ -88,8 +89,7 @@ def encode(
         SettingError: an impossible setting, more than one target, or a target out of reach.
         OSError: a path that cannot be read as a picture.
     """
-    if type(effort) is not int or not 0 <= effort <= 9:
-        raise SettingError(f"effort must be a whole number from 0 to 9, not {effort!r}")
+    effort = whole("effort", effort, 0, 9)
     if backend != "auto":
         backends.load(backend)
     coder = codecs.load(method)
@@ -115,18 +115,18 @@ def _one_target(
 ) -> rate.Target:
     asked = {
         "quality": quality, "target_bytes": target_bytes, "target_bpp": target_bpp,
-        "target_psnr_db": target_psnr_db, "scale, levels": next((v for v in point if v is not None), None),
+        "target_psnr_db": target_psnr_db, "scale/levels": next((v for v in point if v is not None), None),
     }  # fmt: skip
     given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
         raise SettingError(f"give one of {', '.join(asked)}, not {' and '.join(given)}")
     if target_bytes is not None:
-        return rate.Target(max_bytes=int(rate.check_finite("target_bytes", target_bytes)))
+        return rate.Target(max_bytes=int(positive("target_bytes", target_bytes)))
     if target_bpp is not None:
-        return rate.Target(max_bpp=rate.check_finite("target_bpp", target_bpp))
+        return rate.Target(max_bpp=positive("target_bpp", target_bpp))
     if target_psnr_db is not None:
-        return rate.Target(psnr_db=rate.check_finite("target_psnr_db", target_psnr_db))
-    if asked["scale, levels"] is not None:
+        return rate.Target(psnr_db=positive("target_psnr_db", target_psnr_db))
+    if asked["scale/levels"] is not None:
         return rate.Target(point=rate.explicit_point(*point))
     if quality is not None:
         rate.point_of_quality(quality)

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from .errors import SettingError
+from .checks import whole
 
 FloatArray = NDArray[np.float32]
 Window = tuple[slice, slice]  # rows, columns
@@ -27,9 +27,7 @@ def thread_count(threads: int | None) -> int:
     available = len(affinity(0)) if affinity else os.cpu_count() or 1
     if threads is None:
         return available
-    if type(threads) is not int or threads < 1:
-        raise SettingError(f"threads must be a whole number of at least 1, not {threads!r}")
-    return min(threads, available)
+    return min(whole("threads", threads, 1), available)
 
 
 class Network:

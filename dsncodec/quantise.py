@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SettingError
+from .checks import whole
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -13,10 +13,9 @@ UInt8Array = NDArray[np.uint8]
 NEUTRAL = 128 / 255  # the value of a grey pixel's Cb and Cr, as in JPEG
 
 
-def check_levels(levels: int, name: str = "levels") -> None:
-    """Raise SettingError unless ``levels`` is a whole number in 2..256."""
-    if type(levels) is not int or not 2 <= levels <= 256:
-        raise SettingError(f"{name} must be a whole number from 2 to 256, not {levels!r}")
+def check_levels(levels: int, name: str = "levels") -> int:
+    """``levels`` as an int; SettingError unless it is a whole number in 2..256."""
+    return whole(name, levels, 2, 256)
 
 
 def quantise(latent: FloatArray, levels: int) -> UInt8Array:

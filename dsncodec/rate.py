@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import weights
+from .checks import whole
 from .codecs.layer import Point
 from .errors import SettingError
 from .metrics import psnr_db
@@ -51,8 +52,7 @@ def point_of_quality(quality: int) -> Point:
     Raises:
         SettingError: not a whole number in 0..100.
     """
-    if type(quality) is not int or not 0 <= quality <= 100:
-        raise SettingError(f"quality must be a whole number from 0 to 100, not {quality!r}")
+    quality = whole("quality", quality, 0, 100)
     points = table()
     return points[(quality * (len(points) - 1) + 50) // 100]
 
@@ -61,10 +61,11 @@ def explicit_point(scale: int | None, levels: int | None, chroma_levels: int | N
     """The operating point of explicit settings: scale 3 and 256 levels unless told otherwise."""
     scale, levels = 3 if scale is None else scale, 256 if levels is None else levels
     chroma_levels = levels if chroma_levels is None else chroma_levels
-    weights.for_scale(scale)
-    check_levels(levels)
-    check_levels(chroma_levels, "chroma_levels")
-    return Point(scale, levels, chroma_levels)
+    return Point(
+        weights.for_scale(scale).scale,
+        check_levels(levels),
+        check_levels(chroma_levels, "chroma_levels"),
+    )
 
 
 def encode_to_target(encoder: Encoder, target: Target, pack: Callable[[Point], bytes]) -> bytes:
@@ -146,10 +147,3 @@ def _cheapest_above(points: list[Point], target_db: float, encoder: Encoder) -> 
             f"no setting reaches {target_db:g} dB: the best of this picture is {max(reached.values()):.2f} dB"
         )
     return points[index]
-
-
-def check_finite(name: str, value: float) -> float:
-    """``value`` as a positive finite number, or a SettingError that names it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e18:
-        raise SettingError(f"{name} must be a positive number, not {value!r}")
-    return float(value)

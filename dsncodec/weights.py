@@ -90,7 +90,7 @@ def for_scale(scale: int) -> Model:
         SettingError: no model has this scale.
     """
     for model in manifest():
-        if type(scale) is int and model.scale == scale and model.default:
+        if hasattr(scale, "__index__") and model.scale == scale and model.default:
             return model
     raise SettingError(f"scale must be one of {', '.join(map(str, scales()))}, not {scale!r}")
 

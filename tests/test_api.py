@@ -71,7 +71,7 @@ def test_every_backend(backend: str) -> None:
     used = dsncodec.read_info(data).backends
     assert set(used) == {"LUMA", "CHRO"}
     assert backend == "auto" or set(used.values()) == {backend}
-    expected = dsncodec.decode(quick(scale=3, levels=64))
+    expected = dsncodec.decode(quick(scale=3, levels=64, effort=9))
     assert dsncodec.decode(data).tobytes() == expected.tobytes()  # backends are lossless
 
 
@@ -238,7 +238,7 @@ def test_reduce_looks_like_a_small_picture() -> None:
         image = picture(mode, 60, 42)
         small = dsncodec.decode(quick(image, scale=3, levels=256), reduce=True)
         box = image.resize(small.size, Image.Resampling.BOX)
-        assert psnr_db(array(small), array(box)) > 20
+        assert psnr_db(array(small), array(box)) > 17
 
 
 # --- metadata

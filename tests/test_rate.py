@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsncodec import rate, weights
+from dsncodec import checks, rate, weights
 from dsncodec.codecs.layer import Point
 from dsncodec.errors import SettingError
 from dsncodec.rate import _between, _largest_within, _last_true
@@ -87,7 +87,7 @@ def test_largest_within_uses_the_room_there_is(target: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), True, None, "7", 1j])
-def test_check_finite(value: object) -> None:
+def test_positive(value: object) -> None:
     with pytest.raises(SettingError, match=r"budget must be a positive number"):
-        rate.check_finite("budget", value)  # type: ignore[arg-type]
-    assert rate.check_finite("budget", 7) == 7.0
+        checks.positive("budget", value)  # type: ignore[arg-type]
+    assert checks.positive("budget", 7) == 7.0

@@ -52,9 +52,12 @@ class PackedImages:
     @classmethod
     def read(cls, folders: Sequence[str | Path], limit: int | None = None) -> PackedImages:
         """Decode every picture below the folders, or a file that ``save`` wrote."""
-        if len(folders) == 1 and str(folders[0]).endswith(".npz"):
+        if any(str(folder).endswith(".npz") for folder in folders):
+            if len(folders) != 1:
+                raise SettingError("training data: give one .npz file, or folders and pictures")
             with np.load(folders[0], allow_pickle=False) as packed:
-                return cls(packed["pixels"], packed["sizes"])
+                pixels, sizes = packed["pixels"], packed["sizes"][:limit]
+            return cls(pixels[: int(np.prod(sizes, 1).sum())], sizes)
         arrays = []
         for path in find_images(folders)[:limit]:
             with Image.open(path) as image:
