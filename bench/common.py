@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+import dsncodec
+from dsncodec import container
+from dsncodec.codecs.dsn import Encoder
+from dsncodec.codecs.layer import Point
+from dsncodec.container import Header
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -60,3 +69,27 @@ def resized(plane: NDArray[np.generic], rows: int, columns: int, kernel: Image.R
 def to_uint8(plane: FloatArray) -> UInt8Array:
     """Rounded half up and clipped to 0..255."""
     return np.asarray(np.clip(plane + 0.5, 0, 255), np.uint8)
+
+
+def coded(
+    luma: UInt8Array, scale: int, levels: Iterable[int], backend: str, effort: int
+) -> Iterator[tuple[bytes, UInt8Array]]:
+    """A grey picture's file at each number of levels, and what it decodes to.
+
+    The files are those of ``dsncodec.encode``; the latent, which does not depend on levels, is computed once.
+    """
+    header = Header("dsn", "L", luma.shape[1], luma.shape[0])
+    encoder = Encoder(header, luma[..., None], 1, effort)
+    for alphabet in levels:
+        data = container.pack(header, encoder.sections(Point(scale, alphabet, alphabet), backend))
+        yield data, np.asarray(dsncodec.decode(data, threads=1))
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def in_parallel(one: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """``one`` of each item, in order, two at a time; networks release Python's lock while they run."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, items))

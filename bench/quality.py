@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from dsncodec.codecs.dsn import Encoder
 from dsncodec.container import Header
 from dsncodec.metrics import psnr_db
 
-from .common import image_paths, rgb_of
+from .common import image_paths, in_parallel, rgb_of
 from .results import table, write_csv, write_report
 
 LEVELS = (12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256)
@@ -74,7 +73,8 @@ def _measure_candidates(paths: list[Path], points: list[Point]) -> tuple[np.ndar
             for point in points
         ]
 
-    return _in_parallel(one, paths)
+    found = np.array(in_parallel(one, paths))
+    return found[..., 0], found[..., 1]
 
 
 def _measure_files(paths: list[Path], qualities: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -85,14 +85,7 @@ def _measure_files(paths: list[Path], qualities: Sequence[int]) -> tuple[np.ndar
         files = [dsncodec.encode(rgb, quality=quality, threads=1) for quality in qualities]
         return [(len(f), psnr_db(rgb, np.asarray(dsncodec.decode(f, threads=1)))) for f in files]
 
-    return _in_parallel(one, paths)
-
-
-def _in_parallel(
-    one: Callable[[Path], list[tuple[int, float]]], paths: list[Path]
-) -> tuple[np.ndarray, np.ndarray]:
-    with ThreadPoolExecutor(2) as pool:
-        found = np.array(list(pool.map(one, paths)))
+    found = np.array(in_parallel(one, paths))
     return found[..., 0], found[..., 1]
 
 
