@@ -65,6 +65,13 @@ def test_every_mode_and_odd_size(mode: str, size: tuple[int, int], scale: int) -
     assert (small.mode, small.size) == (mode, (-(-size[0] // scale), -(-size[1] // scale)))
 
 
+def test_numpy_numbers_are_numbers() -> None:
+    data = quick(scale=np.int64(3), levels=np.uint8(64), threads=np.int32(1), effort=np.int64(0))
+    assert data == quick(scale=3, levels=64)
+    assert quick(quality=np.int64(50)) == quick(quality=50)
+    assert len(quick(target_bpp=np.float32(4))) <= 60 * 44 / 2
+
+
 @pytest.mark.parametrize("backend", ["auto", "lzma2", "7z", "j2k", "jxl", "jpegls", "webp"])
 def test_every_backend(backend: str) -> None:
     data = quick(backend=backend, scale=3, levels=64, effort=9)
