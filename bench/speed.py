@@ -25,6 +25,8 @@ from .common import UInt8Array, image_paths, rgb_of
 from .results import table, write_report
 
 MEGAPIXELS = 512 * 768 / 1e6
+AVIF = {"quality": 60, "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
+JXL = {"distance": 1.5, "effort": 7}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def picture(data: str) -> UInt8Array:
     """512 x 768 pixels of a photo."""
     return np.ascontiguousarray(rgb_of(image_paths(data, "Urban100 (first 50)")[3])[:512, :768])
+
+
+def avif_file(image: Image.Image, threads: int) -> bytes:
+    """The picture as AVIF."""
+    buffer = io.BytesIO()
+    image.save(buffer, "AVIF", **AVIF, max_threads=threads)
+    return buffer.getvalue()
 
 
 def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
@@ -98,48 +107,24 @@ def run(args: argparse.Namespace) -> int:
     rgb = picture(args.data)
     image = Image.fromarray(rgb)
     text = "# Speed of a 512 x 768 picture\n"
-    ratios = []
+    ratios, cpus = [], sorted(os.sched_getaffinity(0))
     for threads in (1, 2):
-        os.sched_setaffinity(
-            0,
-            set(list(os.sched_getaffinity(0))[:threads]) if threads == 1 else range(os.cpu_count() or 1),
-        )
+        os.sched_setaffinity(0, cpus[:threads])
         calls: dict[str, Callable[[], object]] = {}
         for scale in args.scales:
             data = dsncodec.encode(rgb, scale=scale, levels=128, threads=threads)
-            calls[f"encode dsn x{scale}"] = lambda s=scale: dsncodec.encode(
-                rgb, scale=s, levels=128, threads=threads
-            )
+            for effort in (3, 5):
+                calls[f"encode dsn x{scale}, effort {effort}"] = lambda s=scale, e=effort: dsncodec.encode(
+                    rgb, scale=s, levels=128, effort=e, threads=threads
+                )
             calls[f"decode dsn x{scale}"] = lambda d=data: dsncodec.decode(d, threads=threads)
             calls[f"decode dsn x{scale}, eager torch"] = torch_decoder(data, threads)
             ours = np.asarray(dsncodec.decode(data)).astype(int)
             assert np.abs(torch_decoder(data, threads)() - ours).max() <= 1, "not the same picture"
-        avif, jxl = (
-            io.BytesIO(),
-            imagecodecs.jpegxl_encode(rgb, distance=1.5, effort=7, numthreads=threads),
-        )
-        image.save(
-            avif,
-            "AVIF",
-            quality=60,
-            speed=6,
-            subsampling="4:4:4",
-            advanced={"tune": "psnr"},
-            max_threads=threads,
-        )
-        calls["encode AVIF speed 6"] = lambda: image.save(
-            io.BytesIO(),
-            "AVIF",
-            quality=60,
-            speed=6,
-            subsampling="4:4:4",
-            advanced={"tune": "psnr"},
-            max_threads=threads,
-        )
-        calls["decode AVIF speed 6"] = lambda: Image.open(io.BytesIO(avif.getvalue())).load()
-        calls["encode JPEG XL effort 7"] = lambda: imagecodecs.jpegxl_encode(
-            rgb, distance=1.5, effort=7, numthreads=threads
-        )
+        avif, jxl = avif_file(image, threads), imagecodecs.jpegxl_encode(rgb, **JXL, numthreads=threads)
+        calls["encode AVIF speed 6"] = lambda: avif_file(image, threads)
+        calls["decode AVIF speed 6"] = lambda: Image.open(io.BytesIO(avif)).load()
+        calls["encode JPEG XL effort 7"] = lambda: imagecodecs.jpegxl_encode(rgb, **JXL, numthreads=threads)
         calls["decode JPEG XL effort 7"] = lambda: imagecodecs.jpegxl_decode(jxl, numthreads=threads)
         times = interleaved(calls, args.runs)
         rows = []

@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-import dsncodec
+from . import resample
+from .resample import run
 
-from .. import weights
-from .common import (
-    PICTURES,
-    Job,
-    add_files,
-    add_format,
-    add_output,
-    add_threads,
-    load,
-    picture_suffix,
-    plan,
-    run_all,
-)
-from .decode import describe
-from .writing import write
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    add_files(parser, "pictures that Pillow reads")
-    add_output(parser, "beside the input, NAME-downSCALE.png")
-    add_format(parser)
-    parser.add_argument("--scale", type=int, default=3, metavar="2..4", help="(default 3)")
-    add_threads(parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Shrink everything."""
-    weights.for_scale(args.scale)
-    args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, f"-down{args.scale}"), shrink, describe)
-
-
-def shrink(args: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """One picture."""
-    pictures = load("pictures")
-    image = dsncodec.downsample(pictures.open_picture(job), args.scale, threads=args.threads)
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    resample.add_arguments(parser, "down")

@@ -1,0 +1,50 @@
+"""What downsample and upsample share: they differ in the function of the package and in names."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import dsncodec
+
+from .. import weights
+from .common import (
+    PICTURES,
+    Job,
+    add_files,
+    add_format,
+    add_output,
+    add_threads,
+    load,
+    picture_suffix,
+    plan,
+    run_all,
+)
+from .decode import describe
+from .writing import write
+
+
+def add_arguments(parser: argparse.ArgumentParser, way: str) -> None:
+    """The options of ``way``, "down" or "up"."""
+    add_files(parser, "pictures that Pillow reads")
+    add_output(parser, f"beside the input, NAME-{way}SCALE.png")
+    add_format(parser)
+    parser.add_argument("--scale", type=int, default=3, metavar="2..4", help="(default 3)")
+    add_threads(parser)
+    parser.set_defaults(way=way)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resample everything."""
+    weights.for_scale(args.scale)
+    args.suffix = picture_suffix(args)
+    return run_all(args, plan(args, PICTURES, args.suffix, f"-{args.way}{args.scale}"), resample, describe)
+
+
+def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """One picture."""
+    pictures = load("pictures")
+    function = {"down": dsncodec.downsample, "up": dsncodec.upsample}[args.way]
+    image = function(pictures.open_picture(job), args.scale, threads=args.threads)
+    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
+    return {"width": image.width, "height": image.height, "mode": image.mode}
