@@ -8,11 +8,10 @@ import io
 import numpy as np
 from PIL import Image
 
-import dsncodec
 from dsncodec.metrics import luma as full_luma
 from dsncodec.metrics import psnr_db, ssim
 
-from ..common import UInt8Array, cropped, image_paths, rgb_of
+from ..common import UInt8Array, coded, cropped, image_paths, rgb_of
 from ..results import table, write_csv, write_report
 
 # Cai et al. 2017, Table 5: bpp and SSIM of DSN + 7-Zip, bpp of DSN + JPEG 2000
@@ -22,7 +21,8 @@ PAPER = {
 }  # fmt: skip
 PAPER_AVERAGE = (0.6587, 0.5800, 0.9300)  # as printed; the j2k column's own mean is 0.6056
 LEVELS = (256, 192, 128, 96, 64, 48, 32, 24, 16)
-GOALS = {"JPEG": 30.0, "JPEG 2000": 12.0}
+GOALS = {"JPEG": 30, "JPEG 2000": 12, "AVIF": 0}  # percent of bytes to save at equal SSIM
+CONTENDERS = {"networks alone, jxl": ("jxl", 0), "effort 9": ("auto", 9)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,114 +86,88 @@ def _curve(points: list[list[tuple[float, float]]]) -> np.ndarray:
     return np.array(kept)
 
 
+def at_equal_ssim(ours: np.ndarray, peer: np.ndarray) -> list[str]:
+    """Bytes saved in percent at each of our points, "-" where the peer's curve does not reach."""
+    found = []
+    for rate, similarity in ours:
+        if peer[0, 1] <= similarity <= peer[-1, 1]:
+            other = np.exp(np.interp(similarity, peer[:, 1], np.log(peer[:, 0])))
+            found.append(f"{100 * (1 - rate / other):.0f} %")
+        else:
+            found.append("-")
+    return found
+
+
+def paper_rows(lumas: list[UInt8Array]) -> list[tuple[object, ...]]:
+    """The rows of Table 5: the networks alone, 256 levels, both of the paper's backends."""
+    rows, found = [], []
+    for (name, (sevenzip, j2k, similarity)), luma in zip(PAPER.items(), lumas):
+        sizes = []
+        for backend in ("7z", "j2k"):
+            data, decoded = next(coded(luma, 3, [256], backend, effort=0))
+            sizes.append(8 * len(data) / luma.size)
+        found.append([*sizes, ssim(luma, decoded), psnr_db(luma, decoded)])
+        label = f"{name} ({luma.shape[1]}x{luma.shape[0]})"
+        rows.append(_paper_row(label, found[-1], (sevenzip, j2k, similarity)))
+    return [*rows, _paper_row("average", np.mean(found, 0).tolist(), PAPER_AVERAGE)]
+
+
+def _paper_row(label: str, ours: list[float], paper: tuple[float, float, float]) -> tuple[object, ...]:
+    sevenzip, j2k, similarity, psnr = ours
+    return (
+        label, f"{sevenzip:.4f}", paper[0], f"{j2k:.4f}", paper[1], f"{similarity:.4f}", paper[2], f"{psnr:.2f}",
+    )  # fmt: skip
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write dsn-5.csv and dsn-5.md."""
-    names = list(PAPER)
     lumas = [cropped(full_luma(rgb_of(path)), 3) for path in image_paths(args.data, "Set5")]
-    rows, found = [], []
-    for name, luma in zip(names, lumas):
-        values = []
-        for backend in ("7z", "j2k"):
-            data = dsncodec.encode(luma, scale=3, levels=256, backend=backend)
-            values += [8 * len(data) / luma.size]
-        decoded = np.asarray(dsncodec.decode(data))
-        values += [ssim(luma, decoded), psnr_db(luma, decoded)]
-        found.append(values)
-        sevenzip, j2k, similarity = PAPER[name]
-        rows.append(
-            (
-                f"{name} ({luma.shape[1]}x{luma.shape[0]})",
-                f"{values[0]:.4f}",
-                sevenzip,
-                f"{values[1]:.4f}",
-                j2k,
-                f"{values[2]:.4f}",
-                similarity,
-                f"{values[3]:.2f}",
-            )
-        )
-    mean = np.mean(found, 0)
-    rows.append(
-        (
-            "average",
-            f"{mean[0]:.4f}",
-            PAPER_AVERAGE[0],
-            f"{mean[1]:.4f}",
-            PAPER_AVERAGE[1],
-            f"{mean[2]:.4f}",
-            PAPER_AVERAGE[2],
-            f"{mean[3]:.2f}",
-        )
-    )
-    header = ["image", "7z bpp", "paper", "j2k bpp", "paper", "SSIM", "paper", "PSNR dB"]
-
     raw: list[tuple[object, ...]] = []
-    ours: list[list[tuple[float, float]]] = []
-    for levels in LEVELS:
-        ours.append([])
-        for name, luma in zip(names, lumas):
-            data = dsncodec.encode(luma, scale=3, levels=levels, backend="auto", effort=9)
-            decoded = np.asarray(dsncodec.decode(data))
-            ours[-1].append((8 * len(data) / luma.size, ssim(luma, decoded)))
-            raw.append(
-                (
-                    "dsncodec x3",
-                    name,
-                    levels,
-                    len(data),
-                    f"{ours[-1][-1][0]:.5f}",
-                    f"{ours[-1][-1][1]:.5f}",
-                    f"{psnr_db(luma, decoded):.4f}",
-                )
-            )
-    peers: dict[str, list[list[tuple[float, float]]]] = {}
-    for name, luma in zip(names, lumas):
-        for peer, files in _peers(luma).items():
-            peers.setdefault(peer, [[] for _ in files])
-            for i, (size, decoded) in enumerate(files):
-                peers[peer][i].append((8 * size / luma.size, ssim(luma, decoded)))
+    points: dict[str, list[list[tuple[float, float]]]] = {}  # codec -> setting -> picture -> (bpp, SSIM)
+    for name, plane in zip(PAPER, lumas):
+        files = {
+            label: [(len(data), decoded) for data, decoded in coded(plane, 3, LEVELS, backend, effort)]
+            for label, (backend, effort) in CONTENDERS.items()
+        }
+        for label, found in {**files, **_peers(plane)}.items():
+            settings = points.setdefault(label, [[] for _ in found])
+            for i, (size, decoded) in enumerate(found):
+                point = (8 * size / plane.size, ssim(plane, decoded))
+                settings[i].append(point)
                 raw.append(
                     (
-                        peer,
+                        label,
                         name,
                         i,
                         size,
-                        f"{8 * size / luma.size:.5f}",
-                        f"{peers[peer][i][-1][1]:.5f}",
-                        f"{psnr_db(luma, decoded):.4f}",
+                        f"{point[0]:.5f}",
+                        f"{point[1]:.5f}",
+                        f"{psnr_db(plane, decoded):.4f}",
                     )
                 )
-    our_curve = _curve(ours)
-    savings = []
-    for peer, points in peers.items():
-        least, average, low, high = saving_percent(our_curve, _curve(points))
-        goal = GOALS.get(peer)
-        savings.append(
-            (
-                peer,
-                f"{least:.1f} %",
-                f"{average:.1f} %",
-                f"{low:.4f} to {high:.4f}",
-                f"{goal:.0f} %" if goal else "",
-            )
-        )
-    curve_rows = [(q, f"{np.mean(p, 0)[0]:.4f}", f"{np.mean(p, 0)[1]:.4f}") for q, p in zip(LEVELS, ours)]
+    curves = {label: _curve(settings) for label, settings in points.items()}
     text = f"""# Set5 x3 as a codec (paper's Table 5)
 
-{table(header, rows)}
-256 levels. Protocol: full-range luma as grey pictures cropped to multiples of 3; bpp counts the whole .dsn file
-(about 64 bytes more than the payload; a 7z archive itself has 127); SSIM with a Gaussian window over the
-whole picture. The paper counts a bare .7z or .j2k file and does not state its SSIM window or range; its printed
-j2k average, 0.5800, is not the mean of its rows, 0.6056.
+{table(["image", "7z bpp", "paper", "j2k bpp", "paper", "SSIM", "paper", "PSNR dB"], paper_rows(lumas))}
+Networks alone (effort 0), 256 levels, full-range luma as grey pictures cropped to multiples of 3; bpp counts the whole .dsn
+file (62 bytes more than the payload; a 7z archive itself has 127); SSIM with a Gaussian window over the whole picture. The
+paper counts a bare .7z or .j2k file and does not state its SSIM window or range; its printed j2k average, 0.5800, is
+not the mean of its rows, 0.6056.
 
-## Luma SSIM against rate, best backend (effort 9), 256 to 16 levels
+Luma SSIM against rate, 256 to 16 levels, means over the five pictures; how many bytes less than each peer at equal SSIM:
 
-{table(["levels", "bpp", "SSIM"], curve_rows)}
-Bytes saved at equal SSIM (means over the five pictures; all SSIM that both curves cover):
-
-{table(["against", "least", "mean", "SSIM range", "goal"], savings)}
-Peers over the same grey pictures: JPEG optimised progressive, quality 5..95; JPEG 2000 OpenJPEG 9/7, raw codestream;
-AVIF 4:0:0, speed 6, tune=psnr, quality 10..95.
+"""
+    for label in CONTENDERS:
+        # a curve leaves out settings that cost more and gain nothing, so it may have fewer rows than LEVELS
+        ours = curves[label]
+        columns = [at_equal_ssim(ours, curves[peer]) for peer in GOALS]
+        rows = [(f"{r:.4f}", f"{q:.4f}", *saved) for (r, q), saved in zip(ours.tolist(), zip(*columns))]
+        summary = [saving_percent(ours, curves[peer]) for peer in GOALS]
+        rows.append(("mean over the range", "", *(f"{mean:.0f} %" for _, mean, _, _ in summary)))
+        rows.append(("goal", "", *(f"{goal} %" if goal else "" for goal in GOALS.values())))
+        text += f"{label}:\n\n" + table([f"bpp ({label})", "SSIM", *GOALS], rows) + "\n"
+    text += """Peers over the same grey pictures: JPEG optimised progressive, quality 5..95; JPEG 2000 OpenJPEG 9/7, raw
+codestream; AVIF 4:0:0, speed 6, tune=psnr, quality 10..95.
 """
     if args.dry_run:
         print(text)
