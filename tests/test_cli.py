@@ -695,7 +695,7 @@ def tiny(tmp_path: Path) -> list[str]:
 
 def test_train_and_export(tmp_path: Path, tiny: list[str], call: Call) -> None:
     run, models = tmp_path / "run", tmp_path / "models"
-    code, out, err = call("train", "dsn-x3-start", "-o", run, "--device", "cpu", *tiny)
+    code, out, err = call("train", "dsn-x3", "-o", run, "--device", "cpu", *tiny)
     assert code == 0
     assert "2 steps" in out
     assert "held-out dB" in err
@@ -726,7 +726,7 @@ def test_interrupted_training_goes_on(
             raise KeyboardInterrupt
         return step(self, images)
 
-    arguments = ["train", "dsn-x3-start", "-o", tmp_path / "run", *tiny]
+    arguments = ["train", "dsn-x3", "-o", tmp_path / "run", *tiny]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", interrupted)
         code, _, err = call(*arguments)
@@ -750,7 +750,7 @@ def test_pack(tmp_path: Path, tiny: list[str], call: Call) -> None:
 
 
 def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
-    assert call("train", "dsn-x3-start", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
+    assert call("train", "dsn-x3", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
     refused: list[tuple[list[Any], str]] = [
         (["train", "dsn-x77"], "one of dsn-"),
         (["train", tmp_path / "nothing.toml"], "nothing.toml"),
@@ -758,7 +758,7 @@ def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
         (["train", "dsn-x3", "--set", "model.depth=3"], "unknown key"),
         (["train", "dsn-x3", "--device", "abacus"], "abacus"),
         (["train", "dsn-x2", "-o", tmp_path / "run", *tiny], "another recipe"),
-        (["train", "dsn-x3", "-o", tmp_path / "new", *tiny], "starts from runs/dsn-x3-start/checkpoint.pt"),
+        (["train", "dsn-x4", "-o", tmp_path / "new", *tiny], "starts from runs/dsn-x3/checkpoint.pt"),
         (["export", tmp_path / "nothing.pt", "-o", tmp_path / "models"], "nothing.pt"),
         (["export", tmp_path / "run" / "log.csv", "-o", tmp_path / "models"], "not a checkpoint"),
     ]
