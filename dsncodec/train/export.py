@@ -87,7 +87,7 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     row = _row(name, state, sha256)
     manifest = folder / "manifest.toml"
     rows = _other_rows(manifest, name)
-    manifest.write_text("\n".join([_HEAD, *rows, row]), "utf-8")
+    manifest.write_text("\n".join([_HEAD, *sorted([*rows, row])]), "utf-8")
     return row
 
 
