@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             modules[name] = importlib.import_module(module)
             modules[name].add_arguments(command)
     args = parser.parse_args(wanted)
+    args.command = " ".join(["python -m bench", *wanted])
     return int(modules[args.study].run(args))
 
 

@@ -18,7 +18,6 @@ from .results import table, write_csv, write_report
 
 LEVELS = (256, 192, 128, 96, 64, 48, 32, 24, 16)
 KERNELS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
-EFFORTS = {"effort 0": 0, "effort 5": 5}  # the networks alone; the default, which refines the latent
 GOAL_DB = 1.5
 
 
@@ -27,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="jxl")
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--sets", nargs="+", default=["Set14", "B100"])
+    parser.add_argument("--efforts", type=int, nargs="+", default=[0, 5], help="(default: %(default)s)")
+    parser.add_argument("--name", default="twins", help="of the result files (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
 
 
@@ -58,11 +59,13 @@ def gain_db(
     return float(gain.min()), float(gain.mean()), float(low), float(high)
 
 
-def measure(luma: UInt8Array, scale: int, backend: str) -> dict[str, list[tuple[float, float]]]:
+def measure(
+    luma: UInt8Array, scale: int, backend: str, efforts: list[int]
+) -> dict[str, list[tuple[float, float]]]:
     """Curve of each contender over one picture: (bpp, PSNR in dB) at each of LEVELS."""
     curves: dict[str, list[tuple[float, float]]] = {}
-    for name, effort in EFFORTS.items():
-        curves[name] = [
+    for effort in efforts:
+        curves[f"effort {effort}"] = [
             (8 * len(data) / luma.size, psnr_db(luma, decoded))
             for data, decoded in coded(luma, scale, LEVELS, backend, effort)
         ]
@@ -78,10 +81,11 @@ def measure(luma: UInt8Array, scale: int, backend: str) -> dict[str, list[tuple[
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write twins.csv and twins.md."""
     raw, rows, curves_text = [], [], ""
+    ours = [f"effort {effort}" for effort in args.efforts]
     for scale in args.scales:
         for name in args.sets:
             lumas = [cropped(full_luma(rgb_of(path)), scale) for path in image_paths(args.data, name)]
-            found = in_parallel(lambda luma: measure(luma, scale, args.backend), lumas)
+            found = in_parallel(lambda luma: measure(luma, scale, args.backend, args.efforts), lumas)
             curves = {
                 key: [tuple(point) for point in np.mean([one[key] for one in found], 0).tolist()]
                 for key in found[0]
@@ -90,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
                 raw += [(name, scale, key, q, f"{r:.5f}", f"{d:.4f}") for q, (r, d) in zip(LEVELS, curve)]
             better = max(KERNELS, key=lambda key: np.mean([psnr for _, psnr in curves[key]]))
             row: list[str] = [f"{name} x{scale}", better]
-            for key in EFFORTS:
+            for key in ours:
                 least, mean, low, high = gain_db(curves[key], curves[better])
                 row += [f"{least:+.2f}", f"{mean:+.2f}"]
             rows.append([*row, f"{low:.3f} to {high:.3f}"])
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 ],
             )
     header = ["set", "better twin"]
-    for key in EFFORTS:
+    for key in ours:
         header += [f"{key}: least gain dB", "mean gain dB"]
     header.append("bpp")
     text = f"""# Learned sampling against its twins at equal bytes
@@ -121,6 +125,6 @@ curves over levels {LEVELS[0]}..{LEVELS[-1]}, interpolated in ln(bpp) over all r
     if args.dry_run:
         print(text)
     else:
-        write_csv("twins.csv", ["set", "scale", "codec", "levels", "bpp", "psnr_y_db"], raw)
-        write_report("twins.md", text, "python -m bench twins")
+        write_csv(f"{args.name}.csv", ["set", "scale", "codec", "levels", "bpp", "psnr_y_db"], raw)
+        write_report(f"{args.name}.md", text, args.command)
     return 0
