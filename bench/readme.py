@@ -19,7 +19,7 @@ def with_tables(text: str) -> str:
     """README.md with each marked place filled from the study's report: its tables up to the first list of curves."""
     for name in re.findall(r"<!-- begin (\S+) -->", text):
         report = (RESULTS / f"{name}.md").read_text("utf-8")
-        body = report.split("\n", 1)[1].split("<!-- details -->")[0]
+        body = re.split(r"<!-- details -->|\nReproduce: ", report.split("\n", 1)[1])[0]
         command = re.search(r"Reproduce: `(.*?)`", report)
         assert command
         block = f"<!-- begin {name} -->\n{body.strip()}\n\n`{command[1]}`\n<!-- end {name} -->"
