@@ -19,7 +19,7 @@ import dsncodec
 from dsncodec import weights
 from dsncodec.codecs.layer import read_layer
 from dsncodec.planes import to_pixels
-from dsncodec.quantise import chroma_shift, dequantise
+from dsncodec.quantise import dequantise, dequantise_chroma
 
 from .common import UInt8Array, image_paths, rgb_of
 from .results import table, write_report
@@ -66,9 +66,7 @@ def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
             layer = read_layer(header, dict(container.iter_payloads(stream, sections)))
             point = layer.parameters.point
             luma = nets.up(torch.from_numpy(dequantise(layer.luma, point.levels))[None]).clamp(0, 1)
-            chroma = dequantise(layer.chroma, point.chroma_levels) - np.float32(
-                chroma_shift(point.chroma_levels)
-            )
+            chroma = dequantise_chroma(layer.chroma, point.chroma_levels)
             decoded = nets.chroma_up(torch.from_numpy(chroma)[None], luma)
             planes = torch.cat([luma, decoded], 1)[0].numpy()
             return to_pixels(planes)[: header.height, : header.width]

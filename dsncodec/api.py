@@ -18,6 +18,7 @@ from .codecs import layer as low_resolution
 from .codecs.layer import Parameters
 from .container import MAX_PIXELS, Header, Section
 from .errors import Corrupt, SettingError, UnsupportedVersion
+from .metrics import bpp
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
@@ -62,7 +63,7 @@ def encode(
     levels: int | None = None,
     chroma_levels: int | None = None,
     backend: str = "auto",
-    effort: int = 5,
+    effort: int = codecs.DEFAULT_EFFORT,
     icc_profile: bytes | None = None,
     exif: bytes | Image.Exif | None = None,
     xmp: bytes | None = None,
@@ -262,7 +263,7 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         chroma_levels=parameters.point.chroma_levels if colour else None,
         backends=used, model=model, model_id=parameters.model_id.hex(),
         sections={tag: section.length for tag, section in sections.items()},
-        size_bytes=size_bytes, bpp=8 * size_bytes / (header.width * header.height),
+        size_bytes=size_bytes, bpp=bpp(size_bytes, header.width, header.height),
     )  # fmt: skip
 
 

@@ -57,3 +57,13 @@ def chroma_shift(levels: int) -> float:
     (3, 0.0)
     """
     return (levels // 2) / (levels - 1) - NEUTRAL
+
+
+def quantise_chroma(latent: FloatArray, levels: int) -> UInt8Array:
+    """``quantise``, with neutral on a level."""
+    return quantise(latent + np.float32(chroma_shift(levels)), levels)
+
+
+def dequantise_chroma(symbols: UInt8Array, levels: int) -> FloatArray:
+    """``dequantise``, undoing the shift."""
+    return dequantise(symbols, levels) - np.float32(chroma_shift(levels))

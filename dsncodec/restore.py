@@ -14,7 +14,7 @@ from .container import Header
 from .errors import SettingError
 from .inference import thread_count
 from .planes import ImageLike, Picture, read_picture, to_pillow, to_planes
-from .quantise import chroma_shift, quantise
+from .quantise import quantise, quantise_chroma
 
 
 def downsample(image: ImageLike, scale: int = 3, *, threads: int | None = None) -> Image.Image:
@@ -71,7 +71,7 @@ def upsample(
     chroma = np.empty((0, 0, 0), np.uint8)
     if header.colour_planes == 3:
         pooled = planes[1:].reshape(2, luma.shape[1] // 2, 2, luma.shape[2] // 2, 2).mean((2, 4))
-        chroma = quantise(pooled + np.float32(chroma_shift(256)), 256)
+        chroma = quantise_chroma(pooled, 256)
     decoder = Decoder(weights_of_scale, point, luma, chroma, thread_count(threads))
     pixels = decoder.pixels((slice(0, height * scale), slice(0, width * scale)))
     if header.has_alpha:

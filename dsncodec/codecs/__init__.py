@@ -7,6 +7,8 @@ from typing import Any
 
 from ..errors import SettingError
 
+DEFAULT_EFFORT = 5
+
 METHODS = {"dsn": "dsncodec.codecs.dsn"}
 
 

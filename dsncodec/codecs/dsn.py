@@ -18,7 +18,8 @@ from .. import backends, weights
 from ..container import Header
 from ..inference import Window, grown, moved, network, scaled, thread_count, tiles
 from ..planes import crop_padded, to_pixels, to_planes
-from ..quantise import check_levels, chroma_shift, dequantise, quantise
+from ..quantise import check_levels, dequantise, dequantise_chroma, quantise, quantise_chroma
+from . import DEFAULT_EFFORT
 from .layer import Layer, Parameters, Point, latent_shapes
 
 FloatArray = NDArray[np.float32]
@@ -32,7 +33,6 @@ CHROMA_DOWN_HALO = 2  # chroma latent pixels: two 3x3 convolutions
 GRADIENT_HALO = 8  # latent pixels: Up-SNet forward and back
 
 # Refinement of the luma latent; what each setting gained is in docs/decisions/0007-refinement.md
-DEFAULT_EFFORT = 5
 REFINE_STEPS = (0, 0, 0, 0, 3, 4, 6, 8, 12, 20)  # of effort 0..9
 REFINE_STEP_SIZE = 0.018  # of the first of n steps, times n ** -0.5
 RATE_WEIGHT = 1.35e-4  # squared error a bit is worth, per pixel of the picture
@@ -60,7 +60,7 @@ class Encoder:
         if scale not in self._latents:
             model = weights.for_scale(scale)
             luma_shape, chroma_shape = latent_shapes(self.header, scale)
-            luma, chroma = np.empty(luma_shape, np.float32), np.empty(chroma_shape, np.float32)
+            luma, chroma = np.empty(luma_shape, np.float32), np.zeros(chroma_shape, np.float32)
             down = network(weights.checked_path(model, "down"), self.threads)
             halo = -(-DOWN_HALO // scale)
             for tile in tiles(_all(luma_shape), luma_shape[1:], TILE // scale, halo):
@@ -68,7 +68,7 @@ class Encoder:
                 luma[:, *tile.inner] = down(window[:1])[:, *tile.crop]
             if REFINE_STEPS[self.effort]:
                 luma = self._refined(model, luma)
-            if len(chroma):
+            if len(chroma) and not self._is_grey:  # whose chroma symbols are known
                 down = network(weights.checked_path(model, "chroma_down"), self.threads)
                 size = TILE // scale
                 for tile in tiles(_all(chroma_shape), chroma_shape[1:], size, CHROMA_DOWN_HALO):
@@ -107,8 +107,7 @@ class Encoder:
         if self._is_grey:  # exactly neutral: the network alone is only nearly so
             neutral = np.full(chroma.shape, point.chroma_levels // 2, np.uint8)
             return quantise(luma, point.levels), neutral
-        shift = np.float32(chroma_shift(point.chroma_levels))
-        return quantise(luma, point.levels), quantise(chroma + shift, point.chroma_levels)
+        return quantise(luma, point.levels), quantise_chroma(chroma, point.chroma_levels)
 
     @cached_property
     def _is_grey(self) -> bool:
@@ -186,12 +185,11 @@ class Decoder:
         around = grown(units, CHROMA_UP_HALO, bounds)
         luma = self._luma(scaled(around, 2))  # of the window `around`
         net = network(weights.checked_path(self.model, "chroma_up"), self.threads)
-        shift = np.float32(chroma_shift(self.point.chroma_levels))
         rows, columns = (part.stop - part.start for part in region)
         out = np.empty((rows, columns, 3), np.uint8)
         for tile in tiles(units, bounds, TILE // scale, CHROMA_UP_HALO):
             guide = _to_float(luma[:, *scaled(moved(tile.outer, around), step)])
-            latent = dequantise(self.chroma[:, *tile.outer], self.point.chroma_levels) - shift
+            latent = dequantise_chroma(self.chroma[:, *tile.outer], self.point.chroma_levels)
             decoded = net(latent, guide)
             crop = scaled(tile.crop, step)
             pixels = to_pixels(np.concatenate([guide[:, *crop], decoded[:, *crop]]))

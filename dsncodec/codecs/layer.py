@@ -15,7 +15,7 @@ from .. import backends
 from ..container import Header
 from ..errors import Corrupt
 from ..planes import crop_padded, to_pixels
-from ..quantise import chroma_shift, dequantise
+from ..quantise import dequantise, dequantise_chroma
 
 UInt8Array = NDArray[np.uint8]
 
@@ -81,13 +81,12 @@ class Layer:
         """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows."""
         point = self.parameters.point
         rows, columns = (-(-side // point.scale) for side in (self.header.height, self.header.width))
-        shift = np.float32(chroma_shift(point.chroma_levels))
         pixels = np.empty((rows, columns, self.header.colour_planes), np.uint8)
         for top in range(0, rows, STRIP):  # floats of one strip at a time
             planes = dequantise(self.luma[:, top : top + STRIP], point.levels)
             if len(self.chroma):
                 part = self.chroma[:, top // 2 : (top + STRIP) // 2]
-                chroma = dequantise(part, point.chroma_levels) - shift
+                chroma = dequantise_chroma(part, point.chroma_levels)
                 planes = np.concatenate([planes, chroma.repeat(2, 1).repeat(2, 2)])
             pixels[top : top + STRIP] = to_pixels(planes[:, : rows - top, :columns])
         if self.alpha is None:
