@@ -278,9 +278,5 @@ def verify(source: Source) -> None:
         payloads = dict(container.iter_payloads(stream, sections))
         parameters = Parameters.unpack(payloads.get("PARM", b""))
         weights.for_wire_id(parameters.model_id, parameters.point.scale)
-        for tag in (
-            "LUMA",
-            *(["CHRO"] if header.colour_planes == 3 else []),
-            *(["ALPH"] if header.has_alpha else []),
-        ):
+        for tag in low_resolution.planes_of(header):
             backends.backend_name(payloads.get(tag, b""))

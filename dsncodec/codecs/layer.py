@@ -67,6 +67,16 @@ def latent_shapes(header: Header, scale: int) -> tuple[tuple[int, int, int], tup
     return (1, 2 * rows, 2 * columns), (2, rows, columns)
 
 
+def planes_of(header: Header) -> list[str]:
+    """The sections of symbols that a file of this header must have."""
+    tags = ["LUMA"]
+    if header.colour_planes == 3:
+        tags.append("CHRO")
+    if header.has_alpha:
+        tags.append("ALPH")
+    return tags
+
+
 @dataclass(frozen=True)
 class Layer:
     """The decoded symbols of a file: luma (1, h, w), chroma (2, h', w') or empty, alpha (H, W) or None."""
@@ -103,12 +113,12 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     parameters = Parameters.unpack(_required(sections, "PARM"))
     point = parameters.point
     luma_shape, chroma_shape = latent_shapes(header, point.scale)
+    tags = planes_of(header)
     luma = backends.decode(_required(sections, "LUMA"), luma_shape, point.levels)
-    chroma = np.empty(chroma_shape, np.uint8)
-    if header.colour_planes == 3:
+    chroma, alpha = np.empty(chroma_shape, np.uint8), None
+    if "CHRO" in tags:
         chroma = backends.decode(_required(sections, "CHRO"), chroma_shape, point.chroma_levels)
-    alpha = None
-    if header.has_alpha:
+    if "ALPH" in tags:
         alpha = backends.decode(_required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
     return Layer(header, parameters, luma, chroma, alpha)
 
