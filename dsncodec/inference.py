@@ -5,6 +5,7 @@ The only importer of onnxruntime.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        _share_memory()
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = [node.name for node in self._session.get_inputs()]
 
@@ -47,6 +50,16 @@ class Network:
         feed = {name: value[None] for name, value in zip(self._inputs, planes, strict=True)}
         out: FloatArray = self._session.run(None, feed)[0][0]
         return out
+
+
+@functools.cache
+def _share_memory() -> None:
+    """One pool of memory for all networks of the process: it grows to the largest need, not to the sum."""
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    with contextlib.suppress(Exception):  # the program has registered one of its own, which serves as well
+        onnxruntime.create_and_register_allocator(cpu, None)
 
 
 @functools.lru_cache(maxsize=32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -119,3 +121,28 @@ def test_thread_count() -> None:
 def test_impossible_thread_counts(threads: object) -> None:
     with pytest.raises(SettingError, match="at least 1"):
         thread_count(threads)  # type: ignore[arg-type]
+
+
+PEAK_MIB = """
+import resource, sys
+import numpy as np
+import dsncodec
+
+picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+for scale in map(int, sys.argv[1:]):
+    dsncodec.encode(picture, scale=scale, threads=1, backend="lzma2")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+def test_networks_of_all_scales_share_their_memory():
+    """It grows to the largest need of one network: with a pool for each, three scales took three times x2's."""
+
+    def peak_mib(*scales: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK_MIB, *scales], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert peak_mib("4", "3", "2") < peak_mib("2") + 60
