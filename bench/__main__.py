@@ -1,4 +1,9 @@
-"""python -m bench STUDY: run one study and write its tables to bench/results/."""
+"""python -m bench: our published studies and tables, written to bench/results/; or any folder of pictures.
+
+python -m bench table NAME [...]      one table of a paper, beside ours
+python -m bench STUDY [...]           one study of our own
+python -m bench FOLDER [...]          every codec over your pictures, as `dsncodec bench FOLDER`
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,22 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-STUDIES = {
-    "dsn-4": ("bench.tables.dsn4", "the paper's Table 4: luma PSNR and SSIM of x2, x3, x4"),
+from dsncodec.cli import main as dsncodec_command
+
+TABLES = {
+    "dsn-3": (
+        "bench.tables.dsn3",
+        "DSN Table 3: three networks retrained on bicubic and on Down-SNet inputs",
+    ),
+    "dsn-4": ("bench.tables.dsn4", "DSN Table 4: luma PSNR and SSIM of x2, x3, x4"),
     "dsn-5": (
         "bench.tables.dsn5",
-        "the paper's Table 5, and luma SSIM curves beside JPEG, JPEG 2000, AVIF",
+        "DSN Table 5: bpp and SSIM of Set5; and luma SSIM curves beside JPEG, JPEG 2000, AVIF",
     ),
+    "dsn-9": ("bench.tables.dsn9", "DSN Figure 9: speed against PSNR"),
+}
+STUDIES = {
+    "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),
     "twins": (
         "bench.twins",
         "Down-SNet and Up-SNet against average pooling and bicubic or Lanczos",
@@ -23,27 +38,40 @@ STUDIES = {
     ),
     "speed": ("bench.speed", "encode and decode speed beside eager torch, AVIF and JPEG XL"),
     "memory": ("bench.memory", "peak memory and region cost of a 12-megapixel photo"),
-    "readme": ("bench.readme", "copy the tables into README.md"),
+    "published": ("bench.published", "pick the literature's curves out of a collection of them"),
+    "readme": ("bench.readme", "copy tables and plot into README.md"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one study; the modules come in only when they are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    commands = parser.add_subparsers(dest="study", required=True)
-    modules = {}
-    wanted = list(argv if argv is not None else sys.argv[1:])
-    for name, (module, help_text) in STUDIES.items():
-        command = commands.add_parser(name, help=help_text, description=help_text)
-        command.add_argument(
-            "--data", default="../shared/data", help="folder of image sets (default: %(default)s)"
-        )
-        if name in wanted:
-            modules[name] = importlib.import_module(module)
-            modules[name].add_arguments(command)
+    """Run one study; its module comes in only when it is asked for."""
+    wanted = list(sys.argv[1:] if argv is None else argv)
+    if wanted and not wanted[0].startswith("-") and wanted[0] not in ("table", *STUDIES):
+        return dsncodec_command(["bench", *wanted])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="STUDY")
+    table = commands.add_parser("table", help="one table of a paper: " + ", ".join(TABLES))
+    _add(table.add_subparsers(required=True, metavar="NAME"), TABLES, wanted[1:2])
+    _add(commands, STUDIES, wanted[:1])
     args = parser.parse_args(wanted)
     args.command = " ".join(["python -m bench", *wanted])
-    return int(modules[args.study].run(args))
+    return int(args.run(args))
+
+
+def _add(
+    commands: argparse._SubParsersAction, studies: dict[str, tuple[str, str]], wanted: list[str]
+) -> None:
+    for name, (module_name, help_text) in studies.items():
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        if name in wanted:
+            command.add_argument(
+                "--data", default="../shared/data", help="folder of image sets (default: %(default)s)"
+            )
+            module = importlib.import_module(module_name)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,58 @@
-"""Copy the tables of bench/results into README.md, between its markers: generated, never typed."""
+"""Copy tables and plot of bench/results into README.md, between its markers: generated, never typed."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
+
+from dsncodec.bench import report
 
 from .results import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
+PLOTS = Path(__file__).parent.parent / "docs" / "plots"
+SET = "bsd100"  # what the first screen shows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No options."""
 
 
+def first_screen() -> str:
+    """The summary over one set, and its plot in light and dark."""
+    data = json.loads((RESULTS / "report.json").read_text("utf-8"))
+    one = next(found for found in data["sets"] if found["name"] == SET)
+    for name, dark in (("rate-distortion", False), ("rate-distortion-dark", True)):
+        report.plot(data, one, "psnr_db", PLOTS / name, dark=dark, formats=(".svg",))
+    return f"""<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="docs/plots/rate-distortion-dark.svg">
+  <img alt="RGB PSNR against bits per pixel over {one["pictures"]} pictures of B100" src="docs/plots/rate-distortion.svg">
+</picture>
+
+{report.summary(data, one)}
+{one["pictures"]} pictures of B100. BD-rate by PCHIP on ln(bpp): negative is fewer bytes than the anchor at equal quality. Times are of one
+thread. Set14, the tuning set, the whole matrix and every codec's settings: [report.md](bench/results/{RESULTS.name}/report.md); a page to explore:
+[index.html](bench/results/{RESULTS.name}/index.html).
+
+`python -m bench sets`"""
+
+
+def study(name: str) -> str:
+    """A study's report: its tables up to the first list of curves, and its command."""
+    text = (RESULTS / f"{name}.md").read_text("utf-8")
+    body = re.split(r"<!-- details -->|\nReproduce: ", text.split("\n", 1)[1])[0]
+    command = re.search(r"Reproduce: `(.*?)`", text)
+    assert command
+    return f"{body.strip()}\n\n`{command[1]}`"
+
+
 def with_tables(text: str) -> str:
-    """README.md with each marked place filled from the study's report: its tables up to the first list of curves."""
+    """README.md with each marked place filled."""
     for name in re.findall(r"<!-- begin (\S+) -->", text):
-        report = (RESULTS / f"{name}.md").read_text("utf-8")
-        body = re.split(r"<!-- details -->|\nReproduce: ", report.split("\n", 1)[1])[0]
-        command = re.search(r"Reproduce: `(.*?)`", report)
-        assert command
-        block = f"<!-- begin {name} -->\n{body.strip()}\n\n`{command[1]}`\n<!-- end {name} -->"
+        filling = first_screen() if name == "sets" else study(name)
+        block = f"<!-- begin {name} -->\n{filling}\n<!-- end {name} -->"
         text = re.sub(rf"<!-- begin {name} -->.*?<!-- end {name} -->", lambda _: block, text, flags=re.DOTALL)
     return text
 

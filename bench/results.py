@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dsncodec
+from dsncodec.bench.report import processor, table
+
+__all__ = ["RESULTS", "environment", "table", "write_csv", "write_report"]
 
 RESULTS = Path(__file__).parent / "results" / dsncodec.__version__
 
@@ -17,16 +20,7 @@ def environment() -> str:
     """One line that says what made the numbers."""
     names = ("numpy", "pillow", "onnxruntime", "imagecodecs", "py7zr")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    cpu = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")),
-        platform.machine(),
-    )
-    return f"dsncodec {dsncodec.__version__}, Python {platform.python_version()}, {versions}; {cpu}, {platform.system()}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    return f"dsncodec {dsncodec.__version__}, Python {platform.python_version()}, {versions}; {processor()}, {platform.system()}"
 
 
 def write_csv(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -44,10 +38,3 @@ def write_report(name: str, text: str, command: str) -> None:
     print(text)
     footer = f"\nReproduce: `{command}`  \nMade by: {environment()}\n"
     (RESULTS / name).write_text(text.rstrip() + "\n" + footer, "utf-8")
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column left, the others right."""
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"

@@ -106,13 +106,19 @@ def test_only_train_knows_torch() -> None:
         assert all(name.startswith("dsncodec.train.") for name in importers(package))
 
 
-def test_codec_libraries_stay_in_the_backends() -> None:
+def test_codec_libraries_stay_in_the_backends_and_the_peers() -> None:
+    homes = ("dsncodec.backends.", "dsncodec.bench.peers.")
     for package in ("imagecodecs", "py7zr"):
-        assert all(name.startswith("dsncodec.backends.") for name in importers(package))
+        assert all(name.startswith(homes) for name in importers(package))
 
 
-def test_nothing_knows_bench_or_the_tests() -> None:
-    assert not importers("bench") | importers("tests") | importers("dsncodec.bench")
+def test_nothing_knows_the_bench_or_the_tests() -> None:
+    assert not importers("bench") | importers("tests")
+    assert all(name.startswith("dsncodec.bench") for name in importers("dsncodec.bench"))
+
+
+def test_the_library_knows_no_command() -> None:
+    assert {name.split(".")[1] for name in importers("dsncodec.cli")} <= {"cli", "__main__"}
 
 
 ABOVE = {  # layers in the order of STYLE.md; a module may import from its own line and those before

@@ -27,6 +27,9 @@ def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None
         "dsncodec/py.typed",
         "dsncodec/models/manifest.toml",
         "dsncodec/models/quality.toml",
+        "dsncodec/bench/page.html",
+        "dsncodec/bench/published.json",
+        "dsncodec/bench/peers/avif.py",
     } <= names
     for model in weights.manifest():
         assert {f"dsncodec/models/{name}" for name in model.files.values()} <= names

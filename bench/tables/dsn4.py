@@ -112,5 +112,5 @@ def run(args: argparse.Namespace) -> int:
             for metric in ("psnr_y_db", "ssim_y")
         ]
         write_csv("dsn-4.csv", ["set", "scale", "image", *columns], raw)
-        write_report("dsn-4.md", text, "python -m bench dsn-4")
+        write_report("dsn-4.md", text, "python -m bench table dsn-4")
     return 0

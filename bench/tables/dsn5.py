@@ -173,5 +173,5 @@ codestream; AVIF 4:0:0, speed 6, tune=psnr, quality 10..95.
         print(text)
     else:
         write_csv("dsn-5.csv", ["codec", "image", "setting", "bytes", "bpp", "ssim_y", "psnr_y_db"], raw)
-        write_report("dsn-5.md", text, "python -m bench dsn-5")
+        write_report("dsn-5.md", text, "python -m bench table dsn-5")
     return 0

@@ -28,6 +28,7 @@ VERBS = {  # name -> module, what it is for
     "extract": ("dsncodec.cli.extract", "take a coded plane out of .dsn files as an ordinary file"),
     "upsample": ("dsncodec.cli.upsample", "enlarge pictures with Up-SNet"),
     "downsample": ("dsncodec.cli.downsample", "shrink pictures with Down-SNet"),
+    "bench": ("dsncodec.cli.bench", "compare codecs over folders of pictures, and write a report"),
     "train": ("dsncodec.cli.train", "train the networks of a recipe"),
     "export": ("dsncodec.cli.export", "turn a training checkpoint into weight files"),
 }

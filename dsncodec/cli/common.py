@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DsnError, MissingComponent, SettingError
-from .writing import STDOUT, check_free
+from ..writing import STDOUT, check_free
 
 STDIN = "-"
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -33,10 +33,15 @@ PICTURES = frozenset({
     ".ppm", ".tga", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 
+_BENCH = "pip install dsncodec[bench]"
 _PARTS = {  # what only a running verb needs -> module, the command that brings it if it is an extra
     "pictures": ("dsncodec.cli.pictures", ""),
     "layers": ("dsncodec.cli.layers", ""),
     "jp2": ("dsncodec.cli.jp2", "pip install dsncodec[jp2]"),
+    **{
+        f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
+        for part in ("measure", "peers", "report", "samples", "store")
+    },
     "data": ("dsncodec.train.data", ""),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
     "export": ("dsncodec.train.export", "pip install dsncodec[train]"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import dsncodec
 
+from ..writing import write
 from .common import (
     DSN,
     Job,
@@ -21,7 +22,6 @@ from .common import (
     take_last_as_output,
     whole,
 )
-from .writing import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

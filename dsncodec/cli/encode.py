@@ -11,6 +11,7 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
+from ..writing import STDOUT, write
 from .common import (
     PICTURES,
     STDIN,
@@ -25,7 +26,6 @@ from .common import (
     run_all,
     take_last_as_output,
 )
-from .writing import STDOUT, write
 
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from ..writing import STDOUT, write
 from .common import DSN, Job, add_files, add_output, load, plan, run_all, take_last_as_output
-from .writing import STDOUT, write
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PAYLOADS = (".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")

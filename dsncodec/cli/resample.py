@@ -8,6 +8,7 @@ from typing import Any
 import dsncodec
 
 from .. import weights
+from ..writing import write
 from .common import (
     PICTURES,
     Job,
@@ -21,7 +22,6 @@ from .common import (
     run_all,
 )
 from .decode import describe
-from .writing import write
 
 
 def add_arguments(parser: argparse.ArgumentParser, way: str) -> None:

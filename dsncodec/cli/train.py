@@ -13,8 +13,8 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
+from ..writing import replacing
 from .common import EXIT_DONE, EXIT_INTERRUPTED, add_talk, complain, load, positive
-from .writing import replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,499 @@
+"""Raw rows -> curves, BD-rates, times; and these as a page, as Markdown and as plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SettingError
+from ..metrics import bd_rate
+from ..writing import replacing
+from .measure import Failure, PictureSet
+from .page import render
+from .peers import Codec, require
+from .store import Row
+
+METRICS = (  # column, label, unit; the first is the one that tables and plots lead with
+    ("psnr_db", "RGB PSNR", "dB"),
+    ("psnr_y_db", "luma PSNR", "dB"),
+    ("ssim_y", "luma SSIM", ""),
+    ("ms_ssim", "RGB MS-SSIM", ""),
+)
+LOSSLESS_DB = 100.0  # what a picture without any error counts as in a mean
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One set after its run: rows by codec, and what went wrong."""
+
+    pictures: PictureSet
+    rows: dict[str, list[Row]]
+    failures: list[Failure]
+
+
+def build(
+    measured: Sequence[Measured],
+    codecs: Sequence[Codec],
+    missing: dict[str, str],
+    samples: Sequence[dict[str, Any]],
+    *,
+    title: str,
+    command: str,
+    anchor: str,
+) -> dict[str, Any]:
+    """Everything that the page, the Markdown and the plots show, as plain data.
+
+    Args:
+        codecs: those that ran, in the order of the report.
+        missing: reasons by name of those that could not.
+        anchor: the codec that others are compared with first.
+    """
+    return {
+        "title": title,
+        "command": command,
+        "made_by": made_by(codecs),
+        "anchor": anchor,
+        "metrics": [{"key": key, "label": label, "unit": unit} for key, label, unit in METRICS],
+        "codecs": [
+            {"key": c.key, "label": c.label, "detail": f"{c.detail}; {c.version}", "kind": c.kind} for c in codecs
+        ],
+        "missing": [{"codec": name, "reason": reason} for name, reason in missing.items()],
+        "sets": [_set(one, codecs, anchor) for one in measured],
+        "published": published(),
+        "samples": list(samples),
+    }  # fmt: skip
+
+
+def made_by(codecs: Iterable[Codec]) -> list[str]:
+    """What made the numbers: libraries, Python, machine."""
+    libraries = sorted({part for codec in codecs for part in codec.version.split(", ")})
+    names = ("numpy", "onnxruntime")
+    runtime = [f"{name} {metadata.version(name)}" for name in names]
+    return [
+        ", ".join(libraries),
+        ", ".join([f"Python {platform.python_version()}", *runtime]),
+        f"{processor()}, {os.cpu_count()} CPUs, {platform.system()}; every codec on one thread",
+    ]
+
+
+def processor() -> str:
+    """The CPU's name, where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def published() -> list[dict[str, Any]]:
+    """Curves from the literature, over other pictures; see published.json for their sources."""
+    text = resources.files(__package__).joinpath("published.json").read_text("utf-8")
+    curves: list[dict[str, Any]] = json.loads(text)["curves"]
+    return curves
+
+
+# --- one set
+
+
+def _set(measured: Measured, codecs: Sequence[Codec], anchor: str) -> dict[str, Any]:
+    pictures = measured.pictures.usable
+    present = [codec.key for codec in codecs if measured.rows.get(codec.key)]
+    complete = {
+        codec.key: _complete_pictures(measured.rows.get(codec.key, []), codec.settings) for codec in codecs
+    }
+    ran = [key for key in present if complete[key]]
+    common = [p.name for p in pictures if all(p.name in complete[key] for key in ran)]
+    rows = {key: [row for row in measured.rows[key] if row.image in set(common)] for key in ran}
+    curves = {key: _mean_curve(found) for key, found in rows.items() if found}
+    skipped = [{"file": p.name, "reason": p.reason} for p in measured.pictures.pictures if p.reason]
+    skipped += [{"file": f.image, "reason": f"{f.codec}: {f.reason}"} for f in measured.failures]
+    sizes = {p.name: p.width * p.height for p in pictures}
+    return {
+        "name": measured.pictures.name,
+        "pictures": len(common),
+        "megapixels": sum(sizes[name] for name in common) / 1e6,
+        "skipped": skipped,
+        "curves": curves,
+        "images": {
+            name: {key: _picture_curve(found, name) for key, found in rows.items()} for name in common
+        },
+        "bd_rate": {key: _matrix(curves, key) for key, _, _ in METRICS},
+        "over_pictures": _over_pictures(rows, common, anchor),
+        "speed": _speeds(rows, anchor),
+    }
+
+
+def _complete_pictures(rows: Iterable[Row], settings: tuple[float, ...]) -> set[str]:
+    """The pictures that have a row for every setting."""
+    found: dict[str, set[float]] = {}
+    for row in rows:
+        found.setdefault(row.image, set()).add(row.setting)
+    return {image for image, have in found.items() if have >= set(settings)}
+
+
+def _mean_curve(rows: list[Row]) -> list[dict[str, Any]]:
+    """Means over the pictures at each setting, from the smallest files on; times per megapixel by quartiles."""
+    by_setting: dict[float, list[Row]] = {}
+    for row in rows:
+        by_setting.setdefault(row.setting, []).append(row)
+    points = []
+    for setting, found in by_setting.items():
+        point: dict[str, Any] = {"setting": f"{setting:g}", "bpp": statistics.fmean(row.bpp for row in found)}
+        for key, _, _ in METRICS:
+            point[key] = _mean([_counted(getattr(row, key)) for row in found])
+        for key in ("encode_s", "decode_s"):
+            point[key] = _quartiles([getattr(row, key) / (row.width * row.height / 1e6) for row in found])
+        peaks = [row.peak_mib for row in found if not math.isnan(row.peak_mib)]
+        points.append({**point, "peak_mib": max(peaks) if peaks else None})
+    return sorted(points, key=lambda point: float(point["bpp"]))
+
+
+def _picture_curve(rows: list[Row], image: str) -> list[list[float | None]]:
+    ours = sorted((row for row in rows if row.image == image), key=lambda row: row.bpp)
+    values = [[row.bpp, *(_counted(getattr(row, key)) for key, _, _ in METRICS)] for row in ours]
+    return [[_known(round(value, 5)) for value in point] for point in values]
+
+
+def _counted(value: float) -> float:
+    return LOSSLESS_DB if value == math.inf else value
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _mean(values: list[float]) -> float | None:
+    """None unless every picture has the metric."""
+    return _known(statistics.fmean(values))
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    return [float(value) for value in np.percentile(values, (25, 50, 75))]
+
+
+# --- comparisons
+
+
+def decibels(key: str, value: float) -> float:
+    """A metric on the scale that BD-rate integrates over: similarity s becomes -10 log10(1 - s)."""
+    return value if key.endswith("_db") else -10 * math.log10(max(1 - value, 1e-10))
+
+
+def _matrix(curves: dict[str, list[dict[str, Any]]], metric: str) -> dict[str, dict[str, Any]]:
+    """BD-rate of each codec (inner key) against each anchor (outer key)."""
+    scaled = {
+        key: [(p["bpp"], decibels(metric, p[metric])) for p in points]
+        for key, points in curves.items() if all(p[metric] is not None for p in points)
+    }  # fmt: skip
+    return {
+        anchor: {test: _bd_rate(ours, theirs) for test, theirs in scaled.items() if test != anchor}
+        for anchor, ours in scaled.items()
+    }
+
+
+Curve = list[tuple[float, float]]
+
+
+def _bd_rate(anchor: Curve, test: Curve) -> dict[str, float] | None:
+    """Percent, and the range of the metric that was integrated over; None where the curves share too little."""
+    low = max(min(value for _, value in curve) for curve in (anchor, test))
+    high = min(max(value for _, value in curve) for curve in (anchor, test))
+    if high - low < 0.5:  # dB
+        return None
+    try:
+        return {"percent": bd_rate(anchor, test), "low": low, "high": high}
+    except SettingError:
+        return None
+
+
+def _over_pictures(rows: dict[str, list[Row]], common: list[str], anchor: str) -> dict[str, Any]:
+    """BD-rate (RGB PSNR) against the anchor on each picture by itself: mean, best, worst."""
+    found: dict[str, Any] = {}
+    by_picture = {
+        key: {
+            name: [(row.bpp, _counted(row.psnr_db)) for row in ours if row.image == name] for name in common
+        }
+        for key, ours in rows.items()
+    }
+    for key, curves in by_picture.items():
+        if key == anchor or anchor not in by_picture:
+            continue
+        each = [_bd_rate(by_picture[anchor][name], curves[name]) for name in common]
+        percents = [one["percent"] for one in each if one is not None]
+        if percents:
+            found[key] = {
+                "mean": statistics.fmean(percents), "best": min(percents), "worst": max(percents),
+                "pictures": len(percents),
+            }  # fmt: skip
+    return found
+
+
+def _speeds(rows: dict[str, list[Row]], anchor: str) -> dict[str, Any]:
+    """Seconds per megapixel by quartiles, and how many times the anchor's on the same picture (medians)."""
+    per_picture = {
+        key: {
+            column: {
+                name: statistics.median(
+                    getattr(row, column) / (row.width * row.height / 1e6) for row in ours if row.image == name
+                )
+                for name in {row.image for row in ours}
+            }
+            for column in ("encode_s", "decode_s")
+        }
+        for key, ours in rows.items()
+    }
+    found = {}
+    for key, columns in per_picture.items():
+        speed: dict[str, Any] = {}
+        for column, times in columns.items():
+            speed[column] = _quartiles(list(times.values()))
+            if anchor in per_picture:
+                reference = per_picture[anchor][column]
+                ratios = [seconds / reference[name] for name, seconds in times.items() if name in reference]
+                speed[column.replace("_s", "_ratio")] = _quartiles(ratios)
+        peaks = [row.peak_mib for row in rows[key] if not math.isnan(row.peak_mib)]
+        found[key] = {**speed, "peak_mib": max(peaks) if peaks else None}
+    return found
+
+
+# --- Markdown
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; the first column left, the others right."""
+    lines = ["| " + " | ".join(heading) + " |", "|---|" + "---:|" * (len(heading) - 1)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def percent(cell: dict[str, float] | None) -> str:
+    """A cell of a BD-rate table."""
+    return "" if cell is None else f"{cell['percent']:+.1f}"
+
+
+def _plain(text: str) -> str:
+    """A file's name or an error, as Markdown that means nothing."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in text)
+
+
+def summary(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """The table that a reader wants first: every codec against the anchor over one set."""
+    anchor = report["anchor"]
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    rows = []
+    for key in one["curves"]:
+        over = one["over_pictures"].get(key)
+        speed = one["speed"][key]
+        cells = [
+            percent(one["bd_rate"][m].get(anchor, {}).get(key)) for m in ("psnr_db", "ssim_y", "ms_ssim")
+        ]
+        rows.append([
+            labels[key],
+            *(["0"] * 3 if key == anchor else cells),
+            f"{over['mean']:+.1f} ({over['best']:+.1f} to {over['worst']:+.1f})" if over else "",
+            *(f"{speed[column][1]:.3g}" for column in ("encode_s", "decode_s")),
+            "" if speed["peak_mib"] is None else f"{speed['peak_mib']:.0f}",
+        ])  # fmt: skip
+    reference = labels.get(anchor, anchor)
+    heading = [
+        f"BD-rate in % against {reference}", "RGB PSNR", "luma SSIM", "MS-SSIM",
+        "RGB PSNR, picture by picture", "encode s/MP", "decode s/MP", "peak MiB",
+    ]  # fmt: skip
+    return table(heading, rows)
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for reading in a repository."""
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    parts = [f"# {report['title']}\n"]
+    parts.append(
+        "Rates are of whole files, each decoded again before anything was measured. Curves are means over a set's\n"
+        "pictures at one setting; BD-rate is by PCHIP on ln(bpp) over the range both curves cover (negative: fewer\n"
+        "bytes than the anchor at equal quality; empty: less than 0.5 dB in common); SSIM and MS-SSIM enter it as\n"
+        "-10 log10(1 - s). Times are medians on one thread. Peak memory counts the process with its libraries.\n"
+    )
+    for one in report["sets"]:
+        parts.append(
+            f"## {_plain(one['name'])}: {one['pictures']} pictures, {one['megapixels']:.2f} megapixels\n"
+        )
+        if not one["curves"]:
+            parts.append("No picture was coded by every codec.\n")
+        else:
+            parts += [f"![RGB PSNR]({_plot_name(one, 'psnr_db')}.svg)\n", summary(report, one)]
+            matrix = one["bd_rate"]["psnr_db"]
+            keys = list(one["curves"])
+            parts.append("BD-rate in % (RGB PSNR) of the row against the column:\n")
+            parts.append(
+                table(
+                    ["", *(labels[key] for key in keys)],
+                    [
+                        [labels[test], *("" if a == test else percent(matrix[a].get(test)) for a in keys)]
+                        for test in keys
+                    ],
+                )
+            )
+        if one["skipped"]:
+            parts.append("Left out:\n")
+            parts.append(
+                "\n".join(f"- {_plain(s['file'])}: {_plain(s['reason'])}" for s in one["skipped"]) + "\n"
+            )
+    if report["missing"]:
+        parts.append("Not run:\n")
+        parts.append("\n".join(f"- {m['codec']}: {_plain(m['reason'])}" for m in report["missing"]) + "\n")
+    parts.append("## Settings\n")
+    parts.append(table(["codec", "settings"], [[c["label"], _plain(c["detail"])] for c in report["codecs"]]))
+    parts.append(
+        f"Reproduce: `{report['command']}`  \nMade by: " + "; ".join(map(_plain, report["made_by"])) + "\n"
+    )
+    return "\n".join(parts)
+
+
+def curves_csv(report: dict[str, Any]) -> str:
+    """The mean curves as one CSV file."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    keys = [key for key, _, _ in METRICS]
+    writer.writerow(["set", "codec", "setting", "bpp", *keys])
+    for one in report["sets"]:
+        for codec, points in one["curves"].items():
+            for p in points:
+                values = ("" if p[key] is None else f"{p[key]:.5f}" for key in keys)
+                writer.writerow([one["name"], codec, p["setting"], f"{p['bpp']:.5f}", *values])
+    return buffer.getvalue()
+
+
+# --- plots
+
+
+_FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
+    ("dsn", "#d55e00"), ("avif", "#0072b2"), ("jxl", "#009e73"), ("j2k", "#cc79a7"), ("webp", "#b59a00"),
+    ("jpeg", "#7f7f7f"), ("twin", "#e69f00"),
+)  # fmt: skip
+_DASHES = ("-", "--", ":", "-.")
+
+
+def _plot_name(one: dict[str, Any], metric: str) -> str:
+    return f"{one['name']}-{metric.removesuffix('_db').replace('_', '-')}"
+
+
+def plot(
+    report: dict[str, Any],
+    one: dict[str, Any],
+    metric: str,
+    path: Path,
+    *,
+    dark: bool = False,
+    formats: Sequence[str] = (".svg", ".png"),
+) -> None:
+    """Rate against one metric, as path.svg and path.png.
+
+    Raises:
+        MissingComponent: matplotlib is not installed.
+    """
+    pyplot = require("matplotlib.pyplot")
+    _, label, unit = next(row for row in METRICS if row[0] == metric)
+    ink, paper = ("#d7dae0", "#0d1117") if dark else ("#1c1e21", "#ffffff")
+    style = {
+        "svg.fonttype": "none", "svg.hashsalt": "dsncodec", "font.family": "sans-serif",
+        "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink,
+        "axes.facecolor": paper, "figure.facecolor": paper, "savefig.facecolor": paper,
+    }  # fmt: skip
+    with pyplot.rc_context(style):
+        figure, axes = pyplot.subplots(figsize=(8, 5), dpi=130, layout="constrained")
+        used: dict[str, int] = {}
+        for codec in report["codecs"]:
+            points = [p for p in one["curves"].get(codec["key"], []) if p[metric] is not None]
+            family, colour = next(
+                (pair for pair in _FAMILY_COLOURS if codec["key"].startswith(pair[0])), (codec["key"], None)
+            )
+            ours = codec["kind"] == "ours"
+            axes.plot(
+                [p["bpp"] for p in points],
+                [p[metric] for p in points],
+                _DASHES[used.get(family, 0) % len(_DASHES)],
+                color=colour,
+                linewidth=2.6 if ours else 1.4,
+                marker="o",
+                markersize=4 if ours else 2.5,
+                zorder=3 if ours else 2,
+                label=codec["label"],
+            )
+            used[family] = used.get(family, 0) + 1
+        axes.set_xscale("log")
+        low, high = shown_rates(one)
+        axes.set_xlim(low, high)
+        axes.set_ylim(*_shown_values(one, metric, low, high))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlabel("bits per pixel")
+        axes.set_ylabel(f"{label} ({unit})" if unit else label)
+        axes.set_title(f"{one['name']}, {one['pictures']} pictures", fontsize=11)
+        axes.grid(alpha=0.25, which="both", linewidth=0.6)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+        for suffix in formats:
+            with replacing(str(path) + suffix, force=True) as partial:
+                no_date = {"Date": None} if suffix == ".svg" else None
+                figure.savefig(partial, format=suffix[1:], metadata=no_date)
+        pyplot.close(figure)
+
+
+def shown_rates(one: dict[str, Any]) -> tuple[float, float]:
+    """The range of bpp that at least half of the codecs reach."""
+    curves = list(one["curves"].values())
+    low = statistics.median_high(points[0]["bpp"] for points in curves)
+    high = statistics.median_low(points[-1]["bpp"] for points in curves)
+    return (0.8 * low, 1.1 * high) if low < high else (0.8 * min(low, high), 1.25 * max(low, high))
+
+
+def _shown_values(
+    one: dict[str, Any], metric: str, low: float, high: float
+) -> tuple[float | None, float | None]:
+    values = [
+        p[metric] for points in one["curves"].values() for p in points
+        if p[metric] is not None and low <= p["bpp"] <= high
+    ]  # fmt: skip
+    if not values:
+        return None, None
+    margin = 0.04 * (max(values) - min(values)) or 0.5
+    return min(values) - margin, max(values) + margin
+
+
+# --- files
+
+
+def write(report: dict[str, Any], folder: str | os.PathLike[str]) -> None:
+    """index.html, report.md, curves.csv, report.json (all but the samples) and the plots.
+
+    Raises:
+        MissingComponent: matplotlib is not installed.
+        OSError: a file cannot be written.
+    """
+    root = Path(folder)
+    texts: dict[str, Callable[[], str]] = {
+        "index.html": lambda: render(report),
+        "report.md": lambda: markdown(report),
+        "curves.csv": lambda: curves_csv(report),
+        "report.json": lambda: json.dumps({**report, "samples": []}, allow_nan=False),
+    }
+    for name, text in texts.items():
+        with replacing(str(root / name), force=True) as partial:
+            partial.write_text(text(), "utf-8", "backslashreplace")
+    for one in report["sets"]:
+        if one["curves"]:
+            for metric, _, _ in METRICS:
+                if any(p[metric] is not None for points in one["curves"].values() for p in points):
+                    plot(report, one, metric, root / _plot_name(one, metric))

@@ -1,0 +1,195 @@
+"""dsncodec bench: codecs x settings x pictures, raw rows and a report. Needs the extra [bench]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingError
+from .common import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, add_talk, complain, load, positive, shown, whole
+
+NONE = "none"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "folders", nargs="*", metavar="FOLDER", help="pictures; each folder is a set of its own"
+    )
+    parser.add_argument(
+        "-o", "--output", default="bench-report", metavar="DIR",
+        help="raw rows and report (default %(default)s); a run that was stopped goes on from what is there",
+    )  # fmt: skip
+    parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument(
+        "--codecs", type=_names, default=[], metavar="NAME,...",
+        help="codecs, such as avif,jpeg* (default: all that run here; --list says which)",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="list the codecs, and those that cannot run here")
+    parser.add_argument(
+        "--limit", type=_limits, default=[], metavar="N,...",
+        help="only the first N pictures of each folder; or one N for each",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repeats", type=whole(1), default=1, metavar="N", help="code each file N times, for steadier times"
+    )
+    parser.add_argument(
+        "--timeout", type=positive, default=600.0, metavar="SECONDS", help="for one file (default 600)"
+    )
+    parser.add_argument(
+        "--anchor", default="avif", metavar="NAME", help="what others are compared with (default %(default)s)"
+    )
+    parser.add_argument(
+        "--show", action="append", default=[], metavar="FILE",
+        help=f"a picture for the before/after view; may be repeated (default: the first of each folder); {NONE}: no view",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show-bpp", type=positive, default=0.4, metavar="BPP", help="their rate (default %(default)s)"
+    )
+    parser.add_argument("--title", default="Rate-distortion report", help="of the report")
+    add_talk(parser)
+
+
+def _limits(text: str) -> list[int]:
+    return [whole(1)(part) for part in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and report."""
+    bench = {part: load(f"bench.{part}") for part in ("measure", "peers", "report", "samples", "store")}
+    codecs, missing = bench["peers"].choose(args.codecs)
+    if args.list:
+        return _list(bench["peers"])
+    if not args.folders:
+        raise SettingError("give a folder of pictures")
+    if not codecs:
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        raise SettingError(f"none of the codecs can run here: {reasons}")
+    for path in args.show:
+        if path != NONE and not os.path.isfile(path):
+            raise SettingError(f"--show {path}: no such file")
+    sets = _sets(args, bench["measure"])
+    anchor = args.anchor if args.anchor in {codec.key for _, codec in codecs} else codecs[0][1].key
+    for name, why in missing.items():
+        _say(args, f"{name} is left out: {why}")
+    try:
+        measured = [_measured(args, bench, pictures, codecs) for pictures in sets]
+        samples, failures = bench["samples"].code(
+            _shown(args, sets), codecs, args.show_bpp, jobs=args.jobs, timeout_s=args.timeout
+        )
+    except KeyboardInterrupt:
+        complain(f"stopped; the same command goes on from the rows in {args.output}")
+        return EXIT_INTERRUPTED
+    for failure in failures:
+        complain(f"before/after view: {failure}")
+    found = bench["report"].build(
+        measured, [codec for _, codec in codecs], missing, samples,
+        title=args.title, command=_command(), anchor=anchor,
+    )  # fmt: skip
+    bench["report"].write(found, args.output)
+    if not args.quiet:
+        for one in found["sets"]:
+            print(f"\n{shown(one['name'])}, {one['pictures']} pictures\n")
+            print(bench["report"].summary(found, one))
+        print(f"{shown(str(Path(args.output, 'index.html')))} has the curves, report.md the tables")
+    broken = failures or any(
+        m.failures or len(m.pictures.usable) < len(m.pictures.pictures) for m in measured
+    )
+    return EXIT_FAILED if broken else EXIT_DONE
+
+
+def _list(peers: Any) -> int:
+    found, missing = peers.available()
+    for name, codecs in found.items():
+        for codec in codecs:
+            print(f"{codec.key:16} {name:8} {codec.label}: {codec.detail}; {codec.version}")
+    for name, why in missing.items():
+        print(f"{name:16} cannot run here: {why}")
+    return EXIT_DONE
+
+
+def _sets(args: argparse.Namespace, measure: Any) -> list[Any]:
+    if len(args.limit) not in (0, 1, len(args.folders)):
+        raise SettingError(f"--limit has {len(args.limit)} numbers for {len(args.folders)} folders")
+    limits = (
+        args.limit * len(args.folders) if len(args.limit) == 1 else args.limit or [None] * len(args.folders)
+    )
+    names: dict[str, str] = {}
+    sets = []
+    for folder, limit in zip(args.folders, limits):
+        pictures = measure.PictureSet.find(folder, limit=limit)
+        if pictures.name in names:
+            raise SettingError(f"{names[pictures.name]} and {folder} would share rows: give one at a time")
+        names[pictures.name] = folder
+        for picture in pictures.pictures:
+            if picture.reason:
+                complain(f"{shown(picture.path)}: {picture.reason}; left out")
+        sets.append(pictures)
+    return sets
+
+
+def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any) -> Any:
+    store = bench["store"].Store(Path(args.output, pictures.name))
+    progress = _Progress(pictures.name, args.quiet)
+    rows, failures = bench["measure"].run(
+        pictures, codecs, store,
+        jobs=args.jobs, repeats=args.repeats, timeout_s=args.timeout, progress=progress.show,
+    )  # fmt: skip
+    progress.clear()
+    for failure in failures:
+        complain(f"{shown(failure.image)}: {failure.codec}: {failure.reason}")
+    return bench["report"].Measured(pictures, rows, failures)
+
+
+def _shown(args: argparse.Namespace, sets: list[Any]) -> list[str]:
+    if args.show == [NONE]:
+        return []
+    return args.show or [pictures.usable[0].path for pictures in sets if pictures.usable]
+
+
+def _command() -> str:
+    return shlex.join(["dsncodec", *sys.argv[1:]])
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    if not args.quiet:
+        complain(text)
+
+
+class _Progress:
+    """One line on a terminal: how far, how long still, and what is at hand."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.name, self.silent = name, quiet or not sys.stderr.isatty()
+        self.start, self.first = time.monotonic(), -1
+
+    def show(self, done: int, total: int, what: str) -> None:
+        """Draw it."""
+        if self.silent:
+            return
+        if self.first < 0:
+            self.first = done - 1
+        rate = (done - self.first) / max(time.monotonic() - self.start, 1e-3)
+        filled = 24 * done // max(total, 1)
+        bar = "#" * filled + "-" * (24 - filled)
+        left = f"{(total - done) / rate / 60:.0f} min left" if rate else ""
+        print(
+            f"\r\x1b[K{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"[:160],
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def clear(self) -> None:
+        """Leave the terminal as it was."""
+        if not self.silent:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
