@@ -383,6 +383,7 @@ _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by
     ("jpeg", "#7f7f7f"), ("twin", "#e69f00"),
 )  # fmt: skip
 _DASHES = ("-", "--", ":", "-.")
+_TICKS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
 
 
 def _plot_name(one: dict[str, Any], metric: str) -> str:
@@ -412,7 +413,7 @@ def plot(
         "axes.facecolor": paper, "figure.facecolor": paper, "savefig.facecolor": paper,
     }  # fmt: skip
     with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(8, 5), dpi=130, layout="constrained")
+        figure, axes = pyplot.subplots(figsize=(9.5, 5), dpi=130, layout="constrained")
         used: dict[str, int] = {}
         for codec in report["codecs"]:
             points = [p for p in one["curves"].get(codec["key"], []) if p[metric] is not None]
@@ -436,14 +437,16 @@ def plot(
         low, high = shown_rates(one)
         axes.set_xlim(low, high)
         axes.set_ylim(*_shown_values(one, metric, low, high))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ticks = [tick for tick in _TICKS if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(f"{label} ({unit})" if unit else label)
         axes.set_title(f"{one['name']}, {one['pictures']} pictures", fontsize=11)
-        axes.grid(alpha=0.25, which="both", linewidth=0.6)
+        axes.grid(alpha=0.25, linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
+        axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         for suffix in formats:
             with replacing(str(path) + suffix, force=True) as partial:
                 no_date = {"Date": None} if suffix == ".svg" else None
