@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -178,16 +179,13 @@ class _Progress:
             return
         if self.first < 0:
             self.first = done - 1
-        rate = (done - self.first) / max(time.monotonic() - self.start, 1e-3)
+        seconds = (time.monotonic() - self.start) * (total - done) / max(done - self.first, 1)
+        left = f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
         filled = 24 * done // max(total, 1)
         bar = "#" * filled + "-" * (24 - filled)
-        left = f"{(total - done) / rate / 60:.0f} min left" if rate else ""
-        print(
-            f"\r\x1b[K{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"[:160],
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"
+        columns = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[K{line[:columns]}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Leave the terminal as it was."""
