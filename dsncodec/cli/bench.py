@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-bpp", type=positive, default=0.4, metavar="BPP", help="their rate (default %(default)s)"
     )
+    parser.add_argument("--command", default=None, help=argparse.SUPPRESS)  # what the report says made it
     parser.add_argument("--title", default="Rate-distortion report", help="of the report")
     add_talk(parser)
 
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         complain(f"before/after view: {failure}")
     found = bench["report"].build(
         measured, [codec for _, codec in codecs], missing, samples,
-        title=args.title, command=_command(), anchor=anchor,
+        title=args.title, command=args.command or shlex.join(["dsncodec", *sys.argv[1:]]), anchor=anchor,
     )  # fmt: skip
     bench["report"].write(found, args.output)
     if not args.quiet:
@@ -155,10 +156,6 @@ def _shown(args: argparse.Namespace, sets: list[Any]) -> list[str]:
     if args.show == [NONE]:
         return []
     return args.show or [pictures.usable[0].path for pictures in sets if pictures.usable]
-
-
-def _command() -> str:
-    return shlex.join(["dsncodec", *sys.argv[1:]])
 
 
 def _say(args: argparse.Namespace, text: str) -> None:
