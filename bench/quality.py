@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import dsncodec
-from dsncodec import backends, rate, weights
+from dsncodec import backends, weights
 from dsncodec.codecs import layer
 from dsncodec.codecs.dsn import Encoder
 from dsncodec.container import Header
@@ -82,7 +82,7 @@ def _measure_files(paths: list[Path], qualities: Sequence[int]) -> tuple[np.ndar
 
     def one(path: Path) -> list[tuple[int, float]]:
         rgb = rgb_of(path)
-        files = [dsncodec.encode(rgb, quality=quality, threads=1) for quality in qualities]
+        files = [dsncodec.encode(rgb, "dsn", quality=quality, threads=1) for quality in qualities]
         return [(len(f), psnr_db(rgb, np.asarray(dsncodec.decode(f, threads=1)))) for f in files]
 
     found = np.array(in_parallel(one, paths))
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         (weights.folder() / "quality.toml").write_text(text, "utf-8")
         weights.quality_table.cache_clear()
-    chosen = [rate.point_of_quality(q) for q in CHECKED]
+    chosen = [layer.point_of_quality(q) for q in CHECKED]
     size, psnr = _measure_files(paths, CHECKED)
     fell_bytes, fell_psnr = (int((np.diff(a, axis=1) < 0).sum()) for a in (size, psnr))
     pixels = [rgb_of(path).size / 3 for path in paths]

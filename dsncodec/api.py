@@ -12,31 +12,34 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from . import backends, codecs, container, rate, weights
+from . import backends, codecs, container, rate
 from .checks import positive, whole
-from .codecs import layer as low_resolution
-from .codecs.layer import Parameters
+from .codecs.layer import explicit_point
 from .container import MAX_PIXELS, Header, Section
-from .errors import Corrupt, SettingError, UnsupportedVersion
+from .errors import Corrupt, SettingError
 from .metrics import bpp
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 _METADATA = {"iccp": "icc_profile", "exif": "exif", "xmp ": "xmp"}  # section tag -> Picture field
-_KNOWN = low_resolution.TAGS | frozenset(_METADATA)
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file says of itself; see ``read_info``. Sizes are in pixels or bytes."""
+    """What a file says of itself; see ``read_info``. Sizes are in pixels or bytes.
+
+    ``levels`` and ``chroma_levels`` are of method "dsn", the last four fields of "restored": the base
+    codec's quality and PSNR, how much of the network's correction is added (0: no network), and the
+    PSNR that the encoder saw it win.
+    """
 
     width: int
     height: int
     mode: str
     method: str
     scale: int
-    levels: int
+    levels: int | None
     chroma_levels: int | None
     backends: dict[str, str]
     model: str
@@ -44,6 +47,10 @@ class ImageInfo:
     sections: dict[str, int]
     size_bytes: int
     bpp: float
+    base_quality: int | None = None
+    base_psnr_db: float | None = None
+    strength: float | None = None
+    gain_db: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +60,7 @@ class ImageInfo:
 
 def encode(
     image: ImageLike,
-    method: str = "dsn",
+    method: str | None = None,
     *,
     quality: int | None = None,
     target_bytes: int | None = None,
@@ -62,6 +69,7 @@ def encode(
     scale: int | None = None,
     levels: int | None = None,
     chroma_levels: int | None = None,
+    base_quality: int | None = None,
     backend: str = "auto",
     effort: int = codecs.DEFAULT_EFFORT,
     icc_profile: bytes | None = None,
@@ -73,15 +81,20 @@ def encode(
 
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
-        method: coding method; see ``dsncodec.codecs.METHODS``.
-        quality: 0..100, default 75. Bytes and PSNR rise with it.
+        method: "restored": a standard codec at full size, and a network that restores what it lost; "dsn":
+            deep sampling around a lossless coder. Default: "dsn" if scale 2..4, levels or a lossless
+            backend is given, else "restored".
+        quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
         scale, levels, chroma_levels: the operating point itself: 2..4, 2..256 and 2..256;
             with any of them given, the others default to 3, 256, and the levels of luma.
-        backend: who carries the symbols, or "auto": the smallest of those tried.
-        effort: 0..9, how long the encoder works for the picture: steps of refinement of the latent (none
-            below 4), backends that "auto" tries, and how hard they work. Any reader decodes all of them.
+        base_quality: 0..100, the base codec's own quality, in the place of ``quality``.
+        backend: of "dsn", who carries the symbols, or "auto": the smallest of those tried; of "restored", the
+            base codec, "avif" or "jpeg", or "auto": avif, for sides beyond 32768 jpeg.
+        effort: 0..9, how long the encoder works for the picture: speed of the base codec and size of the
+            network; or steps of refinement of the latent (none below 4), backends that "auto" tries, and how
+            hard they work. Any reader decodes all of them.
         icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
@@ -91,10 +104,19 @@ def encode(
         OSError: a path that cannot be read as a picture.
     """
     effort = whole("effort", effort, 0, 9)
-    if backend != "auto":
-        backends.load(backend)
+    of_dsn = any(value is not None for value in (scale, levels, chroma_levels))
+    if method is None:
+        method = _method(backend, of_dsn)
     coder = codecs.load(method)
-    target = _one_target(quality, target_bytes, target_bpp, target_psnr_db, (scale, levels, chroma_levels))
+    if of_dsn and method != "dsn":
+        raise SettingError(f"scale, levels and chroma_levels are settings of method dsn, not {method}")
+    if base_quality is not None and method != "restored":
+        raise SettingError(f"base_quality is a setting of method restored, not {method}")
+    if backend != "auto":
+        (backends.load if method == "dsn" else backends.load_base)(backend)
+    target = _one_target(
+        quality, target_bytes, target_bpp, target_psnr_db, (scale, levels, chroma_levels), base_quality
+    )
     picture = read_picture(image)
     picture = _with_metadata(picture, icc_profile, exif, xmp)
     header = Header(method, picture.mode, *picture.size)
@@ -103,8 +125,21 @@ def encode(
     return rate.encode_to_target(
         encoder,
         target,
+        backend,
         lambda point: container.pack(header, encoder.sections(point, backend) + extra),
     )
+
+
+def _method(backend: str, of_dsn: bool) -> str:
+    """The method that the settings are of.
+
+    Raises:
+        SettingError: no method has this backend.
+    """
+    if backend not in ("auto", *backends.BASE_CODECS, *backends.BACKENDS):
+        names = f"auto, {', '.join(backends.BASE_CODECS)} (restored), {', '.join(backends.BACKENDS)} (dsn)"
+        raise SettingError(f"unknown backend {backend!r}; one of {names}")
+    return "dsn" if of_dsn or backend in backends.BACKENDS else "restored"
 
 
 def _one_target(
@@ -113,10 +148,12 @@ def _one_target(
     target_bpp: float | None,
     target_psnr_db: float | None,
     point: tuple[int | None, int | None, int | None],
+    base_quality: int | None,
 ) -> rate.Target:
     asked = {
         "quality": quality, "target_bytes": target_bytes, "target_bpp": target_bpp,
         "target_psnr_db": target_psnr_db, "scale/levels": next((v for v in point if v is not None), None),
+        "base_quality": base_quality,
     }  # fmt: skip
     given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
@@ -127,10 +164,12 @@ def _one_target(
         return rate.Target(max_bpp=positive("target_bpp", target_bpp))
     if target_psnr_db is not None:
         return rate.Target(psnr_db=positive("target_psnr_db", target_psnr_db))
+    if base_quality is not None:
+        return rate.Target(point=whole("base_quality", base_quality, 0, 100))
     if asked["scale/levels"] is not None:
-        return rate.Target(point=rate.explicit_point(*point))
+        return rate.Target(point=explicit_point(*point))
     if quality is not None:
-        rate.point_of_quality(quality)
+        rate.check_quality(quality)
     return rate.Target(quality=quality)
 
 
@@ -177,7 +216,8 @@ def read_structure(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, di
     size_bytes = stream.tell()  # seek itself returns None in some file-like objects
     stream.seek(0)
     header = container.read_header(stream, max_pixels)
-    return header, container.read_sections(stream, header, size_bytes, _KNOWN), size_bytes
+    known = codecs.load_layer(header.method).TAGS | frozenset(_METADATA)
+    return header, container.read_sections(stream, header, size_bytes, known), size_bytes
 
 
 def decode(
@@ -192,7 +232,8 @@ def decode(
 
     Args:
         source: bytes, path or binary file.
-        reduce: give the low-resolution layer, 1/scale of the size; no network is run.
+        reduce: give the low-resolution layer, 1/scale of the size; of "restored", the base codec's picture at full
+            size. No network is run.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         max_pixels: refuse larger pictures before anything is allocated; None: no limit.
         threads: of the networks; default: the CPUs this process may use.
@@ -201,15 +242,20 @@ def decode(
     Raises:
         CodestreamError: the bytes are not a valid file.
         LimitExceeded: the picture is larger than ``max_pixels``.
-        SettingError: an impossible region.
+        SettingError: an impossible region or thread count.
         OSError: the path cannot be read.
     """
+    if threads is not None:
+        whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
         window = _window(region, header, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
-    coded = low_resolution.read_layer(header, payloads)
-    pixels = coded.picture() if reduce else codecs.load(header.method).decode(coded, window, threads)
+    coded = codecs.load_layer(header.method).read_layer(header, payloads)
+    if reduce or coded.is_final:
+        pixels = coded.picture()[window or ...]
+    else:
+        pixels = codecs.load(header.method).decode(coded, window, threads)
     return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
 
 
@@ -246,22 +292,15 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         header, sections, size_bytes = read_structure(stream, max_pixels)
         if "PARM" not in sections:
             raise Corrupt("the section is missing", field="PARM")
-        parameters = Parameters.unpack(container.read_payload(stream, sections["PARM"]))
-        used: dict[str, str] = {}
-        for tag in ("LUMA", "CHRO", "ALPH"):
-            if tag in sections:
-                stream.seek(sections[tag].offset)
-                used[tag] = backends.backend_name(stream.read(min(1, sections[tag].length)))
-    try:
-        model = weights.for_wire_id(parameters.model_id).name
-    except UnsupportedVersion:
-        model = "unknown"
-    colour = header.colour_planes == 3
+        parameters = container.read_payload(stream, sections["PARM"])
+        layer = codecs.load_layer(header.method)
+        first_bytes = {}
+        for tag in sorted(sections.keys() & layer.TAGS - {"PARM"}, key=list(sections).index):
+            stream.seek(sections[tag].offset)
+            first_bytes[tag] = stream.read(min(1, sections[tag].length))
     return ImageInfo(
         width=header.width, height=header.height, mode=header.mode, method=header.method,
-        scale=parameters.point.scale, levels=parameters.point.levels,
-        chroma_levels=parameters.point.chroma_levels if colour else None,
-        backends=used, model=model, model_id=parameters.model_id.hex(),
+        **layer.facts(header, parameters, first_bytes),
         sections={tag: section.length for tag, section in sections.items()},
         size_bytes=size_bytes, bpp=bpp(size_bytes, header.width, header.height),
     )  # fmt: skip
@@ -275,8 +314,4 @@ def verify(source: Source) -> None:
     """
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, None)
-        payloads = dict(container.iter_payloads(stream, sections))
-        parameters = Parameters.unpack(payloads.get("PARM", b""))
-        weights.for_wire_id(parameters.model_id, parameters.point.scale)
-        for tag in low_resolution.planes_of(header):
-            backends.backend_name(payloads.get(tag, b""))
+        codecs.load_layer(header.method).check(header, dict(container.iter_payloads(stream, sections)))

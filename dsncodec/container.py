@@ -26,7 +26,7 @@ MAX_PIXELS = 178_956_970  # where Pillow, too, stops calling a picture a picture
 MAX_SIDE = 2**31 - 1
 MAX_SECTIONS = 64
 
-METHODS = {1: "dsn"}
+METHODS = {1: "dsn", 2: "restored"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 _HEADER = struct.Struct("<8sBBBBIIH")

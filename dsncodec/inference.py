@@ -93,6 +93,15 @@ def moved(window: Window, origin: Window) -> Window:
     return slice(y.start - oy.start, y.stop - oy.start), slice(x.start - ox.start, x.stop - ox.start)
 
 
+def common(a: Window, b: Window) -> Window:
+    """What two overlapping windows share."""
+    (ay, ax), (by, bx) = a, b
+    return (
+        slice(max(ay.start, by.start), min(ay.stop, by.stop)),
+        slice(max(ax.start, bx.start), min(ax.stop, bx.stop)),
+    )
+
+
 def grown(window: Window, halo: int, bounds: tuple[int, int]) -> Window:
     """``window`` with ``halo`` more pixels on each side, inside (rows, columns)."""
     y, x = window

@@ -20,15 +20,23 @@ from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from . import api, container
-from .codecs.layer import TAGS, Parameters
+from . import api, codecs, container
 from .errors import DsnError, NotADsnFile, SettingError
 from .planes import read_picture
 
 _METADATA = frozenset({"icc_profile", "exif", "xmp"})
 _SETTINGS = frozenset(inspect.signature(api.encode).parameters) - _METADATA - {"image"}
 _TARGETS = frozenset(
-    {"quality", "target_bytes", "target_bpp", "target_psnr_db", "scale", "levels", "chroma_levels"}
+    {
+        "quality",
+        "target_bytes",
+        "target_bpp",
+        "target_psnr_db",
+        "scale",
+        "levels",
+        "chroma_levels",
+        "base_quality",
+    }
 )
 _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that saves to several
     {
@@ -81,7 +89,8 @@ def _pillow_errors() -> Iterator[None]:
 
 
 class DsnImageFile(ImageFile.ImageFile):
-    """An open .dsn file; ``info["dsn"]``: method, scale, levels, chroma_levels and model_id."""
+    """An open .dsn file; ``info["dsn"]``: method, scale, levels, chroma_levels and model_id; or, of method
+    "restored", also base_quality, strength and gain_db."""
 
     format = "DSN"
     format_description = "Deep Sampling Networks image"
@@ -95,22 +104,27 @@ class DsnImageFile(ImageFile.ImageFile):
                 header, sections, _ = api.read_structure(stream, max_pixels=None)
             except NotADsnFile as exc:
                 raise SyntaxError(str(exc)) from exc
+            layer = codecs.load_layer(header.method)
             payloads = {
                 tag: container.read_payload(stream, section)
                 for tag, section in sections.items()
-                if tag == "PARM" or tag not in TAGS
+                if tag == "PARM" or tag not in layer.TAGS
             }
-            parameters = Parameters.unpack(payloads.get("PARM", b""))
+            facts = layer.facts(header, payloads.get("PARM", b""), {})
         self._mode, self._size = header.mode, (header.width, header.height)
         self.info.update(api.metadata(payloads))
-        self.info["dsn"] = {
-            "method": header.method,
-            "scale": parameters.point.scale,
-            "levels": parameters.point.levels,
-            "chroma_levels": parameters.point.chroma_levels if header.colour_planes == 3 else None,
-            "model_id": parameters.model_id.hex(),
-        }
-        self._scale = parameters.point.scale
+        told = (
+            "scale",
+            "levels",
+            "chroma_levels",
+            "model_id",
+            "base_quality",
+            "base_psnr_db",
+            "strength",
+            "gain_db",
+        )
+        self.info["dsn"] = {"method": header.method} | {name: facts[name] for name in told if name in facts}
+        self._scale = facts["scale"]
         self._set_tile(reduce=False)
 
     def _set_tile(self, reduce: bool) -> None:
@@ -129,7 +143,7 @@ class DsnImageFile(ImageFile.ImageFile):
         Returns:
             The mode, and the box of the layer that the picture fills; None if nothing was changed.
         """
-        if not self.tile or self.tile[0].args == (True,) or size is None:
+        if not self.tile or self.tile[0].args == (True,) or size is None or self._scale == 1:
             return None
         width, height = self.size
         reduced = -(-width // self._scale), -(-height // self._scale)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import weights
 from .checks import whole
-from .codecs.layer import Point
 from .errors import SettingError
 from .metrics import psnr_db
-from .quantise import check_levels
 
 UInt8Array = NDArray[np.uint8]
+Point = Any  # a coding method's own: what fixes rate and quality
 
 DEFAULT_QUALITY = 75
 
@@ -26,7 +24,17 @@ class Encoder(Protocol):
 
     colour: UInt8Array
 
-    def reconstruct(self, point: Point) -> UInt8Array:
+    @property
+    def points(self) -> Sequence[Point]:
+        """What targets choose from; bytes and PSNR rise along them."""
+
+    def point_of_quality(self, quality: int, backend: str) -> Point:
+        """The operating point of quality 0..100."""
+
+    def between(self, low: Point, high: Point) -> Sequence[Point]:
+        """Finer steps between two neighbours of ``points``, if there are any."""
+
+    def reconstruct(self, point: Point, backend: str) -> UInt8Array:
         """The colour planes a reader gets."""
 
 
@@ -41,34 +49,16 @@ class Target:
     point: Point | None = None
 
 
-def table() -> list[Point]:
-    """The operating points of rising quality, as published with the models."""
-    return [Point(*row) for row in weights.quality_table()]
-
-
-def point_of_quality(quality: int) -> Point:
-    """The operating point of quality 0..100.
+def check_quality(quality: int) -> int:
+    """``quality`` as an int in 0..100.
 
     Raises:
-        SettingError: not a whole number in 0..100.
+        SettingError: it is not one.
     """
-    quality = whole("quality", quality, 0, 100)
-    points = table()
-    return points[(quality * (len(points) - 1) + 50) // 100]
+    return whole("quality", quality, 0, 100)
 
 
-def explicit_point(scale: int | None, levels: int | None, chroma_levels: int | None) -> Point:
-    """The operating point of explicit settings: scale 3 and 256 levels unless told otherwise."""
-    scale, levels = 3 if scale is None else scale, 256 if levels is None else levels
-    chroma_levels = levels if chroma_levels is None else chroma_levels
-    return Point(
-        weights.for_scale(scale).scale,
-        check_levels(levels),
-        check_levels(chroma_levels, "chroma_levels"),
-    )
-
-
-def encode_to_target(encoder: Encoder, target: Target, pack: Callable[[Point], bytes]) -> bytes:
+def encode_to_target(encoder: Encoder, target: Target, backend: str, pack: Callable[[Point], bytes]) -> bytes:
     """The codestream that serves the target.
 
     Args:
@@ -79,13 +69,14 @@ def encode_to_target(encoder: Encoder, target: Target, pack: Callable[[Point], b
     if target.point is not None:
         return pack(target.point)
     if target.max_bytes is not None:
-        return _largest_within(table(), target.max_bytes, pack)
+        return _largest_within(encoder, target.max_bytes, pack)
     if target.max_bpp is not None:
         rows, columns = encoder.colour.shape[:2]
-        return _largest_within(table(), int(target.max_bpp * rows * columns / 8), pack)
+        return _largest_within(encoder, int(target.max_bpp * rows * columns / 8), pack)
     if target.psnr_db is not None:
-        return pack(_cheapest_above(table(), target.psnr_db, encoder))
-    return pack(point_of_quality(DEFAULT_QUALITY if target.quality is None else target.quality))
+        return pack(_cheapest_above(encoder, target.psnr_db, backend))
+    quality = DEFAULT_QUALITY if target.quality is None else target.quality
+    return pack(encoder.point_of_quality(quality, backend))
 
 
 def _last_true(count: int, test: Callable[[int], bool]) -> int:
@@ -97,8 +88,8 @@ def _last_true(count: int, test: Callable[[int], bool]) -> int:
     return low
 
 
-def _largest_within(points: list[Point], max_bytes: int, pack: Callable[[Point], bytes]) -> bytes:
-    """The best point of the table that fits, then the levels between it and the next one."""
+def _largest_within(encoder: Encoder, max_bytes: int, pack: Callable[[Point], bytes]) -> bytes:
+    """The best point that fits, then the finer ones between it and the next."""
     files: dict[Point, bytes] = {}
 
     def fits(point: Point) -> bool:
@@ -106,6 +97,7 @@ def _largest_within(points: list[Point], max_bytes: int, pack: Callable[[Point],
             files[point] = pack(point)
         return len(files[point]) <= max_bytes
 
+    points = encoder.points
     best = _last_true(len(points), lambda i: fits(points[i]))
     if best < 0:
         raise SettingError(
@@ -113,32 +105,19 @@ def _largest_within(points: list[Point], max_bytes: int, pack: Callable[[Point],
             f"has {len(files[points[0]])} bytes"
         )
     point = points[best]
-    if best + 1 < len(points) and points[best + 1].scale == point.scale:
-        between = _between(point, points[best + 1])
-        finer = _last_true(len(between), lambda i: fits(between[i]))
-        point = between[finer] if finer >= 0 else point
+    if best + 1 < len(points):
+        finer = encoder.between(point, points[best + 1])
+        last = _last_true(len(finer), lambda i: fits(finer[i]))
+        point = finer[last] if last >= 0 else point
     return files[point]
 
 
-def _between(low: Point, high: Point) -> list[Point]:
-    """The points strictly between two of one scale, luma levels one by one, chroma in proportion."""
-    steps = high.levels - low.levels
-    return [
-        Point(
-            low.scale,
-            low.levels + i,
-            low.chroma_levels + (high.chroma_levels - low.chroma_levels) * i // steps,
-        )
-        for i in range(1, steps)
-    ]
-
-
-def _cheapest_above(points: list[Point], target_db: float, encoder: Encoder) -> Point:
-    """The first point of the table whose decoded picture has at least this PSNR."""
-    reached: dict[int, float] = {}
+def _cheapest_above(encoder: Encoder, target_db: float, backend: str) -> Point:
+    """The first point whose decoded picture has at least this PSNR."""
+    points, reached = encoder.points, dict[int, float]()
 
     def falls_short(index: int) -> bool:
-        reached[index] = psnr_db(encoder.colour, encoder.reconstruct(points[index]))
+        reached[index] = psnr_db(encoder.colour, encoder.reconstruct(points[index], backend))
         return reached[index] < target_db
 
     index = _last_true(len(points), falls_short) + 1

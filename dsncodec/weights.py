@@ -7,6 +7,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
@@ -49,11 +50,6 @@ def manifest() -> tuple[Model, ...]:
     Raises:
         MissingComponent: the manifest is not there.
     """
-    path = folder() / "manifest.toml"
-    try:
-        rows = tomllib.loads(path.read_text("utf-8"))["model"]
-    except OSError as exc:
-        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
     return tuple(
         Model(
             name=row["name"],
@@ -63,7 +59,78 @@ def manifest() -> tuple[Model, ...]:
             sha256={part: row["files"][part]["sha256"] for part in PARTS},
             default=row.get("default", True),
         )
-        for row in rows
+        for row in _rows("model")
+    )
+
+
+def _rows(kind: str) -> list[dict[str, Any]]:
+    path = folder() / "manifest.toml"
+    try:
+        rows: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get(kind, [])
+    except OSError as exc:
+        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A row of models/manifest.toml: a network that restores the pictures of one base codec.
+
+    Sides of what the network is given are multiples of ``unit``; ``halo`` is its receptive radius in
+    pixels, a multiple of ``unit``. ``size`` is "fast" or "best".
+    """
+
+    name: str
+    wire_id: bytes
+    base: str
+    size: str
+    unit: int
+    halo: int
+    file: str
+    sha256: str
+    default: bool = True
+
+
+@functools.cache
+def restorations() -> tuple[Restoration, ...]:
+    """All published restoration networks.
+
+    Raises:
+        MissingComponent: the manifest is not there.
+    """
+    return tuple(
+        Restoration(
+            name=row["name"], wire_id=bytes.fromhex(row["wire_id"]), base=row["codec"],
+            size=row["name"].rsplit("-", 1)[1], unit=row["config"]["block"], halo=row["radius"],
+            file=row["files"]["restore"]["name"], sha256=row["files"]["restore"]["sha256"],
+            default=row.get("default", True),
+        )
+        for row in _rows("restorer")
+    )  # fmt: skip
+
+
+def restoration(base: str, best: bool) -> Restoration | None:
+    """The network new files of a base codec are made for: the larger one if ``best``, where there is one."""
+    found = {row.size: row for row in restorations() if row.base == base and row.default}
+    return (found.get("best") if best else None) or found.get("fast") or found.get("best")
+
+
+def restoration_of_wire_id(wire_id: bytes, base: str | None = None) -> Restoration:
+    """The network a file names.
+
+    Raises:
+        UnsupportedVersion: this release does not have it.
+        Corrupt: it is not for this base codec.
+    """
+    for row in restorations():
+        if row.wire_id == wire_id:
+            if base not in (None, row.base):
+                raise Corrupt(f"network {row.name} is not for base codec {base}", field="PARM")
+            return row
+    known = ", ".join(f"{row.wire_id.hex()} ({row.name})" for row in restorations())
+    raise UnsupportedVersion(
+        f"the file needs network {wire_id.hex()}, which this release does not have; it has {known}",
+        field="model",
     )
 
 
@@ -114,18 +181,27 @@ def for_wire_id(wire_id: bytes, scale: int | None = None) -> Model:
     )
 
 
-@functools.cache
 def checked_path(model: Model, part: str) -> Path:
     """The path of one network, after its SHA-256 was compared with the manifest.
 
     Raises:
         MissingComponent: the file is absent or was changed.
     """
-    path = folder() / model.files[part]
+    return _checked(model.files[part], model.sha256[part])
+
+
+def checked_restoration(row: Restoration) -> Path:
+    """The same of a restoration network."""
+    return _checked(row.file, row.sha256)
+
+
+@functools.cache
+def _checked(name: str, sha256: str) -> Path:
+    path = folder() / name
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as exc:
         raise MissingComponent(f"the weight file {path} cannot be read: reinstall dsncodec") from exc
-    if digest != model.sha256[part]:
+    if digest != sha256:
         raise MissingComponent(f"the weight file {path} is not the published one: reinstall dsncodec")
     return path

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends, rate, weights
+from dsncodec import backends, codecs, rate, weights
+from dsncodec.codecs.layer import point_of_quality
 from dsncodec.container import HEADER_BYTES
 from dsncodec.errors import (
     CodestreamError,
@@ -35,10 +36,12 @@ from .conftest import MODES, UInt8Array, noise, picture, with_fixed_checksums
 
 PHOTO = picture("RGB", 60, 44)
 MODEL_ID_AT = HEADER_BYTES + 12 + 3  # PARM is the first section: scale, levels, chroma levels, id
+EVERY_METHOD = pytest.mark.parametrize("method", codecs.METHODS)
+SECTIONS = {"dsn": ["PARM", "LUMA", "CHRO"], "restored": ["PARM", "BASE"]}  # of a colour picture
 
 
 def quick(image: ImageLike = PHOTO, **settings: Any) -> bytes:
-    """Encoded with one thread and the two fastest backends."""
+    """Encoded with one thread and the two fastest backends, or the fastest way of the base codec."""
     return dsncodec.encode(image, **{"effort": 0, "threads": 1, **settings})
 
 
@@ -65,6 +68,30 @@ def test_every_mode_and_odd_size(mode: str, size: tuple[int, int], scale: int) -
     assert (small.mode, small.size) == (mode, (-(-size[0] // scale), -(-size[1] // scale)))
 
 
+@EVERY_METHOD
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (33, 1), (25, 14), (300, 5)], ids=str)
+def test_every_method_mode_and_size(mode: str, size: tuple[int, int], method: str) -> None:
+    image = picture(mode, *size)
+    data = quick(image, method=method)
+    decoded = dsncodec.decode(data, threads=1)
+    assert (decoded.mode, decoded.size) == (mode, size)
+    info = dsncodec.read_info(data)
+    assert (info.method, info.size, info.mode) == (method, size, mode)
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(array(decoded)[..., -1], array(image)[..., -1])
+    small = dsncodec.decode(data, reduce=True)
+    assert (small.mode, small.size) == (mode, tuple(-(-side // info.scale) for side in size))
+
+
+def test_the_method_follows_from_the_settings() -> None:
+    def chosen(**settings: Any) -> str:
+        return dsncodec.read_info(quick(picture("L", 9, 8), **settings)).method
+
+    assert chosen() == chosen(quality=30) == chosen(backend="avif") == chosen(backend="jpeg") == "restored"
+    assert chosen(scale=2) == chosen(levels=64) == chosen(backend="lzma2") == chosen(method="dsn") == "dsn"
+
+
 def test_numpy_numbers_are_numbers() -> None:
     data = quick(scale=np.int64(3), levels=np.uint8(64), threads=np.int32(1), effort=np.int64(0))
     assert data == quick(scale=3, levels=64)
@@ -88,19 +115,23 @@ def test_it_looks_like_the_picture() -> None:
         assert psnr_db(array(PHOTO), array(decoded)) > 15  # even untrained
 
 
-def test_same_bytes_twice() -> None:
-    assert quick(quality=60) == quick(quality=60) == quick(quality=60, threads=2)
+@EVERY_METHOD
+def test_same_bytes_twice(method: str) -> None:
+    once, again, two_threads = (quick(method=method, quality=60, threads=threads) for threads in (1, 1, 2))
+    assert once == again == two_threads
 
 
-def test_every_kind_of_image(tmp_path: Path) -> None:
+@EVERY_METHOD
+def test_every_kind_of_image(method: str, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     PHOTO.save(path)
-    expected = quick(PHOTO)
+    expected = quick(PHOTO, method=method)
     images: list[ImageLike] = [array(PHOTO), path, str(path), io.BytesIO(path.read_bytes())]
     for image in images:
-        assert quick(image) == expected
+        assert quick(image, method=method) == expected
 
 
+@EVERY_METHOD
 @settings(max_examples=15)
 @given(
     width=st.integers(1, 20),
@@ -108,15 +139,15 @@ def test_every_kind_of_image(tmp_path: Path) -> None:
     mode=st.sampled_from(MODES),
     quality=st.integers(0, 100),
 )
-def test_any_size_and_quality(width: int, height: int, mode: str, quality: int) -> None:
-    decoded = dsncodec.decode(quick(picture(mode, width, height), quality=quality))
+def test_any_size_and_quality(method: str, width: int, height: int, mode: str, quality: int) -> None:
+    decoded = dsncodec.decode(quick(picture(mode, width, height), method=method, quality=quality))
     assert (decoded.mode, decoded.size) == (mode, (width, height))
 
 
 def test_grey_in_colour_stays_grey() -> None:
     grey = picture("L", 40, 30).convert("RGB")
     for quality in (0, 50, 100):
-        decoded = array(dsncodec.decode(quick(grey, quality=quality))).astype(int)
+        decoded = array(dsncodec.decode(quick(grey, method="dsn", quality=quality))).astype(int)
         assert np.ptp(decoded, axis=2).max() <= 2
 
 
@@ -134,45 +165,48 @@ def test_explicit_settings() -> None:
 
 @pytest.mark.parametrize("quality", [0, 75, 100])
 def test_quality_is_a_row_of_the_table(quality: int) -> None:
-    info = dsncodec.read_info(quick(quality=quality))
-    point = rate.point_of_quality(quality)
+    info = dsncodec.read_info(quick(method="dsn", quality=quality))
+    point = point_of_quality(quality)
     assert (info.scale, info.levels, info.chroma_levels) == (
         point.scale,
         point.levels,
         point.chroma_levels,
     )
     if quality == rate.DEFAULT_QUALITY:
-        assert quick() == quick(quality=quality)
+        assert quick(method="dsn") == quick(method="dsn", quality=quality)
 
 
-def test_target_bytes() -> None:
-    smallest, largest = len(quick(quality=0)), len(quick(quality=100))
+@EVERY_METHOD
+def test_target_bytes(method: str) -> None:
+    smallest, largest = (len(quick(method=method, quality=quality)) for quality in (0, 100))
     for target in (smallest, (2 * smallest + largest) // 3, largest - 1, 10 * largest):
-        assert len(quick(target_bytes=target)) <= target
-    assert len(quick(target_bytes=10 * largest)) >= largest
+        assert len(quick(method=method, target_bytes=target)) <= target
+    assert len(quick(method=method, target_bytes=10 * largest)) >= largest
     with pytest.raises(SettingError) as caught:
-        quick(target_bytes=smallest - 1)
+        quick(method=method, target_bytes=smallest - 1)
     assert re.search(rf"\b{smallest} bytes", str(caught.value))
 
 
-def test_target_bpp() -> None:
-    smallest = len(quick(quality=0))
+@EVERY_METHOD
+def test_target_bpp(method: str) -> None:
+    smallest = len(quick(method=method, quality=0))
     bpp = 8 * (smallest + 40) / (60 * 44)
-    assert dsncodec.read_info(quick(target_bpp=bpp)).bpp <= bpp
+    assert dsncodec.read_info(quick(method=method, target_bpp=bpp)).bpp <= bpp
     with pytest.raises(SettingError, match=f"{smallest} bytes"):
-        quick(target_bpp=0.001)
+        quick(method=method, target_bpp=0.001)
 
 
-def test_target_psnr() -> None:
+@EVERY_METHOD
+def test_target_psnr(method: str) -> None:
     def reached(data: bytes) -> float:
         return psnr_db(array(PHOTO), array(dsncodec.decode(data)))
 
-    low, high = reached(quick(quality=0)), reached(quick(quality=100))
+    low, high = (reached(quick(method=method, quality=quality)) for quality in (0, 100))
     for target in (low - 1, (low + high) / 2, high - 0.01):
-        assert reached(quick(target_psnr_db=target)) >= target
-    assert quick(target_psnr_db=1) == quick(quality=0)
+        assert reached(quick(method=method, target_psnr_db=target)) >= target
+    assert quick(method=method, target_psnr_db=1) == quick(method=method, quality=0)
     with pytest.raises(SettingError, match=r"the best of this picture is \d+\.\d+ dB"):
-        quick(target_psnr_db=high + 60)
+        quick(method=method, target_psnr_db=high + 60)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +223,9 @@ def test_target_psnr() -> None:
         {"levels": True}, {"chroma_levels": 1}, {"chroma_levels": 16.0},
         {"effort": -1}, {"effort": 10}, {"effort": True}, {"effort": 5.0},
         {"backend": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
+        {"method": "dsn", "backend": "avif"}, {"method": "restored", "backend": "jxl"},
+        {"method": "restored", "scale": 2}, {"method": "restored", "levels": 64},
+        {"method": "restored", "chroma_levels": 64}, {"backend": "avif", "scale": 3}, {"method": "jpeg", "scale": 2},
         {"icc_profile": "text"}, {"exif": 7}, {"xmp": "<x/>"},
     ],
     ids=str,
@@ -202,12 +239,13 @@ def test_impossible_settings(asked: dict[str, Any]) -> None:
 # --- regions and the low-resolution layer
 
 
+@EVERY_METHOD
 @settings(max_examples=15)
 @given(data=st.data())
-def test_a_region_is_a_crop(data: st.DataObject) -> None:
+def test_a_region_is_a_crop(method: str, data: st.DataObject) -> None:
     x0, y0 = data.draw(st.integers(0, 59)), data.draw(st.integers(0, 43))
     region = (x0, y0, data.draw(st.integers(x0 + 1, 60)), data.draw(st.integers(y0 + 1, 44)))
-    coded = quick(picture("RGBA", 60, 44), scale=3, levels=64)
+    coded = quick(picture("RGBA", 60, 44), method=method)
     full = dsncodec.decode(coded, threads=1)
     assert dsncodec.decode(coded, region=region, threads=1).tobytes() == full.crop(region).tobytes()
 
@@ -259,8 +297,9 @@ def with_metadata() -> Image.Image:
     return image
 
 
-def test_metadata_is_kept() -> None:
-    data = quick(with_metadata())
+@EVERY_METHOD
+def test_metadata_is_kept(method: str) -> None:
+    data = quick(with_metadata(), method=method)
     decoded = dsncodec.decode(data)
     assert decoded.info == with_metadata().info
     assert decoded.size == (12, 9) and decoded.getexif()[0x0112] == 6
@@ -278,26 +317,28 @@ def test_effort_holds_for_every_section(effort: int, monkeypatch: pytest.MonkeyP
         return encode(symbols, levels, backend, effort)
 
     monkeypatch.setattr(backends, "encode", noted)
-    quick(picture("RGBA", 12, 9), effort=effort)
+    quick(picture("RGBA", 12, 9), method="dsn", effort=effort)
     assert asked == [effort] * 3
 
 
-def test_metadata_is_left_out() -> None:
-    data = quick(with_metadata(), icc_profile=b"", exif=b"", xmp=b"")
+@EVERY_METHOD
+def test_metadata_is_left_out(method: str) -> None:
+    data = quick(with_metadata(), method=method, icc_profile=b"", exif=b"", xmp=b"")
     assert dsncodec.decode(data).info == {}
-    assert set(dsncodec.read_info(data).sections) == {"PARM", "LUMA", "CHRO"}
+    assert list(dsncodec.read_info(data).sections) == SECTIONS[method]
 
 
-def test_metadata_is_replaced() -> None:
+@EVERY_METHOD
+def test_metadata_is_replaced(method: str) -> None:
     exif = Image.Exif()
     exif[0x010E] = "a title"
-    data = quick(with_metadata(), icc_profile=b"other", exif=exif, xmp=b"<other/>")
+    data = quick(with_metadata(), method=method, icc_profile=b"other", exif=exif, xmp=b"<other/>")
     assert dsncodec.decode(data).info == {
         "icc_profile": b"other",
         "exif": exif.tobytes(),
         "xmp": b"<other/>",
     }
-    only_one = dsncodec.decode(quick(with_metadata(), xmp=b"<other/>")).info
+    only_one = dsncodec.decode(quick(with_metadata(), method=method, xmp=b"<other/>")).info
     assert only_one == with_metadata().info | {"xmp": b"<other/>"}
 
 
@@ -312,8 +353,9 @@ def pipe_of(data: bytes) -> io.BufferedReader:
     return os.fdopen(reading, "rb")
 
 
-def test_every_kind_of_source(tmp_path: Path) -> None:
-    data = quick()
+@EVERY_METHOD
+def test_every_kind_of_source(method: str, tmp_path: Path) -> None:
+    data = quick(method=method)
     path = tmp_path / "photo.dsn"
     path.write_bytes(data)
     behind = io.BytesIO(b"something else" + data)
@@ -339,9 +381,10 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
     assert dsncodec.decode(behind).tobytes() == expected
 
 
+@EVERY_METHOD
 @pytest.mark.parametrize("start", [0, 7])
-def test_a_file_is_left_where_it_was(start: int) -> None:
-    data = quick()
+def test_a_file_is_left_where_it_was(start: int, method: str) -> None:
+    data = quick(method=method)
     file = io.BytesIO(bytes(start) + data)
     file.seek(start)
     info = dsncodec.read_info(file)
@@ -387,8 +430,9 @@ def test_read_info() -> None:
     assert info.bpp == 8 * len(data) / 600
 
 
-def test_verify_notices_every_one_byte_change() -> None:
-    data = quick(picture("LA", 5, 4))
+@EVERY_METHOD
+def test_verify_notices_every_one_byte_change(method: str) -> None:
+    data = quick(picture("LA", 5, 4), method=method)
     dsncodec.verify(data)
     for at in range(len(data)):
         changed = bytearray(data)
@@ -397,8 +441,9 @@ def test_verify_notices_every_one_byte_change() -> None:
             dsncodec.verify(bytes(changed))
 
 
-def test_max_pixels() -> None:
-    data = quick()
+@EVERY_METHOD
+def test_max_pixels(method: str) -> None:
+    data = quick(method=method)
     assert dsncodec.decode(data, max_pixels=60 * 44).size == (60, 44)
     for action in (dsncodec.decode, dsncodec.read_info):
         with pytest.raises(LimitExceeded, match="60 x 44") as caught:
@@ -407,7 +452,7 @@ def test_max_pixels() -> None:
 
 
 def test_unknown_model_is_named_and_the_thumbnail_still_shows() -> None:
-    data = quick()
+    data = quick(method="dsn")
     expected = dsncodec.decode(data, reduce=True).tobytes()
     changed = with_fixed_checksums(data[:MODEL_ID_AT] + b"\xab" * 8 + data[MODEL_ID_AT + 8 :])
     for action in (dsncodec.decode, dsncodec.verify):
@@ -425,14 +470,16 @@ def test_a_scale_the_model_is_not_for() -> None:
         dsncodec.decode(with_fixed_checksums(bytes(data)))
 
 
-def test_no_sections_at_all() -> None:
-    header_only = bytearray(quick()[:HEADER_BYTES])
+@EVERY_METHOD
+def test_no_sections_at_all(method: str) -> None:
+    header_only = bytearray(quick(method=method)[:HEADER_BYTES])
     header_only[20:22] = bytes(2)
     for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
         with pytest.raises(Corrupt):
             action(with_fixed_checksums(bytes(header_only)))
 
 
-def test_noise_at_the_highest_quality() -> None:
+@pytest.mark.parametrize("backend", ["auto", *backends.BACKENDS, *backends.BASE_CODECS])
+def test_noise_at_the_highest_quality(backend: str) -> None:
     image = Image.fromarray(noise(40, 40))
-    assert dsncodec.decode(quick(image, quality=100, effort=9)).size == (40, 40)
+    assert dsncodec.decode(quick(image, backend=backend, quality=100, effort=9)).size == (40, 40)

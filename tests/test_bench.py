@@ -153,7 +153,7 @@ def test_a_codec_that_returns_another_shape_is_refused():
 def test_peak_memory_is_that_of_the_codec_and_starts_anew():
     codec = codec_of("jpeg")
     hungry = dataclasses.replace(
-        codec, encode=lambda p, s: codec.encode(p, s) if np.ones(30_000_000).sum() else b""
+        codec, encode=lambda p, s: codec.encode(p, s) if np.ones(75_000_000).sum() else b""
     )
     pixels = np.zeros((16, 16, 3), np.uint8)
     before, during, after = (measure.measure(c, "p", pixels, 40, 1).peak_mib for c in (codec, hungry, codec))

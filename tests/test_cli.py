@@ -21,9 +21,10 @@ import pytest
 from PIL import Image, ImageCms
 
 import dsncodec
-from dsncodec.backends import BACKENDS
+from dsncodec.backends import BACKENDS, BASE_CODECS
 from dsncodec.cli import VERBS, main
 from dsncodec.cli.common import byte_count
+from dsncodec.codecs import METHODS
 
 from .conftest import picture, with_fixed_checksums
 
@@ -66,8 +67,30 @@ def coded() -> bytes:
 
 @pytest.fixture
 def file(tmp_path: Path, coded: bytes) -> Path:
+    """Of method dsn."""
     path = tmp_path / "photo.dsn"
     path.write_bytes(coded)
+    return path
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def any_coded(request: pytest.FixtureRequest) -> bytes:
+    return dsncodec.encode(picture("RGBA", 37, 26), request.param)
+
+
+@pytest.fixture
+def any_file(tmp_path: Path, any_coded: bytes) -> Path:
+    """Of each method."""
+    path = tmp_path / "photo.dsn"
+    path.write_bytes(any_coded)
+    return path
+
+
+@pytest.fixture(params=BASE_CODECS)
+def restored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Of method restored, by each base codec."""
+    path = tmp_path / "photo.dsn"
+    path.write_bytes(dsncodec.encode(picture("RGBA", 37, 26), backend=request.param))
     return path
 
 
@@ -119,10 +142,18 @@ def test_bad_usage(arguments: list[str], call: Call) -> None:
 # --- encode and decode ---------------------------------------------------------------------------
 
 
-def test_round_trip(photo: Path, call: Call) -> None:
-    code, out, err = call("encode", photo, "--psnr")
+@pytest.mark.parametrize(
+    ("method", "words"),
+    {
+        None: r"base quality 46, avif",
+        "restored": r"base quality 46, avif",
+        "dsn": r"scale \d, levels ",
+    }.items(),
+)
+def test_round_trip(method: str | None, words: str, photo: Path, call: Call) -> None:
+    code, out, err = call("encode", photo, "--psnr", *(["--method", method] if method else []))
     assert (code, err) == (0, "")
-    assert re.search(r"photo\.dsn: [\d,]+ bytes, \d+\.\d{3} bpp, \d+\.\d\d dB, scale \d, levels ", out)
+    assert re.search(rf"photo\.dsn: [\d,]+ bytes, \d+\.\d{{3}} bpp, \d+\.\d\d dB, {words}", out)
     target = photo.with_name("back.png")
     code, out, err = call("decode", photo.with_suffix(".dsn"), "-o", target)
     assert (code, err) == (0, "")
@@ -178,14 +209,25 @@ def test_encode_json_and_settings(photo: Path, call: Call) -> None:
     assert report["psnr_db"] == pytest.approx(10 * np.log10(255**2 / np.square(error).mean()))
 
 
-def test_targets(photo: Path, call: Call) -> None:
+def test_encode_json_of_a_restored_picture(photo: Path, call: Call) -> None:
+    code, out, err = call("encode", photo, "--json", "--backend", "jpeg", "-q", "40")
+    assert (code, err) == (0, "")
+    report, info = json.loads(out), dsncodec.read_info(photo.with_suffix(".dsn"))
+    assert (report["method"], report["backends"]) == ("restored", {"BASE": "jpeg"})
+    assert (report["scale"], report["levels"], report["base_quality"]) == (1, None, 40)
+    assert (report["strength"], report["gain_db"]) == (info.strength, info.gain_db)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_targets(method: str, photo: Path, call: Call) -> None:
     coded = photo.with_suffix(".dsn")
-    full = len(dsncodec.encode(photo, quality=100))
-    assert call("encode", photo, "--target-bytes", full)[0] == 0
+    full = len(dsncodec.encode(photo, method, quality=100))
+    by = ["--method", method]
+    assert call("encode", photo, "--target-bytes", full, *by)[0] == 0
     assert coded.stat().st_size <= full
-    assert call("encode", photo, "--target-bpp", "8", "--force")[0] == 0
+    assert call("encode", photo, "--target-bpp", "8", "--force", *by)[0] == 0
     assert coded.stat().st_size <= 37 * 26
-    code, out, _ = call("encode", photo, "--target-psnr", "5", "--force", "--json")
+    code, out, _ = call("encode", photo, "--target-psnr", "5", "--force", "--json", *by)
     assert code == 0
     assert json.loads(out)["psnr_db"] >= 5
 
@@ -221,7 +263,8 @@ def test_strip_and_times(tmp_path: Path, call: Call) -> None:
     assert set(dsncodec.decode(coded).info) == {"icc_profile"}
 
 
-def test_region_and_reduce(file: Path, tmp_path: Path, call: Call) -> None:
+def test_region_and_reduce(any_file: Path, tmp_path: Path, call: Call) -> None:
+    file = any_file
     part, small = tmp_path / "part.png", tmp_path / "small.png"
     assert call("decode", file, "--region", "3,5,20,21", "-o", part)[0] == 0
     assert call("decode", file, "--reduce", "-o", small)[0] == 0
@@ -234,8 +277,8 @@ def test_region_and_reduce(file: Path, tmp_path: Path, call: Call) -> None:
     assert "region" in one_line(err)
 
 
-def test_max_pixels(file: Path, tmp_path: Path, call: Call) -> None:
-    code, _, err = call("decode", file, "--max-pixels", 100)
+def test_max_pixels(any_file: Path, tmp_path: Path, call: Call) -> None:
+    code, _, err = call("decode", any_file, "--max-pixels", 100)
     assert code == 1
     assert "limit is 100" in one_line(err)
     assert names(tmp_path) == ["photo.dsn"]
@@ -254,7 +297,23 @@ def test_info(file: Path, call: Call) -> None:
     assert report["size_bytes"] == file.stat().st_size
 
 
-def test_verify(file: Path, tmp_path: Path, coded: bytes, call: Call) -> None:
+def test_info_of_a_restored_picture(restored: Path, call: Call) -> None:
+    info = dsncodec.read_info(restored)
+    code, out, err = call("info", restored)
+    assert (code, err) == (0, "")
+    base = info.backends["BASE"]
+    quality = BASE_CODECS[base].own_quality(75)
+    assert info.base_quality == quality
+    words = rf"base quality {quality}, (no network|network at strength \d\.\d\d, \+\d)"
+    assert re.search(rf"\n  method +restored, {words}", out)
+    assert ("\n  model " in out) == (info.strength > 0)
+    assert re.search(rf"\n  section BASE +\d+ bytes  {base}\n", out)
+    report = json.loads(call("info", restored, "--json")[1])
+    assert (report["base_quality"], report["strength"], report["levels"]) == (quality, info.strength, None)
+
+
+def test_verify(any_file: Path, tmp_path: Path, any_coded: bytes, call: Call) -> None:
+    file, coded = any_file, any_coded
     assert call("verify", file) == (0, f"{file}: OK\n", "")
     assert call("verify", file, "--decode")[0] == 0
     broken = tmp_path / "broken.dsn"
@@ -278,7 +337,8 @@ def test_verify_decode_finds_what_checksums_do_not(tmp_path: Path, coded: bytes,
     assert "jxl" in one_line(err)
 
 
-def test_thumbnail(file: Path, call: Call) -> None:
+def test_thumbnail(any_file: Path, call: Call) -> None:
+    file = any_file
     assert call("thumbnail", file)[0] == 0
     with Image.open(file.with_name("photo-thumbnail.png")) as image:
         assert image.tobytes() == dsncodec.decode(file, reduce=True).tobytes()
@@ -321,7 +381,7 @@ def test_extract_own_bytes(backend: str, tmp_path: Path, call: Call) -> None:
     source.write_bytes(dsncodec.encode(picture("RGB", 37, 26), scale=3, levels=64, backend=backend))
     assert call("extract", source)[0] == 0
     assert call("extract", source, grey)[0] == 0
-    own = tmp_path / f"photo-luma{BACKENDS[backend].extension}"
+    own = tmp_path / f"photo-layer{BACKENDS[backend].extension}"
     assert own.read_bytes() == payload(source.read_bytes(), b"LUMA")
     with Image.open(grey) as image:
         symbols = np.asarray(image)
@@ -362,11 +422,40 @@ def test_extract_refusals(file: Path, tmp_path: Path, call: Call) -> None:
     assert call("extract", file, tmp_path / "layer.gif")[0] == 2
     assert call("extract", file, "--stretch")[0] == 2
     grey = tmp_path / "grey.dsn"
-    grey.write_bytes(dsncodec.encode(picture("L", 9, 9)))
+    grey.write_bytes(dsncodec.encode(picture("L", 9, 9), "dsn"))
     code, _, err = call("extract", grey, "--plane", "chroma")
     assert code == 1
     assert "no chroma plane" in one_line(err)
+    code, _, err = call("extract", grey, "--plane", "picture")
+    assert code == 1
+    assert "no picture" in one_line(err)
     assert names(tmp_path) == ["grey.dsn", "photo.dsn"]
+
+
+def test_extract_the_picture_of_a_base_codec(restored: Path, tmp_path: Path, call: Call) -> None:
+    """Byte for byte what the codec wrote; another program shows in it what is shown without a network."""
+    base = dsncodec.read_info(restored).backends["BASE"]
+    own, png = tmp_path / f"photo-layer{BASE_CODECS[base].extension}", tmp_path / "photo.png"
+    code, out, _ = call("extract", restored)
+    assert code == 0
+    assert f"picture of 37 x 26 pixels, {base}, " in out
+    assert own.read_bytes() == payload(restored.read_bytes(), b"BASE")
+    assert call("extract", restored, png)[0] == 0
+    expected = np.asarray(dsncodec.decode(restored, reduce=True).convert("RGB"))
+    with Image.open(own) as image, Image.open(png) as lossless:
+        assert np.array_equal(np.asarray(image), expected)
+        assert np.array_equal(np.asarray(lossless), expected)
+    assert call("extract", restored, "--plane", "alpha", "-o", tmp_path / "alpha.png")[0] == 0
+    with Image.open(tmp_path / "alpha.png") as image:
+        assert image.tobytes() == dsncodec.decode(restored).getchannel("A").tobytes()
+    for plane in ("luma", "chroma"):
+        code, _, err = call("extract", restored, "--plane", plane)
+        assert code == 1
+        assert f"no {plane} plane" in one_line(err)
+    other = next(row.extension for name, row in BASE_CODECS.items() if name != base)
+    code, _, err = call("extract", restored, tmp_path / f"layer{other}")
+    assert code == 1
+    assert f"coded by {base}" in one_line(err)
 
 
 def test_extract_jp2(file: Path, tmp_path: Path, call: Call) -> None:
@@ -393,7 +482,7 @@ def test_missing_extras(file: Path, tmp_path: Path, call: Call, monkeypatch: pyt
     code, _, err = call("extract", file, tmp_path / "layer.jp2")
     assert code == 1
     assert "pip install dsncodec[jp2]" in one_line(err)
-    without(monkeypatch, "torch", "dsncodec.train.loop", "dsncodec.train.export")
+    without(monkeypatch, "torch", "dsncodec.train.tasks", "dsncodec.train.loop", "dsncodec.train.export")
     for arguments in (["train", "dsn-x3"], ["export", "checkpoint.pt", "-o", tmp_path / "models"]):
         code, _, err = call(*arguments)
         assert code == 1
@@ -483,10 +572,10 @@ def test_closed_streams(file: Path, photo: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 @pytest.mark.parametrize("verb", ["decode", "info", "verify", "verify --decode", "thumbnail", "extract"])
-def test_a_named_pipe_is_read_once(verb: str, file: Path, tmp_path: Path, call: Call) -> None:
+def test_a_named_pipe_is_read_once(verb: str, any_file: Path, tmp_path: Path, call: Call) -> None:
     pipe = tmp_path / "pipe.dsn"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(file.read_bytes(),))
+    writer = threading.Thread(target=pipe.write_bytes, args=(any_file.read_bytes(),))
     writer.start()
     code, _, err = call(*verb.split(), pipe)
     writer.join()
@@ -589,8 +678,9 @@ def test_quiet(photo: Path, call: Call) -> None:
     ids=lambda item: item[0],
 )
 def test_bad_files(
-    change: tuple[str, Callable[[bytes], bytes]], tmp_path: Path, coded: bytes, call: Call
+    change: tuple[str, Callable[[bytes], bytes]], tmp_path: Path, any_coded: bytes, call: Call
 ) -> None:
+    coded = any_coded
     path, good = tmp_path / "bad.dsn", tmp_path / "good.dsn"
     path.write_bytes(change[1](coded))
     good.write_bytes(coded)
@@ -646,7 +736,9 @@ def test_unsupported_mode(tmp_path: Path, call: Call) -> None:
         ["--target-bpp", "0"], ["--target-bytes", "many"], ["--target-bytes", "0"], ["--scale", "5"],
         ["--levels", "1"], ["--levels", "257"], ["--chroma-levels", "0"], ["--backend", "zip"],
         ["--effort", "10"], ["--strip", "colour"], ["-j", "0"], ["--threads", "0"],
-        ["-q", "5", "--target-bpp", "1"], ["-q", "5", "--scale", "2"],
+        ["-q", "5", "--target-bpp", "1"], ["-q", "5", "--scale", "2"], ["--method", "paint"],
+        ["--method", "restored", "--scale", "2"], ["--method", "restored", "--backend", "jxl"],
+        ["--method", "dsn", "--backend", "avif"], ["--backend", "avif", "--levels", "64"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -662,9 +754,10 @@ def test_impossible_regions(region: str, file: Path, call: Call) -> None:
     assert call("decode", file, f"--region={region}")[0] == 2
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", [["--target-bytes", "30"], ["--target-psnr", "250"]])
-def test_unreachable_targets(target: list[str], photo: Path, call: Call) -> None:
-    code, _, err = call("encode", photo, *target)
+def test_unreachable_targets(target: list[str], method: str, photo: Path, call: Call) -> None:
+    code, _, err = call("encode", photo, *target, "--method", method)
     assert code == 1
     assert "no setting reaches" in one_line(err)
     assert names(photo.parent) == ["photo.png"]
@@ -698,7 +791,7 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], call: Call) -> None:
     code, out, err = call("train", "dsn-x3", "-o", run, "--device", "cpu", *tiny)
     assert code == 0
     assert "2 steps" in out
-    assert "held-out dB" in err
+    assert "luma_psnr_db_256" in err
     assert names(run) == ["checkpoint.pt", "log.csv"]
     code, out, err = call("export", run / "checkpoint.pt", "-o", models, "--name", "tiny")
     assert (code, err) == (0, "")
@@ -721,10 +814,10 @@ def test_interrupted_training_goes_on(
 
     step = Trainer.train_step
 
-    def interrupted(self: Trainer, images: Any) -> float:
+    def interrupted(self: Trainer) -> float:
         if self.step == 1:
             raise KeyboardInterrupt
-        return step(self, images)
+        return step(self)
 
     arguments = ["train", "dsn-x3", "-o", tmp_path / "run", *tiny]
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import dsncodec
+from dsncodec.codecs import METHODS
 
 from .conftest import picture
 
@@ -38,10 +39,10 @@ def loaded_after(code: str, *arguments: str) -> set[str]:
     return set(shown.split())
 
 
-@pytest.fixture(scope="module")
-def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=METHODS)
+def small_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("doors") / "small.dsn"
-    path.write_bytes(dsncodec.encode(picture("RGBA", 9, 7), effort=0, threads=1))
+    path.write_bytes(dsncodec.encode(picture("RGBA", 9, 7), request.param, effort=0, threads=1))
     return path
 
 

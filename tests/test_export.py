@@ -17,8 +17,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra [trai
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
 from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Recipe, Trainer  # noqa: E402
+from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
 from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets, UpGradient  # noqa: E402
+from dsncodec.train.sampling import SamplingRecipe, SamplingTask  # noqa: E402
 
 SCALE = 2
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
@@ -26,7 +27,8 @@ torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
 def checkpoint_of(folder: Path, name: str = "tiny", seed: int = 1) -> Path:
     model = SamplingConfig(scale=SCALE, width=8, blocks=2, chroma_width=8)
-    trainer = Trainer(Recipe(name=name, model=model, optim=OptimSettings(seed=seed)), folder, "cpu")
+    recipe = SamplingRecipe(name=name, model=model, optim=OptimSettings(seed=seed))
+    trainer = Trainer(SamplingTask(recipe), folder, "cpu")
     trainer.save()
     return trainer.checkpoint
 

@@ -13,22 +13,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dsncodec
-from dsncodec.backends import BACKENDS
+from dsncodec.backends import BACKENDS, BASE_CODECS
 from dsncodec.container import HEADER_BYTES
 from dsncodec.errors import DsnError
 
-from .conftest import picture, with_fixed_checksums
+from .conftest import picture, with_fixed_checksums, with_network
 
-EVERY = pytest.mark.parametrize("backend", BACKENDS)
+ALL = [*BACKENDS, *BASE_CODECS]
+EVERY = pytest.mark.parametrize("backend", ALL)
 MODES = pytest.mark.parametrize("mode", ["L", "RGBA"])
-PARM_BYTES = 12 + 11
 
 
 @functools.cache
 def small_file(mode: str, backend: str) -> bytes:
     image = picture(mode, 6, 5)
     image.info |= {"exif": b"Exif\0\0"}
-    return dsncodec.encode(image, scale=2, levels=200, backend=backend, threads=1)
+    settings = {"scale": 2, "levels": 200} if backend in BACKENDS else {"quality": 30}
+    data = dsncodec.encode(image, **settings, backend=backend, threads=1)
+    return with_network(data, 64) if backend in BASE_CODECS else data
+
+
+def behind_parameters(data: bytes) -> int:
+    """Where the section after PARM begins."""
+    return HEADER_BYTES + 12 + dsncodec.read_info(data).sections["PARM"]
 
 
 def decodes_or_is_refused(data: bytes, reduce: bool = True) -> None:
@@ -76,10 +83,11 @@ def test_every_one_byte_change_behind_right_checksums(mode: str, backend: str) -
 
 
 @MODES
-def test_header_and_parameters_through_the_networks(mode: str) -> None:
+@pytest.mark.parametrize("backend", ["jpegls", *BASE_CODECS])
+def test_header_and_parameters_through_the_networks(mode: str, backend: str) -> None:
     """All 255 other values of the bytes that decide what is run."""
-    data = small_file(mode, "jpegls")
-    for at in range(8, HEADER_BYTES + PARM_BYTES):
+    data = small_file(mode, backend)
+    for at in range(8, behind_parameters(data)):
         for value in range(256):
             changed = data[:at] + bytes([value]) + data[at + 1 :]
             decodes_or_is_refused(with_fixed_checksums(changed), reduce=False)
@@ -89,14 +97,14 @@ def test_header_and_parameters_through_the_networks(mode: str) -> None:
 @MODES
 def test_changed_symbols_through_the_networks(mode: str, backend: str) -> None:
     data = small_file(mode, backend)
-    for at in range(HEADER_BYTES + PARM_BYTES, len(data), 5):
+    for at in range(behind_parameters(data), len(data), 5):
         changed = data[:at] + bytes([data[at] ^ 0x2A]) + data[at + 1 :]
         decodes_or_is_refused(with_fixed_checksums(changed), reduce=False)
 
 
 @given(data=st.data())
 def test_several_changes(data: st.DataObject) -> None:
-    mode, backend = data.draw(st.sampled_from(["L", "RGBA"])), data.draw(st.sampled_from(list(BACKENDS)))
+    mode, backend = data.draw(st.sampled_from(["L", "RGBA"])), data.draw(st.sampled_from(ALL))
     changed = bytearray(small_file(mode, backend))
     for _ in range(data.draw(st.integers(1, 6))):
         changed[data.draw(st.integers(8, len(changed) - 1))] = data.draw(st.integers(0, 255))
@@ -109,14 +117,16 @@ def test_junk(junk: bytes) -> None:
         junk,
         b"\x8eDSN\r\n\x1a\n" + junk,
         with_fixed_checksums(b"\x8eDSN\r\n\x1a\n\x01\0\x01\x01" + junk),
+        with_fixed_checksums(b"\x8eDSN\r\n\x1a\n\x01\0\x02\x03" + junk),
     ):
         with pytest.raises(DsnError):
             dsncodec.decode(data)
 
 
-def test_two_files_in_one() -> None:
+@pytest.mark.parametrize("backend", ["lzma2", *BASE_CODECS])
+def test_two_files_in_one(backend: str) -> None:
     for mode in ("L", "RGBA"):
-        data = small_file(mode, "lzma2")
+        data = small_file(mode, backend)
         with pytest.raises(DsnError):
             dsncodec.decode(data + data)
         with pytest.raises(DsnError):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsncodec import checks, rate, weights
-from dsncodec.codecs.layer import Point
+from dsncodec import checks, weights
+from dsncodec.codecs import dsn
+from dsncodec.codecs.layer import Point, between, explicit_point, point_of_quality, table
 from dsncodec.errors import SettingError
-from dsncodec.rate import _between, _largest_within, _last_true
+from dsncodec.rate import _largest_within, _last_true
 
 
 def test_quality_runs_through_the_table() -> None:
-    points = rate.table()
-    indexes = [points.index(rate.point_of_quality(quality)) for quality in range(101)]
+    points = table()
+    indexes = [points.index(point_of_quality(quality)) for quality in range(101)]
     assert indexes[0] == 0 and indexes[-1] == len(points) - 1
     assert all(low <= high for low, high in zip(indexes, indexes[1:]))
     if len(points) <= 101:
@@ -22,20 +25,20 @@ def test_quality_runs_through_the_table() -> None:
 
 
 def test_the_table_holds_points_that_can_be_coded() -> None:
-    points = rate.table()
+    points = table()
     assert len(points) == len(set(points)) > 1
     for point in points:
-        assert rate.explicit_point(point.scale, point.levels, point.chroma_levels) == point
+        assert explicit_point(point.scale, point.levels, point.chroma_levels) == point
     scales = [point.scale for point in points]
     assert scales == sorted(scales, reverse=True)
 
 
 def test_explicit_point_defaults() -> None:
-    assert rate.explicit_point(None, None, None) == Point(3, 256, 256)
-    assert rate.explicit_point(2, 64, None) == Point(2, 64, 64)
-    assert rate.explicit_point(None, 64, 16) == Point(3, 64, 16)
+    assert explicit_point(None, None, None) == Point(3, 256, 256)
+    assert explicit_point(2, 64, None) == Point(2, 64, 64)
+    assert explicit_point(None, 64, 16) == Point(3, 64, 16)
     with pytest.raises(SettingError, match="2, 3, 4"):
-        rate.explicit_point(5, None, None)
+        explicit_point(5, None, None)
     assert weights.scales() == [2, 3, 4]
 
 
@@ -61,16 +64,20 @@ def test_last_true_finds_the_edge(count: int, data: st.DataObject) -> None:
 def test_points_between(low: int, high: int, chroma: tuple[int, int]) -> None:
     low, high = min(low, high), max(low, high)
     first, last = Point(3, low, min(chroma)), Point(3, high, max(chroma))
-    between = _between(first, last)
-    assert [p.levels for p in between] == list(range(low + 1, high))
-    chroma_levels = [first.chroma_levels, *(p.chroma_levels for p in between), last.chroma_levels]
+    finer = between(first, last)
+    assert [p.levels for p in finer] == list(range(low + 1, high))
+    chroma_levels = [first.chroma_levels, *(p.chroma_levels for p in finer), last.chroma_levels]
     assert chroma_levels == sorted(chroma_levels)
 
 
 @given(target=st.integers(1, 400))
 def test_largest_within_uses_the_room_there_is(target: int) -> None:
     """With files as long as their levels, the file is as long as it may be, up to the table's end."""
-    points = [Point(4, 16, 16), Point(4, 64, 64), Point(3, 64, 64), Point(3, 256, 256)]
+
+    class Coder:  # as far as it is asked
+        points = (Point(4, 16, 16), Point(4, 64, 64), Point(3, 64, 64), Point(3, 256, 256))
+        between = staticmethod(partial(dsn.Encoder.between, None))
+
     length = {4: 0, 3: 60}
 
     def pack(point: Point) -> bytes:
@@ -78,9 +85,9 @@ def test_largest_within_uses_the_room_there_is(target: int) -> None:
 
     if target < 16:
         with pytest.raises(SettingError, match="16 bytes"):
-            _largest_within(points, target, pack)
+            _largest_within(Coder(), target, pack)  # type: ignore[arg-type]
         return
-    best = len(_largest_within(points, target, pack))
+    best = len(_largest_within(Coder(), target, pack))  # type: ignore[arg-type]
     assert best <= target
     expected = min(target, 316) if target >= 124 else min(target, 64)
     assert best == expected

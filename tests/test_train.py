@@ -17,11 +17,17 @@ from .conftest import gradient, picture
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 
 from dsncodec.quantise import chroma_shift as shift_of  # noqa: E402
-from dsncodec.train import loop  # noqa: E402
+from dsncodec.train import loop, sampling, tasks  # noqa: E402
 from dsncodec.train.data import PackedImages, find_images  # noqa: E402
-from dsncodec.train.loop import DataSettings, LossSettings, OptimSettings, Recipe, Trainer  # noqa: E402
+from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
 from dsncodec.train.muon import Muon, orthogonalise  # noqa: E402
 from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets  # noqa: E402
+from dsncodec.train.sampling import (  # noqa: E402
+    DataSettings,
+    LossSettings,
+    SamplingRecipe,
+    SamplingTask,
+)
 
 RECIPES = Path(loop.__file__).parent / "recipes"
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
@@ -40,9 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def tiny(folder: Path, **optim: object) -> Recipe:
+def tiny(folder: Path, **optim: object) -> SamplingRecipe:
     settings = {"steps": 8, "bf16": False, "lr": 2e-3} | optim
-    return Recipe(
+    return SamplingRecipe(
         name="tiny",
         model=SamplingConfig(scale=2, width=8, blocks=1, chroma_width=8),
         data=DataSettings(train=(str(folder),), held_out=(str(folder),), patch=16, batch=4, micro_batch=2),
@@ -54,10 +60,12 @@ def tiny(folder: Path, **optim: object) -> Recipe:
 # --- recipes
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*RECIPES.glob("dsn-*.toml"), *RECIPES.glob("paper-*.toml")]), ids=lambda p: p.stem
+)
 def test_shipped_recipes(path: Path) -> None:
-    recipe = Recipe.read(path)
-    assert recipe.name == path.stem
+    recipe = tasks.read(path).recipe
+    assert isinstance(recipe, SamplingRecipe) and recipe.name == path.stem
     luma_only = recipe.loss.chroma_weight == 0
     assert recipe.data.patch % (recipe.model.scale if luma_only else recipe.model.chroma_scale) == 0
     assert recipe.data.batch % recipe.data.micro_batch == 0
@@ -68,6 +76,10 @@ def test_shipped_recipes(path: Path) -> None:
     assert 0 < loop.rate_factor(recipe.optim, 0, 0.5) <= 1.01
 
 
+def trainer_of(recipe: SamplingRecipe, out: Path) -> Trainer:
+    return Trainer(SamplingTask(recipe), out, "cpu")
+
+
 def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "mine.toml"
     path.write_text(text)
@@ -76,11 +88,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_recipe_overrides_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, '[model]\nscale = 4\n[optim]\nlr = 1\n[data]\ntrain = ["a", "b"]\n')
-    recipe = Recipe.read(path, {"optim.seed": "7", "name": '"other"', "loss.levels": "[16, 32]"})
+    recipe = tasks.read(path, {"optim.seed": "7", "name": '"other"', "loss.levels": "[16, 32]"}).recipe
+    assert isinstance(recipe, SamplingRecipe)
     assert (recipe.name, recipe.model.scale, recipe.data.train) == ("other", 4, ("a", "b"))
     assert (recipe.optim.lr, recipe.optim.seed, recipe.loss.levels) == (1.0, 7, (16, 32))
     assert recipe.optim.steps == OptimSettings().steps
-    assert Recipe.read(path).name == "mine"
+    assert tasks.read(path).recipe.name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -93,20 +106,22 @@ def test_a_recipe_overrides_defaults(tmp_path: Path) -> None:
         ("[optim]\nbf16 = 1", "bf16 must be a bool"),
         ("[optim]\nseed = true", "seed must be a int"),
         ("name = 3", "name must be a str"),
+        ("task = 'painting'", "sampling, restoration"),
+        ("task = 'restoration'\n[loss]\nlevels = [2]", "unknown key.*loss"),
         ("[optim", "recipe"),
     ],
 )
 def test_wrong_recipes(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(SettingError, match=says):
-        Recipe.read(written(tmp_path, text))
+        tasks.read(written(tmp_path, text))
 
 
 def test_missing_recipe_and_wrong_override(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"absent\.toml"):
-        Recipe.read(tmp_path / "absent.toml")
+        tasks.read(tmp_path / "absent.toml")
     for override in ({"optim.speed": "1"}, {"optim.lr": "fast"}):
         with pytest.raises(SettingError):
-            Recipe.read(written(tmp_path, ""), override)
+            tasks.read(written(tmp_path, ""), override)
 
 
 # --- data
@@ -156,22 +171,21 @@ def test_training_sees_the_colours_that_inference_sees() -> None:
     from dsncodec.planes import to_planes
 
     pixels = np.random.default_rng(1).integers(0, 256, (9, 9, 3), np.uint8)
-    ours = loop.ycbcr(torch.from_numpy(pixels)[None])[0].numpy()
+    ours = sampling.ycbcr(torch.from_numpy(pixels)[None])[0].numpy()
     np.testing.assert_allclose(ours, to_planes(pixels), atol=1e-6)
 
 
 def test_training_shifts_chroma_as_inference_does() -> None:
     levels = torch.arange(2.0, 257.0)
     ours = [shift_of(q) for q in range(2, 257)]
-    np.testing.assert_allclose(loop.chroma_shift(levels).numpy(), ours, atol=1e-6)
+    np.testing.assert_allclose(sampling.chroma_shift(levels).numpy(), ours, atol=1e-6)
 
 
 # --- the loop
 
 
-def losses(trainer: Trainer, folder: Path, steps: int) -> list[float]:
-    images = PackedImages.read([folder])
-    return [trainer.train_step(images) for _ in range(steps)]
+def losses(trainer: Trainer, steps: int) -> list[float]:
+    return [trainer.train_step() for _ in range(steps)]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
@@ -182,48 +196,48 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path, optimizer: str) -> None:
     recipe = tiny(folder, steps=60, optimizer=optimizer, schedule="linear", lr=5e-3)
     if optimizer == "muon":  # which takes wide layers only
         recipe = replace(recipe, model=SamplingConfig(scale=2, width=32, blocks=1, chroma_width=8))
-    trainer = Trainer(recipe, tmp_path, "cpu")
+    trainer = trainer_of(recipe, tmp_path)
     assert len(trainer.optimizers) == (2 if optimizer == "muon" else 1)
     patches = PackedImages.read([folder]).patches(np.random.default_rng(4), 16, 16)
-    planes = loop.ycbcr(torch.from_numpy(patches))
+    planes = sampling.ycbcr(torch.from_numpy(patches))
     levels = torch.full((16, 1, 1, 1), 64.0)
 
     def judged() -> float:
         with torch.no_grad():
-            return loop.sampling_loss(trainer.nets, planes, levels, recipe.loss, 0.0).item()
+            return sampling.sampling_loss(trainer.nets, planes, levels, recipe.loss, 0.0).item()
 
     before = judged()
-    assert np.isfinite(losses(trainer, folder, 50)).all()
+    assert np.isfinite(losses(trainer, 50)).all()
     assert judged() < 0.9 * before
 
 
 def test_one_seed_one_run(folder: Path, tmp_path: Path) -> None:
     first, again, other = (
-        losses(Trainer(tiny(folder, seed=seed), tmp_path / name, "cpu"), folder, 2)
+        losses(trainer_of(tiny(folder, seed=seed), tmp_path / name), 2)
         for seed, name in ((5, "a"), (5, "b"), (6, "c"))
     )
     assert first == again != other
 
 
 def test_resuming(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(tiny(folder), tmp_path, "cpu")
-    losses(trainer, folder, 3)
+    trainer = trainer_of(tiny(folder), tmp_path)
+    losses(trainer, 3)
     trainer.save()
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
-    resumed = Trainer(tiny(folder), tmp_path, "cpu")
+    resumed = trainer_of(tiny(folder), tmp_path)
     assert resumed.step == 3 and resumed.progress == 3 / 8
     for name, value in trainer.nets.state_dict().items():
         assert torch.equal(value, resumed.nets.state_dict()[name])
         assert torch.equal(trainer.ema[name], resumed.ema[name])
-    assert np.isfinite(losses(resumed, folder, 1)).all() and resumed.step == 4
+    assert np.isfinite(losses(resumed, 1)).all() and resumed.step == 4
 
 
 def test_starting_from_another_run(folder: Path, tmp_path: Path) -> None:
-    first = Trainer(tiny(folder), tmp_path / "a", "cpu")
-    losses(first, folder, 2)
+    first = trainer_of(tiny(folder), tmp_path / "a")
+    losses(first, 2)
     first.save()
     recipe = replace(tiny(folder, seed=9), start_from=str(first.checkpoint))
-    second = Trainer(recipe, tmp_path / "b", "cpu")
+    second = trainer_of(recipe, tmp_path / "b")
     assert second.step == 0
     for name, value in second.nets.state_dict().items():
         assert torch.equal(value, first.ema[name])
@@ -232,18 +246,18 @@ def test_starting_from_another_run(folder: Path, tmp_path: Path) -> None:
 def test_run_writes_a_log_and_stops_at_its_budget(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Trainer(tiny(folder), tmp_path, "cpu").run()
+    trainer_of(tiny(folder), tmp_path).run()
     with open(tmp_path / "log.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["step"] for row in rows] == ["8"]
     assert all(np.isfinite(float(value)) for value in rows[0].values())
     assert "100.0%" in capsys.readouterr().err
-    assert Trainer(tiny(folder), tmp_path, "cpu").progress == 1
+    assert trainer_of(tiny(folder), tmp_path).progress == 1
 
 
 def test_unknown_optimizer_and_schedule(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="adam, muon"):
-        Trainer(tiny(folder, optimizer="sgd"), tmp_path, "cpu")
+        trainer_of(tiny(folder, optimizer="sgd"), tmp_path)
     with pytest.raises(SettingError, match="halve, cosine, linear"):
         loop.rate_factor(OptimSettings(schedule="stairs"), 0, 0.5)
 
@@ -262,9 +276,9 @@ def test_schedules() -> None:
 def test_rate_proxy() -> None:
     """A plane costs nothing; a step of one level costs a bit where it is not foreseen."""
     ramp = torch.add(*torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij"))[None, None]
-    assert loop.rate_proxy(ramp / 255, torch.tensor(256.0)).item() == pytest.approx(0, abs=1e-4)
+    assert sampling.rate_proxy(ramp / 255, torch.tensor(256.0)).item() == pytest.approx(0, abs=1e-4)
     checks = (ramp % 2) / 255  # left + above - above left is off by two everywhere
-    assert loop.rate_proxy(checks, torch.tensor(256.0)).item() == pytest.approx(np.log2(3), abs=1e-4)
+    assert sampling.rate_proxy(checks, torch.tensor(256.0)).item() == pytest.approx(np.log2(3), abs=1e-4)
 
 
 # --- Muon

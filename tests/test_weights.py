@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from dsncodec import weights
+from dsncodec.backends import BASE_CODECS
+from dsncodec.codecs.base import NO_MODEL
 from dsncodec.errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
 MIB = 2**20
@@ -25,6 +27,27 @@ def test_every_file_is_the_pinned_one() -> None:
             assert len(data) < 25 * MIB
             total += len(data)
     assert total < 60 * MIB
+
+
+def test_every_restoration_network_is_the_pinned_one() -> None:
+    rows = weights.restorations()
+    for row in rows:
+        data = weights.checked_restoration(row).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row.sha256
+        assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8] != NO_MODEL
+        assert len(data) < 5 * MIB
+        assert row.base in BASE_CODECS and row.size in ("fast", "best")
+        assert weights.restoration_of_wire_id(row.wire_id, row.base) is row
+    assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
+    defaults = [(row.base, row.size) for row in rows if row.default]
+    assert len(set(defaults)) == len(defaults)
+    for base in BASE_CODECS:
+        for best in (False, True):
+            chosen = weights.restoration(base, best)
+            assert chosen is None or (chosen.base == base and chosen.default)
+    with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
+        weights.restoration_of_wire_id(bytes(range(1, 9)))
+    assert caught.value.field == "model"
 
 
 def test_wire_ids() -> None:
@@ -56,7 +79,7 @@ def test_unknown_scale_and_wire_id() -> None:
 
 
 def forget() -> None:
-    for cached in (weights.manifest, weights.quality_table, weights.checked_path):
+    for cached in (weights.manifest, weights.quality_table, weights.restorations, weights._checked):
         cached.cache_clear()
 
 
@@ -91,10 +114,28 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reader"),
-    [("manifest.toml", weights.manifest), ("quality.toml", weights.quality_table)],
+    [
+        ("manifest.toml", weights.manifest),
+        ("quality.toml", weights.quality_table),
+        ("manifest.toml", weights.restorations),
+    ],
 )
 def test_missing_tables(copied: Path, name: str, reader: object) -> None:
     (copied / name).unlink()
     assert callable(reader)
     with pytest.raises(MissingComponent, match=f"{name} cannot be read: reinstall"):
         reader()
+
+
+def test_a_changed_restoration_network_is_refused(copied: Path) -> None:
+    for row in weights.restorations():
+        path = copied / row.file
+        path.write_bytes(path.read_bytes() + b"\0")
+        with pytest.raises(MissingComponent, match=r"not the published one: reinstall"):
+            weights.checked_restoration(row)
+
+
+def test_no_restoration_networks_at_all(copied: Path) -> None:
+    (copied / "manifest.toml").write_text("# none yet\n")
+    assert weights.restorations() == ()
+    assert weights.restoration("avif", best=True) is None

@@ -1,6 +1,6 @@
-"""Symbols <-> payload. One module per backend; ``load`` imports it only when it is used.
+"""Who carries the low-resolution layer. One module per backend; ``load`` imports it only when it is used.
 
-A backend module has two functions::
+Entropy backends are lossless: symbols <-> payload. Their modules have two functions::
 
     encode(symbols: UInt8Array, levels: int, effort: int) -> bytes
     decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array
@@ -8,6 +8,14 @@ A backend module has two functions::
 ``symbols`` is 2-D, (rows, columns), each in 0..levels-1: planes of one section lie below each other.
 ``decode`` returns exactly ``shape``, or raises CodestreamError; it checks the payload's own idea of its
 size against ``shape`` before it allocates anything, and never lets a library's exception through.
+
+Base codecs are lossy: colour <-> payload, which is the codec's own file. Their modules have::
+
+    encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
+    decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array
+
+``colour`` is (H, W, 1 or 3); ``quality`` 0..100 is the codec's own scale, bytes and PSNR rise with it.
+The bytes do not depend on ``threads``. ``decode`` keeps the same promises as that of an entropy backend.
 """
 
 from __future__ import annotations
@@ -53,8 +61,60 @@ BACKENDS = {
 }
 
 
+class BaseCodecModule(Protocol):
+    """What every module of BASE_CODECS offers."""
+
+    def encode(self, colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes: ...
+
+    def decode(self, payload: bytes, shape: tuple[int, int, int]) -> UInt8Array: ...
+
+
+@dataclass(frozen=True)
+class BaseCodec:
+    """A row: the number on the wire, the module, the suffix of the file that the payload is, and the largest
+    picture it holds, in pixels each way and in all.
+
+    ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
+    people know: one quality is about one PSNR, whatever the codec. ``steps`` is how many steps the codec's
+    quantiser has where it has fewer than a hundred.
+    """
+
+    wire_id: int
+    module: str
+    extension: str
+    max_side: int
+    max_pixels: int
+    scale: tuple[tuple[int, int], ...]
+    steps: int = 100
+
+    def own_quality(self, quality: int) -> int:
+        """The codec's own quality for one of ours, 0..100; of those that give the same file, the least."""
+        known, own = zip(*self.scale)
+        step = self._step(round(float(np.interp(quality, known, own))))
+        return next(own for own in range(101) if self._step(own) == step)
+
+    def _step(self, own_quality: int) -> int:
+        return ((100 - own_quality) * self.steps + 50) // 100
+
+    def holds(self, colour: UInt8Array) -> bool:
+        """Whether a picture (H, W, 1 or 3) is small enough."""
+        rows, columns = colour.shape[:2]
+        return max(rows, columns) <= self.max_side and rows * columns <= self.max_pixels
+
+
+# The wire id is in every file ever written: never reuse or renumber one. The limits are libavif's and libjpeg's;
+# AVIF's scale is where its mean PSNR meets that of JPEG over the tuning pictures.
+_AS_JPEG = (
+    (0, 0), (10, 8), (17, 17), (27, 25), (40, 31), (55, 36), (70, 43), (82, 51), (90, 61), (95, 74), (100, 100),
+)  # fmt: skip
+BASE_CODECS = {
+    "avif": BaseCodec(16, "dsncodec.backends.avif", ".avif", 2**15, 2**28, _AS_JPEG, steps=63),
+    "jpeg": BaseCodec(17, "dsncodec.backends.jpeg", ".jpg", 65_500, 65_500**2, ((0, 0), (100, 100))),
+}
+
+
 def load(name: str) -> BackendModule:
-    """Import a backend's module.
+    """Import an entropy backend's module.
 
     Raises:
         SettingError: no such backend.
@@ -122,3 +182,67 @@ def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Arr
     if symbols.size and int(symbols.max()) >= levels:
         raise Corrupt(f"a symbol is outside 0..{levels - 1}", field=name)
     return symbols.reshape(shape)
+
+
+# --- base codecs
+
+
+def load_base(name: str) -> BaseCodecModule:
+    """Import a base codec's module.
+
+    Raises:
+        SettingError: no such base codec.
+        MissingComponent: a package it needs is not installed.
+    """
+    if name not in BASE_CODECS:
+        known = ", ".join(["auto", *BASE_CODECS])
+        raise SettingError(f"backend {name!r} is not a base codec of method restored; one of {known}")
+    module: BaseCodecModule = importlib.import_module(BASE_CODECS[name].module)
+    return module
+
+
+def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:
+    """The payload of a base codec: a byte that names it, then its own file.
+
+    Args:
+        colour: (H, W, 1 or 3).
+        quality: 0..100, on the codec's own scale.
+        base: a name of BASE_CODECS.
+    Raises:
+        SettingError: the picture is larger than the codec holds.
+    """
+    if not BASE_CODECS[base].holds(colour):
+        row = BASE_CODECS[base]
+        raise SettingError(
+            f"{base} holds at most {row.max_side} pixels each way and {row.max_pixels} in all: use method dsn"
+        )
+    return bytes([BASE_CODECS[base].wire_id]) + load_base(base).encode(colour, quality, effort, threads)
+
+
+def base_name(payload: bytes) -> str:
+    """The name of the base codec that wrote a payload."""
+    if not payload:
+        raise Corrupt("the section is empty", field="base codec")
+    for name, row in BASE_CODECS.items():
+        if row.wire_id == payload[0]:
+            return name
+    raise UnsupportedVersion(f"unknown base codec {payload[0]}", field="base codec")
+
+
+def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """A base codec's payload back to colour of exactly ``shape`` (H, W, 1 or 3).
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes.
+    """
+    name = base_name(payload)
+    module = load_base(name)
+    try:
+        colour = module.decode(payload[1:], shape)
+    except CodestreamError:
+        raise
+    except Exception as exc:  # whatever a library raises over hostile bytes
+        raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
+    if colour.shape != shape or colour.dtype != np.uint8:
+        raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
+    return colour

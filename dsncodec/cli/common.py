@@ -43,6 +43,7 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
         for part in ("measure", "peers", "report", "samples", "store")
     },
     "data": ("dsncodec.train.data", ""),
+    "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
     "export": ("dsncodec.train.export", "pip install dsncodec[train]"),
 }

@@ -29,7 +29,8 @@ from .common import (
 
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
-_POINT = ("scale", "levels", "chroma_levels")
+_POINT = ("scale", "levels", "chroma_levels", "base_quality")
+_RESTORED = ("base_psnr_db", "strength", "gain_db")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,12 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the smallest file of at least this PSNR",
     )  # fmt: skip
     point = parser.add_argument_group("or the settings themselves")
-    point.add_argument("--scale", type=int, metavar="2..4", help="of the low-resolution layer (default 3)")
+    point.add_argument(
+        "--scale", type=int, metavar="2..4", help="of the low-resolution layer of method dsn (default 3)"
+    )
     point.add_argument("--levels", type=int, metavar="2..256", help="of its luma (default 256)")
     point.add_argument("--chroma-levels", type=int, metavar="2..256", help="of its chroma (default: as luma)")
+    point.add_argument(
+        "--base-quality", type=int, metavar="0..100", help="of the codec inside, its own scale"
+    )
+    parser.add_argument(
+        "--method", choices=("restored", "dsn"),
+        help="a standard codec under a network, or deep sampling (default: what the settings are of; restored)",
+    )  # fmt: skip
     parser.add_argument(
         "--backend", default="auto", metavar="NAME",
-        help="7z, lzma2, j2k, jxl, jpegls, webp, or auto: the smallest (default)",
+        help="restored: avif (default), jpeg; dsn: 7z, lzma2, j2k, jxl, jpegls, webp, or the smallest (default)",
     )  # fmt: skip
     parser.add_argument(
         "--effort",
@@ -99,7 +109,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in (*_POINT, "backend", "effort", "threads")}
+    return {name: getattr(args, name) for name in ("method", *_POINT, "backend", "effort", "threads")}
 
 
 def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -110,7 +120,18 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     stripped: dict[str, Any] = {_METADATA[kind]: b"" for kind in args.strip}
     data = dsncodec.encode(image, **targets, **stripped, **_settings(args))
     info = asdict(dsncodec.read_info(data))
-    names = ("width", "height", "mode", "size_bytes", "bpp", *_POINT, "backends", "model")
+    names = (
+        "width",
+        "height",
+        "mode",
+        "method",
+        "size_bytes",
+        "bpp",
+        *_POINT,
+        "backends",
+        "model",
+        *_RESTORED,
+    )
     report = {name: info[name] for name in names}
     if args.psnr or args.target_psnr_db is not None:
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
@@ -124,14 +145,15 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
-    levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
-    words = [
-        f"{report['size_bytes']:,} bytes",
-        f"{report['bpp']:.3f} bpp",
-        f"scale {report['scale']}",
-        f"levels {levels}",
-        "+".join(dict.fromkeys(report["backends"].values())),
-    ]
+    words = [f"{report['size_bytes']:,} bytes", f"{report['bpp']:.3f} bpp"]
+    if report["method"] == "dsn":
+        levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
+        words += [f"scale {report['scale']}", f"levels {levels}"]
+    else:
+        words.append(f"base quality {report['base_quality']}")
+    words.append("+".join(dict.fromkeys(report["backends"].values())))
+    if report["gain_db"]:
+        words.append(f"{report['model']} +{report['gain_db']:.2f} dB")
     if "psnr_db" in report:
         psnr = report["psnr_db"]
         words.insert(2, "lossless" if psnr is None else f"{psnr:.2f} dB")

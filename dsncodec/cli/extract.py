@@ -1,4 +1,4 @@
-"""dsncodec extract: a coded plane of a .dsn file as an ordinary file."""
+"""dsncodec extract: what a .dsn file carries as an ordinary file: a base codec's picture, or a coded plane."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from ..writing import STDOUT, write
 from .common import DSN, Job, add_files, add_output, load, plan, run_all, take_last_as_output
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
-_PAYLOADS = (".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")
+_PAYLOADS = (".avif", ".jpg", ".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, ".dsn files")
-    add_output(parser, "beside the input, NAME-PLANE with the payload's suffix")
-    parser.add_argument("--plane", choices=("luma", "chroma", "alpha"), default="luma", help="(default luma)")
+    add_output(parser, "beside the input, NAME-layer with the payload's suffix")
+    parser.add_argument(
+        "--plane", choices=("picture", "luma", "chroma", "alpha"),
+        help="(default: the base codec's picture; of method dsn, luma)",
+    )  # fmt: skip
     parser.add_argument(
         "--format", choices=("own", "png", "jp2"),
         help="own: the payload's bytes; png, jp2: symbols as grey (default: as -o ends, or own)",
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Extract everything."""
     take_last_as_output(args, reads_dsn=True)
     suffix = "." + (args.format or "own")
-    jobs = plan(args, DSN, suffix, f"-{args.plane}")
+    jobs = plan(args, DSN, suffix, f"-{args.plane or 'layer'}")
     for job in jobs:
         ending = _suffix(args, job)
         if ending not in (_OWN, ".png", ".jp2", *_PAYLOADS):
@@ -57,7 +60,7 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         data = coded.own_bytes
     elif suffix in _PAYLOADS:
         raise SettingError(
-            f"{args.plane} is coded by {coded.backend}: take it out as {coded.extension}, .png or "
+            f"{coded.name} is coded by {coded.backend}: take it out as {coded.extension}, .png or "
             f".jp2, not {suffix}"
         )
     else:
@@ -66,16 +69,17 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
             symbols = layers.stretched(symbols, coded.levels)
         data = load("jp2").to_jp2(symbols) if suffix == ".jp2" else layers.to_png(symbols)
     write(target, data, args.force)
-    rows, columns = coded.shape[0] * coded.shape[1], coded.shape[2]
+    rows, columns = (
+        coded.shape[:2] if coded.name == "picture" else (coded.shape[0] * coded.shape[1], coded.shape[2])
+    )
     return {
-        "output": target, "plane": args.plane, "backend": coded.backend, "levels": coded.levels,
+        "output": target, "plane": coded.name, "backend": coded.backend, "levels": coded.levels,
         "width": columns, "height": rows, "size_bytes": len(data),
     }  # fmt: skip
 
 
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
-    return (
-        f"{report['plane']} of {report['width']} x {report['height']} symbols, "
-        f"{report['levels']} levels, {report['size_bytes']:,} bytes"
-    )
+    size = f"{report['width']} x {report['height']}"
+    what = f"{size} pixels" if report["plane"] == "picture" else f"{size} symbols, {report['levels']} levels"
+    return f"{report['plane']} of {what}, {report['backend']}, {report['size_bytes']:,} bytes"

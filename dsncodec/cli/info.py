@@ -28,16 +28,22 @@ def read(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def describe(report: dict[str, Any]) -> str:
     """The picture, and one aligned line for each other property."""
-    levels = f"{report['levels']} levels"
-    if report["chroma_levels"]:
-        levels += f" (chroma {report['chroma_levels']})"
     rows = [
         ("file", f"{report['size_bytes']:,} bytes, {report['bpp']:.3f} bits per pixel"),
-        ("method", f"{report['method']}, scale {report['scale']}, {levels}"),
-        ("model", f"{report['model']} (id {report['model_id']})"),
+        ("method", f"{report['method']}, {_settings(report)}"),
     ]
+    if report["model"]:
+        rows.append(("model", f"{report['model']} (id {report['model_id']})"))
     for tag, length in report["sections"].items():
         backend = report["backends"].get(tag, "")
         rows.append((f"section {tag.strip()}", f"{length:>9,} bytes  {backend}".rstrip()))
     lines = [f"  {name:<14}{value}" for name, value in rows]
     return "\n".join([f"{report['width']} x {report['height']} {report['mode']}", *lines])
+
+
+def _settings(report: dict[str, Any]) -> str:
+    if report["method"] == "dsn":
+        chroma = f" (chroma {report['chroma_levels']})" if report["chroma_levels"] else ""
+        return f"scale {report['scale']}, {report['levels']} levels{chroma}"
+    restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
+    return f"base quality {report['base_quality']}, {restored if report['strength'] else 'no network'}"

@@ -1,4 +1,4 @@
-"""One coded plane of a .dsn file as a file of its own."""
+"""One coded plane of a .dsn file, or the base codec's picture, as a file of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PIL import Image
 
 from .. import backends, container
 from ..api import Source, opened, read_structure
-from ..codecs import layer
+from ..codecs import base, layer
+from ..container import Header
 from ..errors import SettingError
 
-_TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH"}
+_TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE"}
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,66 @@ class CodedPlane:
         return decoded.reshape(-1, self.shape[-1])
 
 
-def read_plane(source: Source, name: str) -> CodedPlane:
-    """Find "luma", "chroma" or "alpha" in a file; nothing is decoded.
+@dataclass(frozen=True)
+class CodedPicture:
+    """A base codec's whole picture."""
 
+    name: str
+    backend: str
+    payload: bytes
+    shape: tuple[int, int, int]
+    levels: int = 256
+
+    @property
+    def extension(self) -> str:
+        """The suffix that the payload deserves as a file."""
+        return backends.BASE_CODECS[self.backend].extension
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The file as the base codec wrote it."""
+        return self.payload[1:]
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The pixels, (rows, columns) or (rows, columns, 3)."""
+        colour = backends.decode_base(self.payload, self.shape)
+        return colour[..., 0] if self.shape[2] == 1 else colour
+
+
+def read_plane(source: Source, name: str | None) -> CodedPlane | CodedPicture:
+    """Find "luma", "chroma", "alpha" or "picture" in a file; nothing is decoded.
+
+    Args:
+        name: None for what the method has: "picture" or "luma".
     Raises:
         CodestreamError: the file is broken.
-        SettingError: the picture has no such plane.
+        SettingError: the file has no such plane.
     """
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, container.MAX_PIXELS)
         payloads = dict(container.iter_payloads(stream, sections))
+    if name is None:
+        name = "luma" if header.method == "dsn" else "picture"
     if _TAGS[name] not in payloads:
-        raise SettingError(f"the picture is {header.mode}: it has no {name} plane")
-    parameters = layer.Parameters.unpack(payloads.get("PARM", b""))
-    luma, chroma = layer.latent_shapes(header, parameters.point.scale)
-    shape, levels = {
-        "luma": (luma, parameters.point.levels),
-        "chroma": (chroma, parameters.point.chroma_levels),
-        "alpha": ((1, header.height, header.width), 256),
-    }[name]
+        what = name if name == "picture" else f"{name} plane"
+        raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
     payload = payloads[_TAGS[name]]
+    if name == "picture":
+        base.Parameters.unpack(payloads.get("PARM", b""))
+        shape = (header.height, header.width, header.colour_planes)
+        return CodedPicture(name, backends.base_name(payload), payload, shape)
+    shape, levels = _shape_and_levels(header, payloads, name)
     return CodedPlane(name, backends.backend_name(payload), payload, shape, levels)
+
+
+def _shape_and_levels(
+    header: Header, payloads: dict[str, bytes], name: str
+) -> tuple[tuple[int, int, int], int]:
+    if name == "alpha":
+        return (1, header.height, header.width), 256
+    point = layer.Parameters.unpack(payloads.get("PARM", b"")).point
+    luma, chroma = layer.latent_shapes(header, point.scale)
+    return (luma, point.levels) if name == "luma" else (chroma, point.chroma_levels)
 
 
 def stretched(symbols: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:

@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
     if len(args.source) != 1:
         raise SettingError("give one recipe (or --pack, for pictures)")
     path = _recipe_path(args.source[0])
-    loop = load("loop")
-    recipe = loop.Recipe.read(path, dict(args.set))
+    task = load("tasks").read(path, dict(args.set))
+    recipe = task.recipe
     out = Path(args.output or Path("runs", recipe.name))
-    trainer = _trainer(loop, recipe, out, args.device)
+    trainer = _trainer(load("loop"), task, out, args.device)
     if trainer.step and not args.quiet:
         complain(f"going on from step {trainer.step} of {trainer.checkpoint}")
     try:
@@ -90,7 +90,7 @@ def _recipe_path(text: str) -> Path:
     return shipped[text]
 
 
-def _trainer(loop: Any, recipe: Any, out: Path, device: str | None) -> Any:
+def _trainer(loop: Any, task: Any, out: Path, device: str | None) -> Any:
     if device is not None:
         try:
             loop.torch.empty(1, device=device)
@@ -98,7 +98,7 @@ def _trainer(loop: Any, recipe: Any, out: Path, device: str | None) -> Any:
             why = str(exc).splitlines()[0]
             raise SettingError(f"device {device!r} cannot be used: {why}") from exc
     try:
-        return loop.Trainer(recipe, out, device)
+        return loop.Trainer(task, out, device)
     except (RuntimeError, KeyError, ValueError) as exc:
         if not (out / "checkpoint.pt").exists():
             raise

@@ -1,23 +1,53 @@
-"""Coding methods: a picture's pixels -> sections of bytes, and back. ``load`` imports one when it is used."""
+"""Coding methods: a picture's pixels -> sections of bytes, and back.
+
+A method is two modules, imported when they are used. Its *layer* runs no network::
+
+    TAGS                                              the tags of its sections
+    read_layer(header, sections) -> Layer             with picture(): what is shown without a network,
+                                                      and is_final: whether that is all there is
+    check(header, sections)                           all that can be checked without decoding
+    facts(header, parameters, first_bytes) -> dict    its fields of ImageInfo
+
+and its *coder* does: ``Encoder(header, pixels, threads, effort)`` with ``sections(point, backend)`` and what
+``rate.Encoder`` asks for, and ``decode(layer, region, threads)``.
+"""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SettingError
 
 DEFAULT_EFFORT = 5
 
-METHODS = {"dsn": "dsncodec.codecs.dsn"}
+
+@dataclass(frozen=True)
+class Method:
+    """A row: the modules of a method's two halves."""
+
+    layer: str
+    coder: str
+
+
+METHODS = {
+    "dsn": Method("dsncodec.codecs.layer", "dsncodec.codecs.dsn"),
+    "restored": Method("dsncodec.codecs.base", "dsncodec.codecs.restored"),
+}
 
 
 def load(name: str) -> Any:
-    """The module of a coding method.
+    """The coder of a coding method.
 
     Raises:
         SettingError: no such method.
     """
     if name not in METHODS:
         raise SettingError(f"unknown method {name!r}; one of {', '.join(METHODS)}")
-    return importlib.import_module(METHODS[name])
+    return importlib.import_module(METHODS[name].coder)
+
+
+def load_layer(name: str) -> Any:
+    """The half of a method that runs no network; the name is one of METHODS."""
+    return importlib.import_module(METHODS[name].layer)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from .. import backends, weights
 from ..container import Header
-from ..inference import Window, grown, moved, network, scaled, thread_count, tiles
+from ..inference import Window, common, grown, moved, network, scaled, thread_count, tiles
 from ..planes import crop_padded, to_pixels, to_planes
 from ..quantise import check_levels, dequantise, dequantise_chroma, quantise, quantise_chroma
 from . import DEFAULT_EFFORT
-from .layer import Layer, Parameters, Point, latent_shapes
+from .layer import Layer, Parameters, Point, between, latent_shapes, point_of_quality, table
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -99,6 +99,19 @@ class Encoder:
             latent = np.clip(latent - size * mean / scale_of, 0, 1).astype(np.float32)
         return latent
 
+    @cached_property
+    def points(self) -> list[Point]:
+        """The operating points of rising quality, as published with the models."""
+        return table()
+
+    def point_of_quality(self, quality: int, backend: str = "auto") -> Point:
+        """The operating point of quality 0..100, whoever carries the symbols."""
+        return point_of_quality(quality)
+
+    def between(self, low: Point, high: Point) -> list[Point]:
+        """The points strictly between two neighbours of one scale."""
+        return between(low, high) if low.scale == high.scale else []
+
     def symbols(self, point: Point) -> tuple[UInt8Array, UInt8Array]:
         """Luma (1, h, w) and chroma (2, h', w') symbols of an operating point."""
         check_levels(point.levels)
@@ -134,7 +147,7 @@ class Encoder:
         assert self.alpha is not None
         return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", self.effort)
 
-    def reconstruct(self, point: Point) -> UInt8Array:
+    def reconstruct(self, point: Point, backend: str = "auto") -> UInt8Array:
         """The colour planes a reader of this operating point gets, (H, W, 1 or 3)."""
         luma, chroma = self.symbols(point)
         model = weights.for_scale(point.scale)
@@ -194,7 +207,7 @@ class Decoder:
             crop = scaled(tile.crop, step)
             pixels = to_pixels(np.concatenate([guide[:, *crop], decoded[:, *crop]]))
             inner = scaled(tile.inner, step)
-            wanted = _common(inner, region)
+            wanted = common(inner, region)
             out[moved(wanted, region)] = pixels[moved(wanted, inner)]
         return out
 
@@ -219,14 +232,6 @@ def _units(region: Window, size: int) -> Window:
     """The blocks of size x size pixels that a region touches."""
     y, x = region
     return slice(y.start // size, -(-y.stop // size)), slice(x.start // size, -(-x.stop // size))
-
-
-def _common(a: Window, b: Window) -> Window:
-    (ay, ax), (by, bx) = a, b
-    return (
-        slice(max(ay.start, by.start), min(ay.stop, by.stop)),
-        slice(max(ax.start, bx.start), min(ax.stop, bx.stop)),
-    )
 
 
 def decode(layer: Layer, region: Window | None, threads: int | None) -> UInt8Array:

@@ -1,21 +1,23 @@
 """The low-resolution layer of a DSN file: its parameters, its symbols, and itself as a picture.
 
-Nothing here runs a network, so a header, a thumbnail or a layer costs no inference runtime.
+The half of the method "dsn" that runs no network: a header, a thumbnail or a layer costs no inference runtime.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import backends
+from .. import backends, weights
+from ..checks import whole
 from ..container import Header
-from ..errors import Corrupt
+from ..errors import Corrupt, UnsupportedVersion
 from ..planes import crop_padded, to_pixels
-from ..quantise import dequantise, dequantise_chroma
+from ..quantise import check_levels, dequantise, dequantise_chroma
 
 UInt8Array = NDArray[np.uint8]
 
@@ -31,6 +33,45 @@ class Point:
     scale: int
     levels: int
     chroma_levels: int
+
+
+def table() -> list[Point]:
+    """The operating points of rising quality, as published with the models."""
+    return [Point(*row) for row in weights.quality_table()]
+
+
+def point_of_quality(quality: int) -> Point:
+    """The operating point of quality 0..100: the table's, evenly spread.
+
+    Raises:
+        SettingError: not a whole number in 0..100.
+    """
+    points = table()
+    return points[(whole("quality", quality, 0, 100) * (len(points) - 1) + 50) // 100]
+
+
+def explicit_point(scale: int | None, levels: int | None, chroma_levels: int | None) -> Point:
+    """The operating point of explicit settings: scale 3 and 256 levels unless told otherwise."""
+    scale, levels = 3 if scale is None else scale, 256 if levels is None else levels
+    chroma_levels = levels if chroma_levels is None else chroma_levels
+    return Point(
+        weights.for_scale(scale).scale,
+        check_levels(levels),
+        check_levels(chroma_levels, "chroma_levels"),
+    )
+
+
+def between(low: Point, high: Point) -> list[Point]:
+    """The points strictly between two of one scale, luma levels one by one, chroma in proportion."""
+    steps = high.levels - low.levels
+    return [
+        Point(
+            low.scale,
+            low.levels + i,
+            low.chroma_levels + (high.chroma_levels - low.chroma_levels) * i // steps,
+        )
+        for i in range(1, steps)
+    ]
 
 
 @dataclass(frozen=True)
@@ -87,6 +128,8 @@ class Layer:
     chroma: UInt8Array
     alpha: UInt8Array | None
 
+    is_final = False  # the picture is Up-SNet's
+
     def picture(self) -> UInt8Array:
         """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows."""
         point = self.parameters.point
@@ -135,3 +178,35 @@ def _pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
     padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
     blocks = padded.reshape(rows, scale, columns, scale)
     return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)
+
+
+def check(header: Header, sections: dict[str, bytes]) -> None:
+    """All that can be checked without decoding.
+
+    Raises:
+        CodestreamError: a section is missing, or names what this release does not have.
+    """
+    parameters = Parameters.unpack(_required(sections, "PARM"))
+    weights.for_wire_id(parameters.model_id, parameters.point.scale)
+    for tag in planes_of(header):
+        backends.backend_name(_required(sections, tag))
+
+
+def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> dict[str, Any]:
+    """The fields of ``ImageInfo`` that are this method's.
+
+    Args:
+        parameters: the PARM section.
+        first_bytes: the first byte of each other section that the method knows.
+    """
+    found = Parameters.unpack(parameters)
+    try:
+        model = weights.for_wire_id(found.model_id).name
+    except UnsupportedVersion:
+        model = "unknown"
+    return {
+        "scale": found.point.scale, "levels": found.point.levels,
+        "chroma_levels": found.point.chroma_levels if header.colour_planes == 3 else None,
+        "backends": {tag: backends.backend_name(first) for tag, first in first_bytes.items()},
+        "model": model, "model_id": found.model_id.hex(),
+    }  # fmt: skip

@@ -74,18 +74,27 @@ class PackedImages:
 
         Images are drawn in proportion to their pixels; those smaller than a patch are left out.
         """
+        return self.pixels[self.places(rng, count, size)[1]]
+
+    def places(
+        self, rng: np.random.Generator, count: int, size: int, align: int = 1
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where random patches lie: the image of each (count,), and rows of ``pixels`` (count, size, size).
+
+        The top left corners are multiples of ``align``, so that a patch keeps a codec's grid of blocks.
+        """
         fits = np.flatnonzero(self.sizes.min(1) >= size)
         if not len(fits):
             raise SettingError(f"training data: no picture is as large as a patch, {size} pixels")
         areas = np.prod(self.sizes[fits], 1)
         drawn = rng.choice(fits, count, p=areas / areas.sum())
         height, width = self.sizes[drawn].T
-        y = rng.integers(0, height - size + 1)[:, None, None]
-        x = rng.integers(0, width - size + 1)[:, None, None]
+        y = align * rng.integers(0, (height - size) // align + 1)[:, None, None]
+        x = align * rng.integers(0, (width - size) // align + 1)[:, None, None]
         mirrored, upset, turned = rng.integers(0, 2, (3, count, 1, 1)).astype(bool)
         rows, columns = np.mgrid[:size, :size][:, None]  # (1, size, size) each
         rows, columns = np.where(turned, columns, rows), np.where(turned, rows, columns)
         rows = y + np.where(upset, size - 1 - rows, rows)
         columns = x + np.where(mirrored, size - 1 - columns, columns)
         starts = self.offsets[drawn][:, None, None]
-        return self.pixels[starts + rows * width[:, None, None] + columns]
+        return drawn, starts + rows * width[:, None, None] + columns

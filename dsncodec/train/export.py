@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tomllib
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
+from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
 
-def load_nets(checkpoint: str | Path) -> tuple[SamplingNets, dict[str, Any]]:
+def load_nets(checkpoint: str | Path) -> tuple[SamplingNets | RestorationNet, dict[str, Any]]:
     """The averaged networks of a checkpoint, and the checkpoint itself.
 
     Raises:
@@ -25,7 +26,12 @@ def load_nets(checkpoint: str | Path) -> tuple[SamplingNets, dict[str, Any]]:
     """
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        nets = SamplingNets(SamplingConfig(**state["recipe"]["model"]))
+        model = state["recipe"]["model"]
+        nets: SamplingNets | RestorationNet
+        if state["recipe"].get("task", "sampling") == "restoration":
+            nets = RestorationNet(RestorationConfig(**model))
+        else:
+            nets = SamplingNets(SamplingConfig(**model))
         nets.load_state_dict(state["ema"])
     except OSError as exc:
         raise SettingError(f"checkpoint {checkpoint}: {exc}") from exc
@@ -37,7 +43,8 @@ def load_nets(checkpoint: str | Path) -> tuple[SamplingNets, dict[str, Any]]:
 def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
     """One network as an ONNX file, with free height and width and nothing else in it."""
     buffer: Any = io.BytesIO()
-    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*names, "out"]}
+    planes = [name for name, value in zip(names, inputs) if value[0].numel() > 1]  # others are one number
+    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, "out"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
@@ -53,7 +60,7 @@ def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[
 
 
 def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) -> str:
-    """Write the four networks of a checkpoint into ``folder`` and add their row to its manifest.
+    """Write the networks of a checkpoint into ``folder`` and add their row to its manifest.
 
     Args:
         checkpoint: what ``dsncodec train`` wrote.
@@ -66,59 +73,89 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = name or state["recipe"]["name"]
-    step = nets.config.chroma_scale
-    luma, chroma = torch.rand(1, 1, 4 * step, 4 * step), torch.rand(1, 2, 4 * step, 4 * step)
-    small, smaller = torch.rand(1, 1, 8, 8), torch.rand(1, 2, 4, 4)
-    graphs = {
-        "down": to_onnx(nets.down, (luma,), ["luma"]),
-        "up": to_onnx(nets.up, (small,), ["latent"]),
-        "up_gradient": to_onnx(
-            UpGradient(nets.up),
-            (small, torch.rand(1, 1, 8 * nets.up.scale, 8 * nets.up.scale)),
-            ["latent", "luma"],
-        ),
-        "chroma_down": to_onnx(nets.chroma_down, (chroma,), ["chroma"]),
-        "chroma_up": to_onnx(nets.chroma_up, (smaller, luma), ["latent", "luma"]),
-    }
+    graphs = restoration_graphs(nets) if isinstance(nets, RestorationNet) else sampling_graphs(nets)
     sha256 = {}
     for part, data in graphs.items():
         (folder / f"{name}-{part}.onnx").write_bytes(data)
         sha256[part] = hashlib.sha256(data).hexdigest()
-    row = _row(name, state, sha256)
+    if isinstance(nets, RestorationNet):
+        row = _restorer_row(name, state, sha256, nets.radius)
+    else:
+        row = _model_row(name, state, sha256)
     manifest = folder / "manifest.toml"
     rows = _other_rows(manifest, name)
     manifest.write_text("\n".join([_HEAD, *sorted([*rows, row])]), "utf-8")
     return row
 
 
+def sampling_graphs(nets: SamplingNets) -> dict[str, bytes]:
+    """The ONNX files of one scale, by part."""
+    step = nets.config.chroma_scale
+    luma, chroma = torch.rand(1, 1, 4 * step, 4 * step), torch.rand(1, 2, 4 * step, 4 * step)
+    small, smaller = torch.rand(1, 1, 8, 8), torch.rand(1, 2, 4, 4)
+    large = torch.rand(1, 1, 8 * nets.up.scale, 8 * nets.up.scale)
+    return {
+        "down": to_onnx(nets.down, (luma,), ["luma"]),
+        "up": to_onnx(nets.up, (small,), ["latent"]),
+        "up_gradient": to_onnx(UpGradient(nets.up), (small, large), ["latent", "luma"]),
+        "chroma_down": to_onnx(nets.chroma_down, (chroma,), ["chroma"]),
+        "chroma_up": to_onnx(nets.chroma_up, (smaller, luma), ["latent", "luma"]),
+    }
+
+
+def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
+    """The one ONNX file of a restoration network: inputs picture, quality and rmse, see its class."""
+    picture = torch.rand(1, 3, 8 * net.config.block, 8 * net.config.block)
+    quality, rmse = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.02)
+    return {"restore": to_onnx(net, (picture, quality, rmse), ["picture", "quality", "rmse"])}
+
+
 _HEAD = """\
 # Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
-# wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up), as text.
+# wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore), as text.
+# [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
 """
 
 
 def _other_rows(manifest: Path, name: str) -> list[str]:
     if not manifest.exists():
         return []
-    parts = manifest.read_text("utf-8").split("[[model]]")[1:]
-    rows = ["[[model]]" + part.rstrip() + "\n" for part in parts]
-    return [row for row in rows if tomllib.loads(row)["model"][0]["name"] != name]
+    rows = re.split(r"^(?=\[\[)", manifest.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    return [row.rstrip() + "\n" for row in rows if f'\nname = "{name}"\n' not in row]
 
 
-def _row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
+def _model_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
+    return _row(
+        "model", SamplingNets, name, state, sha256, [f'wire_id = "{weights.wire_id_of(sha256).hex()}"']
+    )
+
+
+def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radius: int) -> str:
+    wire_id = hashlib.sha256(sha256["restore"].encode("ascii")).digest()[:8]
+    about = [
+        f'wire_id = "{wire_id.hex()}"',
+        f'codec = "{state["recipe"]["data"]["codec"]}"',
+        f"radius = {radius}",
+    ]
+    return _row("restorer", RestorationNet, name, state, sha256, about)
+
+
+def _row(
+    kind: str, nets: type, name: str, state: dict[str, Any], sha256: dict[str, str], about: list[str]
+) -> str:
     model = state["recipe"]["model"]
     lines = [
-        "[[model]]",
+        f"[[{kind}]]",
         f'name = "{name}"',
-        f'wire_id = "{weights.wire_id_of(sha256).hex()}"',
-        'architecture = "dsncodec.train.nets.sampling.SamplingNets"',
+        *about,
+        f'architecture = "{nets.__module__}.{nets.__name__}"',
         "config = { " + ", ".join(f"{key} = {value}" for key, value in model.items()) + " }",
         f'recipe = "dsncodec/train/recipes/{state["recipe"]["name"]}.toml"',
         f"steps = {state['step']}",
         f"seconds = {round(state['seconds'])}",
         f"seed = {state['recipe']['optim']['seed']}",
         'licence = "Apache-2.0"',
-        "[model.files]",
+        f"[{kind}.files]",
     ]
     lines += [f'{part} = {{ name = "{name}-{part}.onnx", sha256 = "{sha256[part]}" }}' for part in sha256]
     return "\n".join(lines) + "\n"

@@ -1,21 +1,31 @@
-"""Add this release's golden files: one per backend and scale, and one per mode."""
+"""Add golden files: all that this release has not added yet, or the named ones.
+
+Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
+and one per network.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import container
+from dsncodec import container, weights
 from dsncodec.api import read_structure
-from dsncodec.backends import BACKENDS
+from dsncodec.backends import BACKENDS, BASE_CODECS
+from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Parameters
 from dsncodec.codecs.layer import read_layer
 
 HERE = Path(__file__).parent
+QUALITY = 50
 
 
 def picture(mode: str) -> Image.Image:
@@ -28,31 +38,69 @@ def picture(mode: str) -> Image.Image:
     return crop.convert(mode)
 
 
-def main() -> None:
+def dsn(mode: str, scale: int, levels: int, backend: str) -> bytes:
+    """A file of method dsn."""
+    return dsncodec.encode(picture(mode), "dsn", scale=scale, levels=levels, backend=backend)
+
+
+def restored(base: str, strength: int, model_id: bytes) -> bytes:
+    """A file of method restored, as if the encoder had found this strength best."""
+    data = dsncodec.encode(picture("RGB"), "restored", backend=base, base_quality=QUALITY)
+    header, sections = sections_of(data)
+    parameters = replace(
+        Parameters.unpack(sections["PARM"]), strength=strength, gain_db=0.0, model_id=model_id
+    )
+    return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
+
+
+def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
+    """The header and the payloads of a file."""
+    stream = io.BytesIO(data)
+    header, sections, _ = read_structure(stream, None)
+    return header, dict(container.iter_payloads(stream, sections))
+
+
+def cases() -> dict[str, Callable[[], bytes]]:
+    """Names, without the version, and what makes the files."""
+    points = [("RGB", 3, 64, name) for name in BACKENDS]
+    points += [("RGB", scale, 256, "jxl") for scale in (2, 4)]
+    points += [(mode, 3, 16, "jpegls") for mode in ("L", "LA", "RGBA")]
+    made = {
+        f"{mode.lower()}-x{scale}-{levels}-{backend}": partial(dsn, mode, scale, levels, backend)
+        for mode, scale, levels, backend in points
+    }
+    made |= {f"rgb-q{QUALITY}-{base}": partial(restored, base, 0, NO_MODEL) for base in BASE_CODECS}
+    made |= {
+        f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(restored, row.base, UNIT_STRENGTH, row.wire_id)
+        for row in weights.restorations()
+    }
+    return made
+
+
+def main(wanted: list[str]) -> None:
     """Write the files, their decoded pictures, and their rows."""
-    cases = [("RGB", 3, 64, name) for name in BACKENDS]
-    cases += [("RGB", scale, 256, "jxl") for scale in (2, 4)]
-    cases += [(mode, 3, 16, "jpegls") for mode in ("L", "LA", "RGBA")]
+    made = cases()
     rows = []
-    for mode, scale, levels, backend in cases:
-        data = dsncodec.encode(picture(mode), scale=scale, levels=levels, backend=backend)
-        name = f"{dsncodec.__version__}-{mode.lower()}-x{scale}-{levels}-{backend}"
+    for case in wanted or made:
+        name = f"{dsncodec.__version__}-{case}"
         path = HERE / f"{name}.dsn"
         if path.exists():
-            raise SystemExit(f"{path.name} exists: golden files are never regenerated")
+            if case in wanted:
+                raise SystemExit(f"{path.name} exists: golden files are never regenerated")
+            continue
+        data = made[case]()
         path.write_bytes(data)
         dsncodec.decode(data).save(HERE / f"{name}.png")
-        stream = io.BytesIO(data)
-        header, sections, _ = read_structure(stream, None)
-        layer = read_layer(header, dict(container.iter_payloads(stream, sections)))
-        symbols = hashlib.sha256(layer.luma.tobytes() + layer.chroma.tobytes()).hexdigest()
-        rows.append(
-            f'[[file]]\nname = "{name}.dsn"\ndecoded = "{name}.png"\n'
-            f'sha256 = "{hashlib.sha256(data).hexdigest()}"\nsha256_symbols = "{symbols}"\n'
-        )
+        row = f'[[file]]\nname = "{name}.dsn"\ndecoded = "{name}.png"\nsha256 = "{hashlib.sha256(data).hexdigest()}"\n'
+        header, sections = sections_of(data)
+        if header.method == "dsn":
+            layer = read_layer(header, sections)
+            symbols = hashlib.sha256(layer.luma.tobytes() + layer.chroma.tobytes()).hexdigest()
+            row += f'sha256_symbols = "{symbols}"\n'
+        rows.append(row)
     with open(HERE / "golden.toml", "a", encoding="utf-8") as file:
         file.write("\n".join([*rows, ""]))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

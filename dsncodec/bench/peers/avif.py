@@ -20,18 +20,22 @@ _WAYS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 )
 
 
+def version() -> str:
+    """What shapes the bytes."""
+    return f"Pillow {PIL.__version__}, libavif {features.version_module('avif')}"
+
+
 def codecs() -> list[Codec]:
     """Three ways, one encoder."""
     if not features.check_module("avif"):
         raise MissingComponent("Pillow is built without libavif")
-    version = f"Pillow {PIL.__version__}, libavif {features.version_module('avif')}"
     return [
         Codec(
             key=key,
             label=label,
             detail=detail,
             kind="peer",
-            version=version,
+            version=version(),
             settings=QUALITIES,
             step=1,
             encode=partial(_encode, options),

@@ -10,9 +10,10 @@ import dsncodec
 
 from ... import weights
 from ...codecs import DEFAULT_EFFORT
-from . import Codec, UInt8Array
+from ...codecs.restored import BEST_FROM_EFFORT
+from . import Codec, UInt8Array, avif, jpeg
 
-QUALITIES = (0, 6, 18, 24, 41, 47, 59, 76, 100)
+QUALITIES = (0, 6, 18, 24, 41, 47, 59, 76, 100)  # of deep sampling: nine points of its table
 _WAYS = (
     ("dsn", "DSN", "default effort: the latent is refined on each picture", DEFAULT_EFFORT),
     ("dsn-fast", "DSN effort 3", "effort 3: the networks alone", 3),
@@ -20,10 +21,20 @@ _WAYS = (
 )
 
 
+_RESTORED = (  # base codec, its qualities, and per way: key, label, detail, effort, whether it runs by default
+    ("avif", avif.QUALITIES, (
+        ("restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast network", 5, True),
+        ("restored-avif-best", "dsncodec AVIF, effort 6", "AVIF speed 6 under the best network", 6, False),
+        ("restored-avif-speed3", "dsncodec AVIF, effort 8", "AVIF speed 3 under the best network", 8, False),
+    )),
+    ("jpeg", jpeg.QUALITIES, (("restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, True),)),
+)  # fmt: skip
+
+
 def codecs() -> list[Codec]:
-    """One setting is one quality; the longest effort runs on request only."""
+    """Both coding methods. One setting is one quality; the longest efforts run on request only."""
     models = ", ".join(f"x{scale} {weights.for_scale(scale).wire_id.hex()[:6]}" for scale in weights.scales())
-    return [
+    sampled = [
         Codec(
             key=key,
             label=label,
@@ -38,10 +49,39 @@ def codecs() -> list[Codec]:
         )
         for key, label, detail, effort in _WAYS
     ]
+    restored = [
+        Codec(
+            key=key,
+            label=label,
+            detail=detail,
+            kind="ours",
+            version=_restored_version(base, effort),
+            settings=qualities,
+            step=1,
+            encode=partial(_restored, base, effort),
+            decode=_decode,
+            default=default,
+        )
+        for base, qualities, ways in _RESTORED
+        for key, label, detail, effort, default in ways
+        if weights.restoration(base, best=effort >= BEST_FROM_EFFORT)
+    ]
+    return restored + sampled
+
+
+def _restored_version(base: str, effort: int) -> str:
+    network = weights.restoration(base, best=effort >= BEST_FROM_EFFORT)
+    assert network is not None
+    inside = {"avif": avif, "jpeg": jpeg}[base].version()
+    return f"dsncodec {dsncodec.__version__}, network {network.wire_id.hex()[:6]}, {inside}"
 
 
 def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
     return dsncodec.encode(picture, method="dsn", quality=int(quality), effort=effort, threads=1)
+
+
+def _restored(base: str, effort: int, picture: UInt8Array, quality: float) -> bytes:
+    return dsncodec.encode(picture, backend=base, base_quality=int(quality), effort=effort, threads=1)
 
 
 def _decode(data: bytes) -> UInt8Array:

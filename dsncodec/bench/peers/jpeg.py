@@ -12,16 +12,20 @@ from . import Codec, UInt8Array, opened, saved
 QUALITIES = (5, 10, 17, 27, 40, 55, 70, 82, 90)
 
 
+def version() -> str:
+    """What shapes the bytes."""
+    return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
+
+
 def codecs() -> list[Codec]:
     """Chroma halved in both directions, as most encoders do by default, and in full."""
-    version = f"Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
     return [
         Codec(
             key=key,
             label=label,
             detail=f"optimised, progressive, {subsampling}",
             kind="peer",
-            version=version,
+            version=version(),
             settings=QUALITIES,
             step=1,
             encode=partial(_encode, subsampling),

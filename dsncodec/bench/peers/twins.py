@@ -16,11 +16,10 @@ import dsncodec
 
 from ... import api, backends, container, weights
 from ...codecs import DEFAULT_EFFORT
-from ...codecs.layer import Parameters, Point, latent_shapes, read_layer
+from ...codecs.layer import Parameters, Point, latent_shapes, point_of_quality, read_layer
 from ...container import Header
 from ...planes import crop_padded, to_pixels, to_planes
 from ...quantise import dequantise, dequantise_chroma, quantise, quantise_chroma
-from ...rate import point_of_quality
 from . import Codec, UInt8Array
 from .dsn import QUALITIES
 
@@ -47,7 +46,7 @@ def codecs() -> list[Codec]:
 
 
 def _encode(picture: UInt8Array, quality: float) -> bytes:
-    point = point_of_quality(int(quality))
+    point: Point = point_of_quality(int(quality))
     header = Header("dsn", "RGB", picture.shape[1], picture.shape[0])
     (_, rows, columns), (_, chroma_rows, chroma_columns) = latent_shapes(header, point.scale)
     padded = crop_padded(picture, slice(0, rows * point.scale), slice(0, columns * point.scale))

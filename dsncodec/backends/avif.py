@@ -1,0 +1,129 @@
+"""AVIF as a base codec: lossy, by Pillow's libavif, 4:4:4 tuned for PSNR; grey as 4:0:0."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+from PIL.AvifImagePlugin import AvifImageFile
+
+from ..errors import Corrupt, MissingComponent
+
+UInt8Array = NDArray[np.uint8]
+
+if not features.check_module("avif"):
+    raise MissingComponent("Pillow is built without libavif: install a wheel of Pillow 11.3 or later")
+
+SPEEDS = (10, 9, 8, 7, 6, 6, 6, 5, 3, 2)  # libavif's, of effort 0..9
+# Without row-mt, which libaom turns on at two threads, the bytes are the same at any number of them
+_ADVANCED = {"tune": "psnr", "row-mt": "0"}
+_ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
+_SEQUENCE_HEADER = 1  # the kind of OBU
+
+
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
+    """(H, W, 1 or 3) to an AVIF file. More than one thread helps from 1024 x 1024 on, where there are tiles."""
+    grey = colour.shape[2] == 1
+    image = Image.fromarray(colour[..., 0]).convert("RGB") if grey else Image.fromarray(colour)
+    buffer = io.BytesIO()
+    image.save(
+        buffer,
+        "AVIF",
+        quality=quality,
+        speed=SPEEDS[effort],
+        subsampling="4:0:0" if grey else "4:4:4",
+        max_threads=threads,
+        advanced=_ADVANCED,
+    )
+    assert size_of(buffer.getvalue()) == colour.shape[:2]  # another libavif may write what size_of refuses
+    return buffer.getvalue()
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """An AVIF file to exactly ``shape`` (H, W, 1 or 3); its own sizes are compared before it is decoded.
+
+    There are two: the one that a reader shows, and that of the coded frame, which libavif would scale.
+    Not by Image.open, which has a limit of its own.
+    """
+    if size_of(payload) != shape[:2]:
+        raise Corrupt(f"the payload says {size_of(payload)}, the header {shape[:2]}", field="avif")
+    with AvifImageFile(io.BytesIO(payload)) as image:
+        if image.size != (shape[1], shape[0]):
+            raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="avif")
+        pixels = np.asarray(image.convert("RGB"))
+    return np.ascontiguousarray(pixels[..., : shape[2]])
+
+
+def size_of(payload: bytes) -> tuple[int, int]:
+    """(rows, columns) of the coded frame of an AVIF file that is one still picture and nothing else.
+
+    No film, grid, alpha or thumbnail: each would be a frame whose size nobody has looked at.
+    Source: ISO/IEC 14496-12, 8.11 (the boxes); AV1 specification, 5.3 and 5.5 (the sequence header).
+    """
+    try:
+        boxes = _boxes(payload)
+        meta = _boxes(boxes[b"meta"][4:])
+        where = _ILOC.unpack(meta[b"iloc"])
+        items, item = struct.unpack_from(">H", meta[b"iinf"], 4), _boxes(meta[b"iinf"][6:])
+        plain = items == (1,) and item[b"infe"][8:12] == b"av01" and b"moov" not in boxes
+        if not plain or (where[:4], where[5:7]) != ((0, 0x44, 0, 1), (0, 1)):
+            raise Corrupt("not a single still picture", field="avif")
+        sizes = _frame_sizes(payload[where[7] : where[7] + where[8]])
+    except (KeyError, IndexError, struct.error) as exc:
+        raise Corrupt("not an AVIF file as this codec writes it", field="avif") from exc
+    if len(sizes) != 1:
+        raise Corrupt(f"{len(sizes)} sizes of the coded frame", field="avif")
+    return sizes.pop()
+
+
+def _boxes(data: bytes) -> dict[bytes, bytes]:
+    """The contents of boxes that lie one behind the other, each kind once, with sizes of 32 bits."""
+    found: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if not 8 <= size <= len(data) - at or kind in found:
+            raise Corrupt(f"impossible box {kind!r}", field="avif")
+        found[kind] = data[at + 8 : at + size]
+        at += size
+    return found
+
+
+def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
+    """(rows, columns) of all sequence headers; under this kind of header, frames have just that size."""
+    found = set()
+    at = 0
+    while at < len(coded):
+        if coded[at] & 0x87 != 0x02:  # a length, and no extension
+            raise Corrupt("impossible OBU header", field="avif")
+        kind, length = coded[at] >> 3, 0
+        for shift in range(0, 56, 7):  # leb128, of at most 8 bytes
+            at += 1
+            length |= (coded[at] & 0x7F) << shift
+            if coded[at] < 0x80:
+                break
+        at += 1
+        if kind == _SEQUENCE_HEADER:
+            found.add(_frame_size(coded[at : at + length]))
+        at += length
+    return found
+
+
+def _frame_size(header: bytes) -> tuple[int, int]:
+    bits, left = int.from_bytes(header[:8].ljust(8, b"\0"), "big"), 64
+
+    def take(count: int) -> int:
+        nonlocal left
+        left -= count
+        return bits >> left & ((1 << count) - 1)
+
+    take(3)  # the profile
+    if (take(1), take(1)) != (1, 1):  # still_picture, reduced_still_picture_header
+        raise Corrupt("the sequence header is not that of a still picture", field="avif")
+    take(5)  # the level
+    width_bits, height_bits = take(4) + 1, take(4) + 1
+    columns = take(width_bits) + 1
+    return take(height_bits) + 1, columns

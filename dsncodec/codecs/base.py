@@ -1,0 +1,154 @@
+"""A base codec's picture and what is known of it: the half of the method "restored" that runs no network.
+
+Sections: ``PARM`` (below), ``BASE`` (the base codec's own file), and with alpha ``ALPH`` (the plane
+itself through an entropy backend, lossless).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends, weights
+from ..container import Header
+from ..errors import Corrupt, UnsupportedVersion
+
+UInt8Array = NDArray[np.uint8]
+
+TAGS = frozenset({"PARM", "BASE", "ALPH"})
+UNIT_STRENGTH = 64  # the strength at which the network's correction is added as it is
+GAIN_STEP_DB = 0.02
+PSNR_STEP_DB = 0.25
+NO_MODEL = bytes(8)
+_PARM = struct.Struct("<BBBBB8s")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the PARM section says.
+
+    ``quality`` is the base codec's, and ``psnr_db`` how near its picture is to the original, over all
+    samples: both tell the network what to expect. ``strength`` is how much of the network's correction is
+    added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it won over the plain base
+    codec, as the encoder measured it.
+    """
+
+    quality: int
+    psnr_db: float
+    strength: int
+    gain_db: float
+    model_id: bytes
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared error of the base codec's picture, on a scale of 0..1."""
+        return float(10 ** (-self.psnr_db / 20))
+
+    def rounded(self) -> Parameters:
+        """What a reader gets."""
+        return Parameters.unpack(self.pack())
+
+    def pack(self) -> bytes:
+        """13 bytes, see docs/format.md. The first is the scale, which is 1."""
+        steps = ((self.psnr_db, PSNR_STEP_DB), (self.gain_db, GAIN_STEP_DB))
+        psnr, gain = (min(255, max(0, round(value / step))) for value, step in steps)
+        return _PARM.pack(1, self.quality, psnr, self.strength, gain, self.model_id)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Parameters:
+        """Raises Corrupt unless these are 13 bytes that mean something."""
+        if len(payload) != _PARM.size:
+            raise Corrupt(f"{len(payload)} bytes where {_PARM.size} are due", field="PARM")
+        scale, quality, psnr, strength, gain, model_id = _PARM.unpack(payload)
+        if scale != 1 or quality > 100 or (strength and model_id == NO_MODEL):
+            raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
+        return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The base codec's decoded picture: colour (H, W, 1 or 3), and alpha (H, W) or None."""
+
+    header: Header
+    parameters: Parameters
+    base: str
+    colour: UInt8Array
+    alpha: UInt8Array | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no network is run."""
+        return self.parameters.strength == 0
+
+    def picture(self) -> UInt8Array:
+        """What any reader of the extracted file sees, (H, W, channels)."""
+        return self.with_alpha(self.colour, (slice(None), slice(None)))
+
+    def with_alpha(self, colour: UInt8Array, window: tuple[slice, slice]) -> UInt8Array:
+        """Colour of a window with the alpha of that window behind it, if there is any."""
+        if self.alpha is None:
+            return colour
+        return np.concatenate([colour, self.alpha[window][..., None]], -1)
+
+
+def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
+    """Sections to the base codec's picture.
+
+    Raises:
+        CodestreamError: a section is missing, or does not hold what the header promises.
+    """
+    parameters = Parameters.unpack(_required(sections, "PARM"))
+    payload, alpha = _required(sections, "BASE"), None
+    if header.has_alpha:
+        alpha = backends.decode(_required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+    colour = backends.decode_base(payload, (header.height, header.width, header.colour_planes))
+    return Layer(header, parameters, backends.base_name(payload), colour, alpha)
+
+
+def check(header: Header, sections: dict[str, bytes]) -> None:
+    """All that can be checked without decoding.
+
+    Raises:
+        CodestreamError: a section is missing, or names what this release does not have.
+    """
+    parameters = Parameters.unpack(_required(sections, "PARM"))
+    base = backends.base_name(_required(sections, "BASE"))
+    if parameters.strength:
+        weights.restoration_of_wire_id(parameters.model_id, base)
+    if header.has_alpha:
+        backends.backend_name(_required(sections, "ALPH"))
+
+
+def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> dict[str, Any]:
+    """The fields of ``ImageInfo`` that are this method's.
+
+    Args:
+        parameters: the PARM section.
+        first_bytes: the first byte of each other section that the method knows.
+    """
+    found = Parameters.unpack(parameters)
+    used = {}
+    if "BASE" in first_bytes:
+        used["BASE"] = backends.base_name(first_bytes["BASE"])
+    if "ALPH" in first_bytes:
+        used["ALPH"] = backends.backend_name(first_bytes["ALPH"])
+    try:
+        model = weights.restoration_of_wire_id(found.model_id).name if found.strength else ""
+    except UnsupportedVersion:
+        model = "unknown"
+    return {
+        "scale": 1, "levels": None, "chroma_levels": None, "backends": used, "model": model,
+        "model_id": found.model_id.hex() if found.strength else "", "base_quality": found.quality,
+        "base_psnr_db": found.psnr_db, "strength": found.strength / UNIT_STRENGTH,
+        "gain_db": round(found.gain_db, 2),
+    }  # fmt: skip
+
+
+def _required(sections: dict[str, bytes], tag: str) -> bytes:
+    if tag not in sections:
+        raise Corrupt("the section is missing", field=tag)
+    return sections[tag]

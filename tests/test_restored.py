@@ -1,0 +1,719 @@
+"""The method restored: base codecs, the encoder's choice, and networks as a reader runs them.
+
+What a network is worth is measured in the bench. Here a smoother that anybody can compute stands in for one, and the
+published networks, whichever they are, must do in tiles and regions what their files say.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+
+import dsncodec
+from dsncodec import backends, container, weights
+from dsncodec.api import read_structure
+from dsncodec.backends import BACKENDS, BASE_CODECS, avif, decode_base, encode_base
+from dsncodec.codecs import restored
+from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters, read_layer
+from dsncodec.container import Header
+from dsncodec.errors import CodestreamError, Corrupt, SettingError, UnsupportedVersion
+from dsncodec.metrics import psnr_db
+from dsncodec.planes import read_picture
+from dsncodec.weights import Restoration
+
+from .conftest import MODES, UInt8Array, noise, picture
+from .test_doors import loaded_after
+
+EVERY_BASE = pytest.mark.parametrize("base", BASE_CODECS)
+EVERY_NETWORK = pytest.mark.parametrize("row", weights.restorations(), ids=lambda row: str(row.name))
+SHAPES = [(*size, planes) for planes in (1, 3) for size in [(1, 1), (1, 17), (17, 2), (29, 33)]]
+
+
+def pixels_of(shape: tuple[int, int, int]) -> UInt8Array:
+    return np.asarray(picture("L" if shape[2] == 1 else "RGB", shape[1], shape[0])).reshape(shape)
+
+
+def photo(columns: int, rows: int) -> Image.Image:
+    with Image.open(Path(__file__).parent / "photos" / "astronaut.webp") as image:
+        return image.convert("RGB").crop((150, 20, 150 + columns, 20 + rows))
+
+
+def array(image: Image.Image) -> UInt8Array:
+    return np.asarray(image)
+
+
+def squared_error(a: UInt8Array, b: UInt8Array) -> float:
+    return float(np.square(a.astype(float) - b).mean())
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def tagged(base: str, payload: bytes) -> bytes:
+    return bytes([BASE_CODECS[base].wire_id]) + payload
+
+
+def sections_of(data: bytes) -> tuple[Header, dict[str, bytes]]:
+    stream = io.BytesIO(data)
+    header, sections, _ = read_structure(stream, None)
+    return header, dict(container.iter_payloads(stream, sections))
+
+
+# --- base codecs
+
+
+def test_wire_ids_are_the_published_ones() -> None:
+    assert {name: row.wire_id for name, row in BASE_CODECS.items()} == {"avif": 16, "jpeg": 17}
+    assert not {row.wire_id for row in BASE_CODECS.values()} & {row.wire_id for row in BACKENDS.values()}
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_shape_comes_back(base: str, shape: tuple[int, int, int]) -> None:
+    colour = pixels_of(shape)
+    for quality in (0, 50, 100):
+        payload = encode_base(colour, quality, base, 0, 1)
+        assert backends.base_name(payload) == base
+        decoded = decode_base(payload, shape)
+        assert decoded.shape == shape and decoded.dtype == np.uint8 and decoded.flags.c_contiguous
+    assert psnr_db(colour, decoded) > (40 if shape[2] == 1 else 18)  # chroma may be halved
+
+
+@EVERY_BASE
+@pytest.mark.parametrize(
+    "other", [(29, 32, 3), (28, 33, 3), (33, 29, 3), (1, 1, 3), (29, 34, 1), (290, 330, 3)]
+)
+def test_another_size_is_refused_before_it_is_decoded(
+    base: str, other: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = encode_base(pixels_of((29, 33, 3)), 50, base, 0, 1)
+    for kind in (ImageFile.ImageFile, AvifImageFile):
+        monkeypatch.setattr(kind, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(Corrupt, match="the payload says") as caught:
+        decode_base(payload, other)
+    assert caught.value.field == base
+
+
+def test_an_avif_frame_of_another_size_than_the_one_shown() -> None:
+    """Whatever the file says to a reader, libavif makes room for the coded frame."""
+    large = encode_base(np.zeros((512, 512, 3), np.uint8), 10, "avif", 0, 1)
+    at = large.index(b"ispe") + 8
+    forged = large[:at] + struct.pack(">II", 17, 13) + large[at + 8 :]
+    with Image.open(io.BytesIO(forged[1:])) as image:
+        assert image.size == (17, 13)
+    for shape in ((13, 17, 3), (512, 512, 3)):
+        with pytest.raises(Corrupt, match="the payload says"):
+            decode_base(forged, shape)
+
+
+def test_only_one_still_picture_is_an_avif_payload() -> None:
+    still, second = picture("RGB", 16, 16), picture("RGB", 16, 16, seed=1)
+    film = saved(still, "AVIF", save_all=True, append_images=[second])
+    with_alpha = saved(picture("RGBA", 16, 16), "AVIF")
+    for payload in (film, with_alpha):
+        with pytest.raises(Corrupt):
+            decode_base(tagged("avif", payload), (16, 16, 3))
+    plain = saved(still, "AVIF")
+    assert decode_base(tagged("avif", plain), (16, 16, 3)).shape == (16, 16, 3)
+    for change in (
+        plain + struct.pack(">I4s", 8, b"moov"),
+        plain + struct.pack(">I4s", 0, b"free"),
+        plain.replace(b"av01Color", b"gridColor"),
+        plain.replace(b"iloc", b"ilok"),
+    ):
+        with pytest.raises(Corrupt):
+            decode_base(tagged("avif", change), (16, 16, 3))
+
+
+@EVERY_BASE
+def test_every_truncation_is_refused(base: str) -> None:
+    payload = encode_base(pixels_of((13, 17, 3)), 50, base, 0, 1)
+    for length in range(len(payload)):
+        with pytest.raises(CodestreamError):
+            decode_base(payload[:length], (13, 17, 3))
+
+
+@EVERY_BASE
+@pytest.mark.parametrize(
+    "junk", [b"\0" * 200, b"\xff" * 50, bytes(noise(1, 500)), saved(Image.new("L", (17, 13)), "PNG")]
+)
+def test_junk_is_refused(base: str, junk: bytes) -> None:
+    for payload in (junk, encode_base(pixels_of((13, 17, 3)), 50, base, 0, 1)[1:90] + junk):
+        with pytest.raises(CodestreamError):
+            decode_base(tagged(base, payload), (13, 17, 3))
+
+
+def test_a_codec_of_another_release() -> None:
+    with pytest.raises(UnsupportedVersion, match="unknown base codec 99"):
+        decode_base(b"\x63junk", (1, 1, 3))
+    with pytest.raises(Corrupt, match="empty"):
+        decode_base(b"", (1, 1, 3))
+    with pytest.raises(SettingError, match=r"'zip' is not a base codec .*; one of auto, avif, jpeg"):
+        backends.load_base("zip")
+
+
+@EVERY_BASE
+def test_bytes_do_not_depend_on_threads(base: str) -> None:
+    colour = array(photo(340, 340))
+    once, again, two = (encode_base(colour, 60, base, 5, threads) for threads in (1, 1, 2))
+    assert once == again == two
+
+
+@EVERY_BASE
+def test_bytes_and_psnr_rise_with_quality(base: str) -> None:
+    colour = array(photo(160, 120))
+    payloads = [encode_base(colour, quality, base, 2, 1) for quality in range(0, 101, 10)]
+    psnr = [psnr_db(colour, decode_base(payload, colour.shape)) for payload in payloads]
+    assert all(len(a) < len(b) for a, b in zip(payloads, payloads[1:]))
+    assert all(a < b for a, b in zip(psnr, psnr[1:]))
+
+
+@EVERY_BASE
+def test_noise_is_not_too_much(base: str) -> None:
+    colour = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
+    for quality in (90, 100):
+        assert decode_base(encode_base(colour, quality, base, 0, 1), colour.shape).shape == colour.shape
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_the_payload_is_an_ordinary_file(base: str, mode: str) -> None:
+    """Other programs see in it what is shown without a network."""
+    data = dsncodec.encode(picture(mode, 37, 26), backend=base, quality=60, effort=0)
+    own = sections_of(data)[1]["BASE"][1:]
+    shown = array(dsncodec.decode(data, reduce=True))
+    with Image.open(io.BytesIO(own)) as image:
+        assert (image.format, image.size) == (base.upper(), (37, 26))
+        np.testing.assert_array_equal(array(image.convert(mode)), shown)
+    opened = {"avif": imagecodecs.avif_decode, "jpeg": imagecodecs.jpeg8_decode}[base](own)
+    np.testing.assert_array_equal(opened[..., 0] if mode == "L" and opened.ndim == 3 else opened, shown)
+
+
+@EVERY_BASE
+def test_grey_in_colour_stays_neutral(base: str) -> None:
+    grey = array(picture("L", 40, 30).convert("RGB"))
+    for quality in (5, 50, 95):
+        decoded = decode_base(encode_base(grey, quality, base, 0, 1), grey.shape).astype(int)
+        assert np.ptp(decoded, axis=2).max() <= 2
+
+
+@EVERY_BASE
+def test_pillows_own_limit_does_not_count(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is met in the header; theirs would be a warning, or refuse what a caller has allowed."""
+    payload = encode_base(pixels_of((29, 33, 3)), 50, base, 0, 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert decode_base(payload, (29, 33, 3)).shape == (29, 33, 3)
+
+
+@EVERY_BASE
+def test_the_largest_side(base: str) -> None:
+    longest = BASE_CODECS[base].max_side
+    for shape in ((1, longest, 3), (longest, 1, 1)):
+        flat = np.full(shape, 90, np.uint8)
+        assert decode_base(encode_base(flat, 0, base, 0, 1), shape).shape == shape
+    with pytest.raises(SettingError, match=rf"{base} holds at most {longest} pixels each way.*method dsn"):
+        dsncodec.encode(Image.new("L", (longest + 1, 1)), backend=base, effort=0)
+
+
+def test_auto_takes_the_first_that_holds_the_picture() -> None:
+    def used(image: Image.Image) -> str:
+        return dsncodec.read_info(dsncodec.encode(image, effort=0, quality=0)).backends["BASE"]
+
+    assert used(Image.new("L", (2**15, 1))) == "avif"
+    assert used(Image.new("L", (2**15 + 1, 1))) == "jpeg"
+    with pytest.raises(SettingError, match="use method dsn"):
+        used(Image.new("L", (65_501, 1)))
+    wide = replace(BASE_CODECS["avif"], max_pixels=100)
+    assert wide.holds(np.zeros((10, 10, 3), np.uint8)) and not wide.holds(np.zeros((10, 11, 1), np.uint8))
+
+
+# --- the encoder's choice
+
+
+def smoothed(x: np.ndarray, quality: np.ndarray, rmse: np.ndarray) -> np.ndarray:
+    """In a network's place: the mean of 3 x 3 pixels."""
+    assert quality.shape == rmse.shape == (1, 1, 1) and x.dtype == quality.dtype == rmse.dtype == np.float32
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), "edge")
+    rows, columns = x.shape[1:]
+    parts = [padded[:, i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
+    return np.mean(parts, 0, dtype=np.float32)
+
+
+def row_of(base: str, size: str = "fast", name: str = "smoother") -> Restoration:
+    return Restoration(name, name.encode(), base, size, 4, 4, f"{name}.onnx", "")
+
+
+Use = Callable[..., list[str]]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Put rows in the place of the published networks; gives the files that will be run, as they are run."""
+
+    def put(*rows: Restoration) -> list[str]:
+        run: list[str] = []
+
+        def network(path: Path, threads: int) -> Callable[..., np.ndarray]:
+            run.append(path.name)
+            return smoothed
+
+        monkeypatch.setattr(weights, "restorations", lambda: rows)
+        monkeypatch.setattr(weights, "checked_restoration", lambda row: Path(row.file))
+        monkeypatch.setattr(restored, "network", network)
+        return run
+
+    return put
+
+
+def line_art(columns: int, rows: int) -> Image.Image:
+    image = Image.new("RGB", (columns, rows), "white")
+    draw = ImageDraw.Draw(image)
+    for i in range(0, columns, 13):
+        draw.line((i, 0, columns - i, rows), fill=(i % 256, 0, 90))
+        draw.ellipse((i, i // 2, i + 30, i // 2 + 20), outline="black")
+    return image
+
+
+def ramp(columns: int, rows: int) -> Image.Image:
+    """Smooth, so that smoothing takes a codec's blocks away and nothing else."""
+    y, x = np.mgrid[:rows, :columns]
+    planes = [128 + 100 * np.sin(x / 40 + k) * np.cos(y / 35) for k in range(3)]
+    return Image.fromarray(np.stack(planes, -1).astype(np.uint8))
+
+
+PICTURES: dict[str, Callable[[int, int], Image.Image]] = {
+    "ramp": ramp,
+    "synthetic": lambda columns, rows: picture("RGB", columns, rows),
+    "noise": lambda columns, rows: Image.fromarray(np.stack([noise(rows, columns)] * 3, -1)),
+    "flat": lambda columns, rows: Image.new("RGB", (columns, rows), (90, 120, 40)),
+    "line art": line_art,
+    "photo": photo,
+}
+
+
+def never_worse(image: Image.Image, **settings: Any) -> dsncodec.ImageInfo:
+    data = dsncodec.encode(image, "restored", threads=1, **settings)
+    wanted, info = array(image), dsncodec.read_info(data)
+    base = squared_error(array(dsncodec.decode(data, reduce=True)), wanted)
+    reached = squared_error(array(dsncodec.decode(data, threads=1)), wanted)
+    assert reached <= base
+    assert info.gain_db is not None and (info.gain_db > 0) == (info.strength != 0)
+    if base:
+        assert info.base_psnr_db == pytest.approx(10 * np.log10(255**2 / base), abs=0.126)
+    return info
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("size", [(61, 43), (300, 270)], ids=str)
+def test_never_worse_than_the_base_codec(base: str, kind: str, size: tuple[int, int], use: Use) -> None:
+    use(row_of(base))
+    for quality in (8, 45, 90):
+        info = never_worse(PICTURES[kind](*size), backend=base, quality=quality, effort=4)
+        if kind == "ramp" and quality == 8 and base == "jpeg":
+            assert info.strength and info.strength > 0.5  # there is something to win
+
+
+@pytest.mark.weights
+@EVERY_BASE
+@pytest.mark.parametrize("kind", PICTURES)
+def test_the_published_networks_are_never_worse_either(base: str, kind: str) -> None:
+    for quality in (10, 50, 90):
+        never_worse(PICTURES[kind](150, 110), backend=base, quality=quality)
+        never_worse(PICTURES[kind](150, 110).convert("L"), backend=base, quality=quality, effort=2)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(120, 90), (330, 300)], ids=str)
+def test_the_gain_is_the_one_that_is_reached(mode: str, size: tuple[int, int], use: Use) -> None:
+    use(row_of("jpeg"))
+    image = ramp(*size).convert(mode)
+    data = dsncodec.encode(image, backend="jpeg", quality=8)
+    base, reached = (psnr_db(array(image), array(dsncodec.decode(data, reduce=r))) for r in (True, False))
+    info = dsncodec.read_info(data)
+    assert info.gain_db is not None and info.gain_db > 0.3
+    assert reached - base == pytest.approx(info.gain_db, abs=0.05)
+
+
+def test_no_other_strength_is_better(use: Use) -> None:
+    use(row_of("jpeg"))
+    image = ramp(200, 180)
+    data = dsncodec.encode(image, backend="jpeg", quality=8)
+    header, sections = sections_of(data)
+    chosen = Parameters.unpack(sections["PARM"])
+
+    def error(strength: int) -> float:
+        parameters = replace(chosen, strength=strength).pack()
+        coded = container.pack(header, [("PARM", parameters), ("BASE", sections["BASE"])])
+        return squared_error(array(dsncodec.decode(coded)), array(image))
+
+    assert error(chosen.strength) <= 1.005 * min(error(chosen.strength + step) for step in range(-24, 25, 4))
+
+
+@EVERY_BASE
+def test_nothing_is_run_where_there_is_nothing_to_win(base: str, use: Use) -> None:
+    run = use(row_of(base))
+    data = dsncodec.encode(PICTURES["noise"](40, 30), backend=base, quality=90)
+    assert run
+    run.clear()
+    info = dsncodec.read_info(data)
+    assert (info.strength, info.gain_db, info.model, info.model_id) == (0, 0, "", "")
+    assert sections_of(data)[1]["PARM"][-8:] == NO_MODEL
+    assert dsncodec.decode(data).tobytes() == dsncodec.decode(data, reduce=True).tobytes()
+    assert not run
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_without_a_network_loads_no_runtime(base: str, mode: str, use: Use, tmp_path: Path) -> None:
+    use()
+    path = tmp_path / "a.dsn"
+    path.write_bytes(dsncodec.encode(picture(mode, 20, 15), "restored", backend=base, effort=0))
+    assert dsncodec.read_info(path).strength == 0
+    code = "import sys, dsncodec; dsncodec.decode(sys.argv[1], region=(3, 2, 17, 9))"
+    assert not loaded_after(code, str(path)) & {"onnxruntime", "torch"}
+
+
+def test_effort_chooses_the_network(use: Use) -> None:
+    run = use(row_of("jpeg", "fast", "fast one"), row_of("jpeg", "best", "best one"))
+    for effort in range(10):
+        dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8, effort=effort)
+        best = effort >= restored.BEST_FROM_EFFORT
+        assert set(run) == {"best one.onnx" if best else "fast one.onnx"}
+        run.clear()
+    run = use(row_of("jpeg", "best", "best one"))
+    dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8, effort=0)
+    assert set(run) == {"best one.onnx"}
+    run = use(replace(row_of("jpeg"), default=False), row_of("avif"))
+    assert dsncodec.read_info(dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8)).strength == 0
+    assert not run
+
+
+@pytest.mark.parametrize("effort", [0, 4, 9])
+def test_every_tile_counts(effort: int, use: Use) -> None:
+    """Smooth in the first and the last tile, and what smoothing ruins in between."""
+    use(row_of("jpeg"))
+    mixed = array(ramp(256 * 5, 40)).copy()
+    mixed[:, 256:1024] = noise(40, 768)[..., None]
+    info = never_worse(Image.fromarray(mixed), backend="jpeg", quality=60, effort=effort)
+    assert info.strength is not None and info.strength < 0.2
+
+
+def test_effort_buys_bytes() -> None:
+    """The same quality in fewer bytes: libavif's slower speeds."""
+    assert list(avif.SPEEDS) == sorted(avif.SPEEDS, reverse=True) and len(avif.SPEEDS) == 10
+    colour = array(photo(256, 200))
+    fast, slow = (encode_base(colour, 60, "avif", effort, 1) for effort in (0, 5))
+    fast_db, slow_db = (psnr_db(colour, decode_base(coded, colour.shape)) for coded in (fast, slow))
+    assert len(slow) < 0.98 * len(fast) and slow_db > fast_db - 0.1
+
+
+@EVERY_BASE
+def test_targets_count_the_restored_picture(base: str, use: Use) -> None:
+    use(row_of(base))
+    image = ramp(120, 90)
+
+    def reached(data: bytes, reduce: bool = False) -> float:
+        return psnr_db(array(image), array(dsncodec.decode(data, reduce=reduce)))
+
+    def coded(**target: Any) -> bytes:
+        return dsncodec.encode(image, backend=base, effort=4, **target)
+
+    target_db = reached(coded(quality=30))
+    found = coded(target_psnr_db=target_db)
+    assert reached(found) >= target_db
+    quality = dsncodec.read_info(found).base_quality
+    assert quality is not None and quality <= BASE_CODECS[base].own_quality(30)
+    assert quality == 0 or reached(coded(base_quality=quality - 1)) < target_db
+    smallest = len(coded(quality=0))
+    for target_bytes in (smallest, smallest + 200, 10**6):
+        data = coded(target_bytes=target_bytes)
+        assert len(data) <= target_bytes
+    assert dsncodec.read_info(data).base_quality == 100
+    assert dsncodec.read_info(coded(target_bpp=1.5)).bpp <= 1.5
+
+
+# --- the published networks, as their files say
+
+
+def forced(row: Restoration, image: Image.Image, strength: int = 80, quality: int = 40) -> bytes:
+    """A file whose encoder has found this strength best, whatever that does to the picture."""
+    read = read_picture(image)
+    header = Header("restored", read.mode, image.width, image.height)
+    colour = np.ascontiguousarray(read.pixels[..., : header.colour_planes])
+    sections = [
+        ("PARM", Parameters(quality, 31.25, strength, 0.5, row.wire_id).pack()),
+        ("BASE", encode_base(colour, quality, row.base, 2, 1)),
+    ]
+    if header.has_alpha:
+        alpha = np.ascontiguousarray(read.pixels[None, ..., -1])
+        sections.append(("ALPH", backends.encode(alpha, 256, "lzma2", 0)))
+    return container.pack(header, sections)
+
+
+def by_hand(data: bytes, run: Callable[[dict[int, np.ndarray]], np.ndarray], unit: int) -> UInt8Array:
+    """The picture by docs/format.md, without the package's inference: the whole padded frame at once."""
+    header, sections = sections_of(data)
+    _, quality, psnr, strength, _, _ = struct.unpack("<BBBBB8s", sections["PARM"])
+    with Image.open(io.BytesIO(sections["BASE"][1:])) as image:
+        shown = array(image.convert("L" if header.colour_planes == 1 else "RGB")).astype(np.float32)
+    shown = shown.reshape(header.height, header.width, -1)
+    more = [(0, -side % unit) for side in shown.shape[:2]]
+    colour = np.pad(shown, [*more, (0, 0)], "edge")
+    x = np.repeat(colour, 3 // colour.shape[2], 2).transpose(2, 0, 1)[None] / np.float32(255)
+    scalars = [np.full((1, 1, 1, 1), value, np.float32) for value in (quality / 100, 10 ** (-psnr / 80))]
+    y = run({0: x, 1: scalars[0], 2: scalars[1]})
+    correction = ((y - x)[0] * 255).transpose(1, 2, 0)
+    if header.colour_planes == 1:
+        correction = correction @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    values = shown + strength / 64 * correction[: header.height, : header.width]
+    return np.floor(np.clip(values, 0, 255) + 0.5).astype(np.uint8)
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_decode_is_what_the_file_says_in_numpy(row: Restoration, mode: str) -> None:
+    pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    graph = ReferenceEvaluator(str(weights.checked_restoration(row)))
+    data = forced(row, picture(mode, 23, 17), strength=255)
+    expected = by_hand(
+        data, lambda given: graph.run(None, dict(zip(graph.input_names, given.values())))[0], row.unit
+    )
+    found = array(dsncodec.decode(data, threads=1)).reshape(expected.shape)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+@pytest.mark.parametrize(
+    ("mode", "size"), [("L", (301, 270)), ("RGB", (263, 257)), ("RGB", (1, 1)), ("L", (3, 520))]
+)
+def test_tiles_are_the_whole_frame(row: Restoration, mode: str, size: tuple[int, int]) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(weights.checked_restoration(row)))
+    names = [node.name for node in session.get_inputs()]
+    image = photo(*size).convert(mode)
+    data = forced(row, image, strength=255)
+    expected = by_hand(data, lambda given: session.run(None, dict(zip(names, given.values())))[0], row.unit)
+    found = array(dsncodec.decode(data)).reshape(expected.shape).astype(int)
+    apart = np.abs(found - expected)
+    assert apart.max() <= 1 and (apart > 0).mean() <= 0.001
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+def test_the_halo_is_wide_enough(row: Restoration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Corrections themselves, which would show what rounding hides."""
+    assert restored.TILE % row.unit == row.halo % row.unit == 0
+    colour = array(photo(150, 131))
+    restorer = restored.Restorer(row, colour, Parameters(40, 31.25, 64, 0.0, row.wire_id), 1)
+
+    def correction() -> np.ndarray:
+        out = np.full(colour.shape, np.nan, np.float32)
+        for tile in restorer.tiles((slice(0, 131), slice(0, 150))):
+            out[tile.inner] = restorer.correction(tile)
+        return out
+
+    whole = correction()
+    monkeypatch.setattr(restored, "TILE", 8 * row.unit)
+    np.testing.assert_allclose(correction(), whole, atol=2e-3)
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+@pytest.mark.parametrize("mode", ["LA", "RGB"])
+def test_a_region_is_a_crop_at_awkward_places(
+    row: Restoration, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restored, "TILE", 64)
+    data = forced(row, photo(151, 133).convert(mode), strength=200)
+    full = dsncodec.decode(data, threads=1)
+    for region in (
+        (0, 0, 1, 1), (150, 132, 151, 133), (63, 63, 65, 65), (64, 64, 128, 128), (1, 3, 150, 130),
+        (0, 131, 151, 133), (127, 0, 129, 133), (5, 7, 6, 8), (0, 0, 151, 133),
+    ):  # fmt: skip
+        assert dsncodec.decode(data, region=region, threads=1).tobytes() == full.crop(region).tobytes()
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+@pytest.mark.parametrize("mode", MODES)
+def test_grey_stays_one_plane_and_alpha_is_exact(row: Restoration, mode: str) -> None:
+    image = picture(mode, 37, 22)
+    data = forced(row, image)
+    decoded, shown = dsncodec.decode(data), dsncodec.decode(data, reduce=True)
+    assert decoded.mode == shown.mode == mode
+    if mode.endswith("A"):
+        for answer in (decoded, shown):
+            assert answer.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+        window = dsncodec.decode(data, region=(5, 4, 20, 19))
+        assert window.getchannel("A").tobytes() == image.getchannel("A").crop((5, 4, 20, 19)).tobytes()
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+def test_threads_change_no_pixel_beyond_rounding(row: Restoration) -> None:
+    data = forced(row, photo(120, 90))
+    one, two = (array(dsncodec.decode(data, threads=threads)).astype(int) for threads in (1, 2))
+    assert np.abs(one - two).max() <= 1
+
+
+@pytest.mark.weights
+@EVERY_NETWORK
+def test_what_a_file_says_of_itself(row: Restoration) -> None:
+    data = forced(row, picture("RGBA", 20, 10), strength=80, quality=40)
+    info = dsncodec.read_info(data)
+    assert (info.method, info.scale, info.levels, info.chroma_levels) == ("restored", 1, None, None)
+    assert (info.base_quality, info.base_psnr_db, info.strength, info.gain_db) == (40, 31.25, 1.25, 0.5)
+    assert (info.model, info.model_id) == (row.name, row.wire_id.hex())
+    assert info.backends == {"BASE": row.base, "ALPH": "lzma2"}
+    assert list(info.sections) == ["PARM", "BASE", "ALPH"]
+    dsncodec.verify(data)
+
+
+# --- what a file may not say
+
+
+def parts(base: str = "jpeg", mode: str = "RGBA") -> tuple[Header, dict[str, bytes]]:
+    return sections_of(dsncodec.encode(picture(mode, 9, 8), "restored", backend=base, quality=40, effort=0))
+
+
+def packed(header: Header, sections: dict[str, bytes]) -> bytes:
+    return container.pack(header, list(sections.items()))
+
+
+PARM = Parameters(40, 31.25, 64, 0.5, b"abcdefgh").pack()
+
+
+def test_parameters_survive() -> None:
+    assert len(PARM) == 13
+    assert Parameters.unpack(PARM) == Parameters(40, 31.25, 64, 0.5, b"abcdefgh")
+    extremes = Parameters(100, 1e9, 255, 1e9, b"\xff" * 8).rounded()
+    assert (extremes.psnr_db, extremes.gain_db) == (63.75, 255 * 0.02)
+    assert Parameters(0, -3.0, 0, -3.0, NO_MODEL).rounded() == Parameters(0, 0.0, 0, 0.0, NO_MODEL)
+    assert UNIT_STRENGTH == 64
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        b"", PARM[:-1], PARM + b"\0", b"\0" + PARM[1:], b"\2" + PARM[1:], PARM[:1] + b"\x65" + PARM[2:],
+        PARM[:1] + b"\xff" + PARM[2:], PARM[:-8] + NO_MODEL,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_impossible_parameters(parameters: bytes) -> None:
+    header, sections = parts()
+    data = packed(header, {**sections, "PARM": parameters})
+    for action in (
+        dsncodec.decode,
+        dsncodec.read_info,
+        dsncodec.verify,
+        lambda d: dsncodec.decode(d, reduce=True),
+    ):
+        with pytest.raises(Corrupt) as caught:
+            action(data)
+        assert caught.value.field == "PARM"
+
+
+@pytest.mark.parametrize("tag", ["PARM", "BASE", "ALPH"])
+def test_a_missing_section_is_named(tag: str) -> None:
+    header, sections = parts()
+    del sections[tag]
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(Corrupt, match="missing") as caught:
+            action(packed(header, sections))
+        assert caught.value.field == tag
+
+
+def test_sections_of_the_other_method_are_refused() -> None:
+    header, sections = parts()
+    with pytest.raises(UnsupportedVersion, match="critical"):
+        dsncodec.verify(packed(header, {**sections, "LUMA": sections["ALPH"]}))
+
+
+def test_an_unknown_network_is_named_and_the_base_picture_still_shows() -> None:
+    header, sections = parts()
+    expected = dsncodec.decode(packed(header, sections), reduce=True).tobytes()
+    data = packed(header, {**sections, "PARM": PARM})
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(UnsupportedVersion, match=b"abcdefgh".hex()) as caught:
+            action(data)
+        assert caught.value.field == "model"
+    assert dsncodec.decode(data, reduce=True).tobytes() == expected
+    info = dsncodec.read_info(data)
+    assert (info.model, info.model_id) == ("unknown", b"abcdefgh".hex())
+
+
+def test_a_network_of_another_base_codec(use: Use) -> None:
+    row = row_of("avif")
+    use(row)
+    header, sections = parts("jpeg")
+    data = packed(header, {**sections, "PARM": Parameters(40, 31.25, 64, 0.5, row.wire_id).pack()})
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(Corrupt, match="network smoother is not for base codec jpeg"):
+            action(data)
+    assert dsncodec.decode(data, reduce=True).size == (9, 8)
+
+
+def test_unknown_codecs_in_a_file() -> None:
+    header, sections = parts()
+    for tag in ("BASE", "ALPH"):
+        data = packed(header, {**sections, tag: b"\x63" + sections[tag][1:]})
+        for action in (dsncodec.decode, dsncodec.verify, dsncodec.read_info):
+            with pytest.raises(UnsupportedVersion, match="99"):
+                action(data)
+
+
+@EVERY_BASE
+def test_a_layer_of_another_size_is_refused(base: str) -> None:
+    _, sections = parts(base)
+    for other in (Header("restored", "RGBA", 9, 80), Header("restored", "RGB", 8, 9)):
+        with pytest.raises(Corrupt):
+            read_layer(other, sections)
+    grey = read_layer(Header("restored", "L", 9, 8), sections)  # colour where grey is due: one plane of it
+    assert isinstance(grey, Layer) and grey.picture().shape == (8, 9, 1)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize("setting", [{"scale": 2}, {"levels": 64}, {"chroma_levels": 16}])
+def test_settings_of_the_other_method_are_refused(setting: dict[str, int]) -> None:
+    with pytest.raises(
+        SettingError, match="scale, levels and chroma_levels are settings of method dsn, not restored"
+    ):
+        dsncodec.encode(picture("L", 5, 5), "restored", **setting)
+
+
+def test_unknown_backends_are_told_what_there_is() -> None:
+    with pytest.raises(SettingError, match=r"one of auto, avif, jpeg$"):
+        dsncodec.encode(picture("L", 5, 5), "restored", backend="jxl")
+    with pytest.raises(SettingError, match=r"avif, jpeg \(restored\), lzma2, .*webp \(dsn\)"):
+        dsncodec.encode(picture("L", 5, 5), backend="zip")
+
+
+def test_effort_holds_for_the_base_codec_and_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    for name, at in (("encode", 3), ("encode_base", 3)):
+        original = getattr(backends, name)
+        monkeypatch.setattr(backends, name, lambda *a, f=original, at=at: (asked.append(a[at]), f(*a))[1])
+    dsncodec.encode(picture("RGBA", 12, 9), "restored", effort=2)
+    assert asked == [2, 2]
