@@ -182,6 +182,19 @@ def test_bytes_and_psnr_rise_with_quality(base: str) -> None:
 
 
 @EVERY_BASE
+def test_every_quality_of_the_row_writes_another_file(base: str) -> None:
+    colour = array(photo(48, 40))
+    row = BASE_CODECS[base]
+    files = {quality: encode_base(colour, quality, base, 0, 1) for quality in range(101)}
+    assert (
+        len({files[quality] for quality in row.qualities}) == len(row.qualities) == len(set(files.values()))
+    )
+    chosen = [row.own_quality(quality) for quality in range(101)]
+    assert chosen == sorted(chosen) and set(chosen) <= set(row.qualities)
+    assert (chosen[0], chosen[-1]) == (row.qualities[0], row.qualities[-1]) and chosen[-1] == 100
+
+
+@EVERY_BASE
 def test_noise_is_not_too_much(base: str) -> None:
     colour = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
     for quality in (90, 100):

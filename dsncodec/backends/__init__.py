@@ -75,8 +75,8 @@ class BaseCodec:
     picture it holds, in pixels each way and in all.
 
     ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
-    people know: one quality is about one PSNR, whatever the codec. ``steps`` is how many steps the codec's
-    quantiser has where it has fewer than a hundred.
+    people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
+    that write different files: to a network, two names of one file would be two pictures.
     """
 
     wire_id: int
@@ -85,16 +85,13 @@ class BaseCodec:
     max_side: int
     max_pixels: int
     scale: tuple[tuple[int, int], ...]
-    steps: int = 100
+    qualities: tuple[int, ...]
 
     def own_quality(self, quality: int) -> int:
-        """The codec's own quality for one of ours, 0..100; of those that give the same file, the least."""
+        """The codec's own quality for one of ours, 0..100."""
         known, own = zip(*self.scale)
-        step = self._step(round(float(np.interp(quality, known, own))))
-        return next(own for own in range(101) if self._step(own) == step)
-
-    def _step(self, own_quality: int) -> int:
-        return ((100 - own_quality) * self.steps + 50) // 100
+        wanted = round(float(np.interp(quality, known, own)))
+        return next(one for one in self.qualities if one >= wanted)
 
     def holds(self, colour: UInt8Array) -> bool:
         """Whether a picture (H, W, 1 or 3) is small enough."""
@@ -107,9 +104,13 @@ class BaseCodec:
 _AS_JPEG = (
     (0, 0), (10, 8), (17, 17), (27, 25), (40, 31), (55, 36), (70, 43), (82, 51), (90, 61), (95, 74), (100, 100),
 )  # fmt: skip
+# The highest quality of each of libavif's 64 quantisers
+_OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
 BASE_CODECS = {
-    "avif": BaseCodec(16, "dsncodec.backends.avif", ".avif", 2**15, 2**28, _AS_JPEG, steps=63),
-    "jpeg": BaseCodec(17, "dsncodec.backends.jpeg", ".jpg", 65_500, 65_500**2, ((0, 0), (100, 100))),
+    "avif": BaseCodec(16, "dsncodec.backends.avif", ".avif", 2**15, 2**28, _AS_JPEG, _OF_AVIF),
+    "jpeg": BaseCodec(
+        17, "dsncodec.backends.jpeg", ".jpg", 65_500, 65_500**2, ((0, 0), (100, 100)), tuple(range(1, 101))
+    ),
 }
 
 
