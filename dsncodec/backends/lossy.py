@@ -1,28 +1,24 @@
-"""Base codecs: a picture to an ordinary lossy file of its own format, and back."""
+"""Lossy codecs that restoration networks learn from: a picture to the codec's own file, and back."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from . import load_base
+
 UInt8Array = NDArray[np.uint8]
 
 
-def avif(rgb: UInt8Array, quality: float) -> bytes:
-    """Speed 6, 4:4:4, tuned for PSNR; quality as libavif counts it."""
-    options = {"subsampling": "4:4:4", "speed": 6, "advanced": {"tune": "psnr"}, "max_threads": 1}
-    return _saved(rgb, "AVIF", quality=round(quality), **options)
-
-
-def jpeg(rgb: UInt8Array, quality: float) -> bytes:
-    """Optimised, progressive, 4:2:0; quality as libjpeg counts it."""
-    options = {"optimize": True, "progressive": True, "subsampling": "4:2:0"}
-    return _saved(rgb, "JPEG", quality=round(quality), **options)
+def base(name: str, rgb: UInt8Array, quality: float) -> bytes:
+    """As the base codec of that name writes it by default; quality is the codec's own."""
+    return load_base(name).encode(rgb, round(quality), 5, 1)  # effort 5, the default; one thread
 
 
 def j2k(rgb: UInt8Array, quality: float) -> bytes:
@@ -55,4 +51,6 @@ def decoded(data: bytes) -> UInt8Array:
 
 
 # Each takes (H, W, 3) and a quality of 0..100 that grows with bytes and PSNR
-CODERS: dict[str, Callable[[UInt8Array, float], bytes]] = {"avif": avif, "jpeg": jpeg, "j2k": j2k, "jxl": jxl}
+CODERS: dict[str, Callable[[UInt8Array, float], bytes]] = {
+    "avif": partial(base, "avif"), "jpeg": partial(base, "jpeg"), "j2k": j2k, "jxl": jxl,
+}  # fmt: skip
