@@ -140,12 +140,17 @@ class DsnImageFile(ImageFile.ImageFile):
     ) -> tuple[str, tuple[int, int, float, float]] | None:
         """Have the low-resolution layer loaded if it is at least ``size``; the mode stays as it is.
 
+        A layer of the full size, a base codec's picture, is for half of it at most: at more, what the network
+        adds would be missed.
+
         Returns:
             The mode, and the box of the layer that the picture fills; None if nothing was changed.
         """
-        if not self.tile or self.tile[0].args == (True,) or size is None or self._scale == 1:
+        if not self.tile or self.tile[0].args == (True,) or size is None:
             return None
         width, height = self.size
+        if self._scale == 1 and 2 * size[0] > width and 2 * size[1] > height:
+            return None
         reduced = -(-width // self._scale), -(-height // self._scale)
         if reduced[0] < size[0] or reduced[1] < size[1]:
             return None

@@ -135,6 +135,25 @@ def test_a_thumbnail_runs_no_network(reduced: str, layered: bytes, tmp_path: Pat
     assert in_fresh_interpreter(code, path) == "[]"
 
 
+def test_a_small_thumbnail_of_a_restored_picture_runs_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "a.dsn"
+    path.write_bytes(dsncodec.encode(picture("RGB", 40, 30), "restored", backend="jpeg", quality=20))
+    plain = dsncodec.decode(path, reduce=True)
+    with Image.open(path) as image:
+        assert image.draft(None, (21, 16)) is None
+        assert image.draft(None, (20, 20)) == ("RGB", (0, 0, 40, 30))
+        assert image.tobytes() == plain.tobytes()
+    code = """
+        import sys
+        import dsncodec.pillow_plugin
+        from PIL import Image
+        with Image.open(sys.argv[1]) as image:
+            image.thumbnail((9, 9))
+        print("onnxruntime" in sys.modules)
+    """
+    assert in_fresh_interpreter(code, path) == "False"
+
+
 def test_accept_wants_all_eight_magic_bytes(tiny: bytes) -> None:
     assert pillow_plugin._accept(tiny[:16])
     for i in range(8):

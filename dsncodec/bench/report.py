@@ -379,7 +379,7 @@ def curves_csv(report: dict[str, Any]) -> str:
 
 
 _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
-    ("dsn", "#d55e00"), ("avif", "#0072b2"), ("jxl", "#009e73"), ("j2k", "#cc79a7"), ("webp", "#b59a00"),
+    ("restored", "#d55e00"), ("dsn", "#8c4a1f"), ("avif", "#0072b2"), ("jxl", "#009e73"), ("j2k", "#cc79a7"), ("webp", "#b59a00"),
     ("jpeg", "#7f7f7f"), ("twin", "#e69f00"),
 )  # fmt: skip
 _DASHES = ("-", "--", ":", "-.")

@@ -24,7 +24,7 @@ _WAYS = (
 _RESTORED = (  # base codec, its qualities, and per way: key, label, detail, effort, whether it runs by default
     ("avif", avif.QUALITIES, (
         ("restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast network", 5, True),
-("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, False),
+("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, True),
     )),
     ("jpeg", jpeg.QUALITIES, (("restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, True),)),
 )  # fmt: skip
