@@ -26,7 +26,14 @@ from dsncodec.backends import BACKENDS, BASE_CODECS, avif, decode_base, encode_b
 from dsncodec.codecs import restored
 from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters, read_layer
 from dsncodec.container import Header
-from dsncodec.errors import CodestreamError, Corrupt, SettingError, UnsupportedVersion
+from dsncodec.errors import (
+    CodestreamError,
+    Corrupt,
+    DsnError,
+    MissingComponent,
+    SettingError,
+    UnsupportedVersion,
+)
 from dsncodec.metrics import psnr_db
 from dsncodec.planes import read_picture
 from dsncodec.weights import Restoration
@@ -730,3 +737,26 @@ def test_effort_holds_for_the_base_codec_and_alpha(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(backends, name, lambda *a, f=original, at=at: (asked.append(a[at]), f(*a))[1])
     dsncodec.encode(picture("RGBA", 12, 9), "restored", effort=2)
     assert asked == [2, 2]
+
+
+def test_without_avif_in_pillow_a_jpeg_is_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = backends.load_base
+
+    def absent(name: str) -> object:
+        if name == "avif":
+            raise MissingComponent("Pillow is built without libavif")
+        return load(name)
+
+    monkeypatch.setattr(backends, "load_base", absent)
+    assert dsncodec.read_info(dsncodec.encode(picture("RGB", 20, 10))).backends["BASE"] == "jpeg"
+    with pytest.raises(MissingComponent, match="libavif"):
+        dsncodec.encode(picture("RGB", 20, 10), backend="avif")
+
+
+def test_an_avif_that_could_not_be_read_back_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(payload: bytes) -> tuple[int, int]:
+        raise Corrupt("boxes of another age")
+
+    monkeypatch.setattr("dsncodec.backends.avif.size_of", refuse)
+    with pytest.raises(DsnError, match=r"boxes of another age\): use backend='jpeg'"):
+        dsncodec.encode(picture("RGB", 20, 10))

@@ -202,6 +202,15 @@ def load_base(name: str) -> BaseCodecModule:
     return module
 
 
+def has_base(name: str) -> bool:
+    """Whether a base codec can be used here: not every build of Pillow has each."""
+    try:
+        load_base(name)
+    except MissingComponent:
+        return False
+    return True
+
+
 def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:
     """The payload of a base codec: a byte that names it, then its own file.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
-from ..errors import Corrupt, MissingComponent
+from ..errors import Corrupt, DsnError, MissingComponent
 
 UInt8Array = NDArray[np.uint8]
 
@@ -38,7 +38,13 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
         max_threads=threads,
         advanced=_ADVANCED,
     )
-    assert size_of(buffer.getvalue()) == colour.shape[:2]  # another libavif may write what size_of refuses
+    try:
+        size_of(buffer.getvalue())
+    except Corrupt as exc:  # a libavif of another age
+        version = features.version_module("avif")
+        raise DsnError(
+            f"libavif {version} writes files that decode would refuse ({exc}): use backend='jpeg'"
+        ) from exc
     return buffer.getvalue()
 
 

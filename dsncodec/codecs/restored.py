@@ -82,7 +82,11 @@ class Encoder:
     def _base(self, backend: str) -> str:
         if backend != "auto":
             return backend
-        fitting = [name for name, row in backends.BASE_CODECS.items() if row.holds(self.colour)]
+        fitting = [
+            name
+            for name, row in backends.BASE_CODECS.items()
+            if row.holds(self.colour) and backends.has_base(name)
+        ]
         return fitting[0] if fitting else "jpeg"  # which says what it holds
 
     def _payload(self, quality: int, base: str) -> bytes:
