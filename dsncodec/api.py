@@ -169,7 +169,7 @@ def _one_target(
     if asked["scale/levels"] is not None:
         return rate.Target(point=explicit_point(*point))
     if quality is not None:
-        rate.check_quality(quality)
+        whole("quality", quality, 0, 100)
     return rate.Target(quality=quality)
 
 
@@ -295,7 +295,7 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         parameters = container.read_payload(stream, sections["PARM"])
         layer = codecs.load_layer(header.method)
         first_bytes = {}
-        for tag in sorted(sections.keys() & layer.TAGS - {"PARM"}, key=list(sections).index):
+        for tag in [tag for tag in sections if tag in layer.TAGS and tag != "PARM"]:
             stream.seek(sections[tag].offset)
             first_bytes[tag] = stream.read(min(1, sections[tag].length))
     return ImageInfo(

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import whole
 from .errors import SettingError
 from .metrics import psnr_db
 
@@ -47,15 +46,6 @@ class Target:
     max_bpp: float | None = None
     psnr_db: float | None = None
     point: Point | None = None
-
-
-def check_quality(quality: int) -> int:
-    """``quality`` as an int in 0..100.
-
-    Raises:
-        SettingError: it is not one.
-    """
-    return whole("quality", quality, 0, 100)
 
 
 def encode_to_target(encoder: Encoder, target: Target, backend: str, pack: Callable[[Point], bytes]) -> bytes:

@@ -56,9 +56,6 @@ L2_SIZE = 0.04  # a typical L1, so that both losses have gradients of one size
 HEADER = [
     "set, network", "bicubic", "paper", "difference", "Down-SNet", "paper", "difference", "gain", "paper's gain",
 ]  # fmt: skip
-CO_TRAINED = (34.29, 30.30, 28.99, 28.03)
-L2_FROM = 0.6  # of the budget: L1 before, squared error after, as in the recipe of the published x3 weights
-L2_SIZE = 0.04  # a typical L1, so that both losses have gradients of one size
 HEADER = [
     "set, network",
     "bicubic",

@@ -20,7 +20,9 @@ The bytes do not depend on ``threads``. ``decode`` keeps the same promises as th
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -155,12 +157,28 @@ def encode(symbols: UInt8Array, levels: int, backend: str, effort: int) -> bytes
 
 def backend_name(payload: bytes) -> str:
     """The name of the backend that wrote a section's payload."""
+    return _name_in(BACKENDS, payload, "backend")
+
+
+def _name_in(table: Mapping[str, Backend | BaseCodec], payload: bytes, what: str) -> str:
+    """The row that a payload's first byte names."""
     if not payload:
-        raise Corrupt("the section is empty", field="backend")
-    for name, row in BACKENDS.items():
+        raise Corrupt("the section is empty", field=what)
+    for name, row in table.items():
         if row.wire_id == payload[0]:
             return name
-    raise UnsupportedVersion(f"unknown backend {payload[0]}", field="backend")
+    raise UnsupportedVersion(f"unknown {what} {payload[0]}", field=what)
+
+
+@contextlib.contextmanager
+def _as_corrupt(name: str) -> Iterator[None]:
+    """Whatever a library raises over hostile bytes, as Corrupt."""
+    try:
+        yield
+    except CodestreamError:
+        raise
+    except Exception as exc:
+        raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
 
 
 def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Array:
@@ -172,12 +190,8 @@ def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Arr
     name = backend_name(payload)
     module = load(name)
     planes, rows, columns = shape
-    try:
+    with _as_corrupt(name):
         symbols = module.decode(payload[1:], (planes * rows, columns), levels)
-    except CodestreamError:
-        raise
-    except Exception as exc:  # whatever a library raises over hostile bytes
-        raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
     if symbols.shape != (planes * rows, columns) or symbols.dtype != np.uint8:
         raise Corrupt(f"the {name} payload holds {symbols.dtype} {symbols.shape}", field=name)
     if symbols.size and int(symbols.max()) >= levels:
@@ -231,12 +245,7 @@ def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, thread
 
 def base_name(payload: bytes) -> str:
     """The name of the base codec that wrote a payload."""
-    if not payload:
-        raise Corrupt("the section is empty", field="base codec")
-    for name, row in BASE_CODECS.items():
-        if row.wire_id == payload[0]:
-            return name
-    raise UnsupportedVersion(f"unknown base codec {payload[0]}", field="base codec")
+    return _name_in(BASE_CODECS, payload, "base codec")
 
 
 def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
@@ -247,12 +256,8 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     """
     name = base_name(payload)
     module = load_base(name)
-    try:
+    with _as_corrupt(name):
         colour = module.decode(payload[1:], shape)
-    except CodestreamError:
-        raise
-    except Exception as exc:  # whatever a library raises over hostile bytes
-        raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
     if colour.shape != shape or colour.dtype != np.uint8:
         raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
     return colour

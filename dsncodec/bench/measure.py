@@ -24,7 +24,7 @@ from ..errors import DsnError, SettingError
 from ..metrics import bpp, luma, ms_ssim, psnr_db, ssim
 from ..planes import read_picture
 from . import processes
-from .peers import Codec, family
+from .peers import Codec, find
 from .store import Row, Store
 
 try:
@@ -218,7 +218,7 @@ class Failure:
 
 def rows_of(task: Task) -> Iterator[Row]:
     """Measure a task's files, after a warm-up; runs in a process of its own."""
-    codec = next(codec for codec in family(task.family) if codec.key == task.codec)
+    codec = find(task.family, task.codec)
     picture = read_rgb(task.path)
     codec.decode(codec.encode(np.ascontiguousarray(picture[:WARM_UP, :WARM_UP]), task.settings[0]))
     for setting in task.settings:
@@ -257,12 +257,13 @@ def run(
         for _, codec in codecs
     }
     rows: dict[str, list[Row]] = {}
+    others: dict[str, list[Row]] = {}  # of other pictures and settings: kept, and not ours
     for key, ours in wanted.items():
         stored = store.read(key)
         rows[key] = [row for row in stored if _identity(row) in ours]
         replaced = {(image, setting) for image, _, _, setting in ours}
-        others = [row for row in stored if (row.image, row.setting) not in replaced]
-        store.replace(key, others + rows[key])
+        others[key] = [row for row in stored if (row.image, row.setting) not in replaced]
+        store.replace(key, others[key] + rows[key])
     tasks = _tasks(pictures, codecs, rows, repeats)
     total, done = sum(map(len, wanted.values())), sum(map(len, rows.values()))
     failures = []
@@ -275,16 +276,12 @@ def run(
         progress(done, total, f"{event.task.codec} {event.task.image}")
     for key, found in rows.items():
         found.sort(key=lambda row: (row.image, row.setting))
-        store.replace(key, _merged(store.read(key)))
+        store.replace(key, others[key] + found)
     return rows, failures
 
 
 def _identity(row: Row) -> tuple[str, str, str, float]:
     return row.image, row.image_sha256, row.version, row.setting
-
-
-def _merged(rows: list[Row]) -> list[Row]:
-    return list({(row.image, row.setting): row for row in rows}.values())
 
 
 def _tasks(

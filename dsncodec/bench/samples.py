@@ -16,7 +16,7 @@ from PIL import Image
 from ..metrics import bpp, psnr_db
 from . import processes
 from .measure import UInt8Array, read_rgb
-from .peers import Codec, family
+from .peers import Codec, find
 
 LARGEST = (768, 1024)  # rows, columns: of a larger picture the centre is shown
 CLOSE = 0.01  # relative distance from the wanted bytes at which the search ends
@@ -71,7 +71,7 @@ def code(
 
 def versions_of(task: Task) -> Iterator[dict[str, Any]]:
     """One codec's version of a picture, if it comes near the rate; runs in a process of its own."""
-    codec = next(codec for codec in family(task.family) if codec.key == task.codec)
+    codec = find(task.family, task.codec)
     picture = shown_part(read_rgb(task.path))
     pixels = picture.shape[0] * picture.shape[1]
     wanted = task.target_bpp * pixels / 8

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import backends, weights
 from ..container import Header
 from ..errors import Corrupt, UnsupportedVersion
+from .sections import decode_alpha, required
 
 UInt8Array = NDArray[np.uint8]
 
@@ -101,10 +102,9 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     Raises:
         CodestreamError: a section is missing, or does not hold what the header promises.
     """
-    parameters = Parameters.unpack(_required(sections, "PARM"))
-    payload, alpha = _required(sections, "BASE"), None
-    if header.has_alpha:
-        alpha = backends.decode(_required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+    parameters = Parameters.unpack(required(sections, "PARM"))
+    payload = required(sections, "BASE")
+    alpha = decode_alpha(header, sections)
     colour = backends.decode_base(payload, (header.height, header.width, header.colour_planes))
     return Layer(header, parameters, backends.base_name(payload), colour, alpha)
 
@@ -115,12 +115,12 @@ def check(header: Header, sections: dict[str, bytes]) -> None:
     Raises:
         CodestreamError: a section is missing, or names what this release does not have.
     """
-    parameters = Parameters.unpack(_required(sections, "PARM"))
-    base = backends.base_name(_required(sections, "BASE"))
+    parameters = Parameters.unpack(required(sections, "PARM"))
+    base = backends.base_name(required(sections, "BASE"))
     if parameters.strength:
         weights.restoration_of_wire_id(parameters.model_id, base)
     if header.has_alpha:
-        backends.backend_name(_required(sections, "ALPH"))
+        backends.backend_name(required(sections, "ALPH"))
 
 
 def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> dict[str, Any]:
@@ -146,9 +146,3 @@ def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> d
         "base_psnr_db": found.psnr_db, "strength": found.strength / UNIT_STRENGTH,
         "gain_db": round(found.gain_db, 2),
     }  # fmt: skip
-
-
-def _required(sections: dict[str, bytes], tag: str) -> bytes:
-    if tag not in sections:
-        raise Corrupt("the section is missing", field=tag)
-    return sections[tag]

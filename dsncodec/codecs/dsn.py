@@ -21,6 +21,7 @@ from ..planes import crop_padded, to_pixels, to_planes
 from ..quantise import check_levels, dequantise, dequantise_chroma, quantise, quantise_chroma
 from . import DEFAULT_EFFORT
 from .layer import Layer, Parameters, Point, between, latent_shapes, point_of_quality, table
+from .sections import encode_alpha
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -143,9 +144,8 @@ class Encoder:
 
     @cached_property
     def _alpha_payload(self) -> bytes:
-        """By the smallest backend, whatever that of the symbols is: not each one holds so large a plane."""
         assert self.alpha is not None
-        return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", self.effort)
+        return encode_alpha(self.alpha, self.effort)
 
     def reconstruct(self, point: Point, backend: str = "auto") -> UInt8Array:
         """The colour planes a reader of this operating point gets, (H, W, 1 or 3)."""

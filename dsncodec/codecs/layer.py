@@ -18,6 +18,7 @@ from ..container import Header
 from ..errors import Corrupt, UnsupportedVersion
 from ..planes import crop_padded, to_pixels
 from ..quantise import check_levels, dequantise, dequantise_chroma
+from .sections import decode_alpha, required
 
 UInt8Array = NDArray[np.uint8]
 
@@ -153,23 +154,14 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     Raises:
         CodestreamError: a section is missing, or does not hold what the header promises.
     """
-    parameters = Parameters.unpack(_required(sections, "PARM"))
+    parameters = Parameters.unpack(required(sections, "PARM"))
     point = parameters.point
     luma_shape, chroma_shape = latent_shapes(header, point.scale)
-    tags = planes_of(header)
-    luma = backends.decode(_required(sections, "LUMA"), luma_shape, point.levels)
-    chroma, alpha = np.empty(chroma_shape, np.uint8), None
-    if "CHRO" in tags:
-        chroma = backends.decode(_required(sections, "CHRO"), chroma_shape, point.chroma_levels)
-    if "ALPH" in tags:
-        alpha = backends.decode(_required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
-    return Layer(header, parameters, luma, chroma, alpha)
-
-
-def _required(sections: dict[str, bytes], tag: str) -> bytes:
-    if tag not in sections:
-        raise Corrupt("the section is missing", field=tag)
-    return sections[tag]
+    luma = backends.decode(required(sections, "LUMA"), luma_shape, point.levels)
+    chroma = np.empty(chroma_shape, np.uint8)
+    if "CHRO" in planes_of(header):
+        chroma = backends.decode(required(sections, "CHRO"), chroma_shape, point.chroma_levels)
+    return Layer(header, parameters, luma, chroma, decode_alpha(header, sections))
 
 
 def _pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
@@ -186,10 +178,10 @@ def check(header: Header, sections: dict[str, bytes]) -> None:
     Raises:
         CodestreamError: a section is missing, or names what this release does not have.
     """
-    parameters = Parameters.unpack(_required(sections, "PARM"))
+    parameters = Parameters.unpack(required(sections, "PARM"))
     weights.for_wire_id(parameters.model_id, parameters.point.scale)
     for tag in planes_of(header):
-        backends.backend_name(_required(sections, tag))
+        backends.backend_name(required(sections, tag))
 
 
 def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> dict[str, Any]:

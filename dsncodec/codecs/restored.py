@@ -24,6 +24,7 @@ from ..metrics import psnr_db
 from ..planes import TO_YCBCR, crop_padded
 from . import DEFAULT_EFFORT
 from .base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters
+from .sections import encode_alpha
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -98,7 +99,7 @@ class Encoder:
     @cached_property
     def _alpha_payload(self) -> bytes:
         assert self.alpha is not None
-        return backends.encode(np.ascontiguousarray(self.alpha)[None], 256, "auto", self.effort)
+        return encode_alpha(self.alpha, self.effort)
 
     def _chosen(self, quality: int, base: str) -> Parameters:
         """How much of the network's correction serves this picture best."""

@@ -64,6 +64,11 @@ def family(name: str) -> tuple[Codec, ...]:
     return tuple(module.codecs())
 
 
+def find(name: str, key: str) -> Codec:
+    """The codec of a family that has this key."""
+    return next(codec for codec in family(name) if codec.key == key)
+
+
 def available() -> tuple[dict[str, list[Codec]], dict[str, str]]:
     """Codecs by family, and the reason for each family that cannot run here."""
     found, missing = {}, {}

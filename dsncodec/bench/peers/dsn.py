@@ -19,12 +19,10 @@ _WAYS = (
     ("dsn-fast", "DSN effort 3", "effort 3: the networks alone", 3),
     ("dsn-best", "DSN effort 9", "effort 9: the longest refinement", 9),
 )
-
-
 _RESTORED = (  # base codec, its qualities, and per way: key, label, detail, effort, whether it runs by default
     ("avif", avif.QUALITIES, (
         ("restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast network", 5, True),
-("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, True),
+        ("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, True),
     )),
     ("jpeg", jpeg.QUALITIES, (("restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, True),)),
 )  # fmt: skip

@@ -1,0 +1,40 @@
+"""What every coding method's sections share: that some must be there, and the alpha plane."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import backends
+from ..container import Header
+from ..errors import Corrupt
+
+UInt8Array = NDArray[np.uint8]
+
+
+def required(sections: dict[str, bytes], tag: str) -> bytes:
+    """A section's payload.
+
+    Raises:
+        Corrupt: it is not there.
+    """
+    if tag not in sections:
+        raise Corrupt("the section is missing", field=tag)
+    return sections[tag]
+
+
+def encode_alpha(alpha: UInt8Array, effort: int) -> bytes:
+    """The plane (H, W), lossless, by the smallest backend, whatever that of the colours is: not each one holds
+    so large a plane."""
+    return backends.encode(np.ascontiguousarray(alpha)[None], 256, "auto", effort)
+
+
+def decode_alpha(header: Header, sections: dict[str, bytes]) -> UInt8Array | None:
+    """The plane (H, W), or None where the mode has none.
+
+    Raises:
+        CodestreamError: the section is missing or broken.
+    """
+    if not header.has_alpha:
+        return None
+    return backends.decode(required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
