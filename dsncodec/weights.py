@@ -116,14 +116,14 @@ def restoration(base: str, best: bool) -> Restoration | None:
 
 
 def restoration_of_wire_id(wire_id: bytes, base: str | None = None) -> Restoration:
-    """The network a file names.
+    """The network a file names, by its id or the id's first 4 bytes.
 
     Raises:
         UnsupportedVersion: this release does not have it.
         Corrupt: it is not for this base codec.
     """
     for row in restorations():
-        if row.wire_id == wire_id:
+        if row.wire_id.startswith(wire_id):
             if base not in (None, row.base):
                 raise Corrupt(f"network {row.name} is not for base codec {base}", field="PARM")
             return row

@@ -16,7 +16,6 @@ from PIL import Image
 from dsncodec import backends, container, weights
 from dsncodec.api import read_structure
 from dsncodec.codecs.base import Parameters
-from dsncodec.container import HEADER_BYTES
 
 UInt8Array = NDArray[np.uint8]
 
@@ -77,17 +76,76 @@ def with_network(data: bytes, strength: int) -> bytes:
     return container.pack(header, list(payloads.items()))
 
 
+def packed_1(header: container.Header, sections: list[tuple[str, bytes]]) -> bytes:
+    """A codestream of version 1, which releases before 0.2 wrote."""
+    numbers = [next(key for key, name in table.items() if name == value) for table, value in (
+        (container.METHODS, header.method), (container.MODES, header.mode),
+    )]  # fmt: skip
+    fixed = b"\x8eDSN\r\n\x1a\n" + struct.pack(
+        "<BBBBIIH", 1, 0, *numbers, header.width, header.height, len(sections)
+    )
+    parts = [fixed, struct.pack("<I", zlib.crc32(fixed))]
+    for tag, payload in sections:
+        name = tag.encode("ascii")
+        parts += [struct.pack("<4sII", name, len(payload), zlib.crc32(payload, zlib.crc32(name))), payload]
+    return b"".join(parts)
+
+
+def header_bytes(data: bytes) -> int:
+    """Where the payloads of a codestream of version 2 begin."""
+    stream = io.BytesIO(data)
+    container.read_header(stream, None)
+    return stream.tell()
+
+
 def with_fixed_checksums(data: bytes) -> bytes:
     """The same codestream with every CRC-32 made right: what an attacker sends, where noise would not.
 
     Sections are followed as far as their lengths make sense.
     """
+    return _fixed_1(data) if data[4:5] == b"\r" else _fixed_2(data)
+
+
+def _fixed_2(data: bytes) -> bytes:
     fixed = bytearray(data)
-    if len(fixed) < HEADER_BYTES:
+
+    def varint(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (fixed[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if fixed[at - 1] < 0x80:
+                return value, at
+
+    try:
+        _, at = varint(6)
+        _, at = varint(at)
+        length, at = varint(at)
+        at += length
+        count, at = fixed[at], at + 1
+        sections = []
+        for _ in range(count):
+            length, at = varint(at + 1)
+            sections.append((at, length))
+            at += 4
+    except IndexError:
         return data
-    crc_at = HEADER_BYTES - 4
-    struct.pack_into("<I", fixed, crc_at, zlib.crc32(fixed[:crc_at]))
-    at = HEADER_BYTES
+    start = at + 4
+    if start > len(fixed):
+        return data
+    for crc_at, length in sections:
+        struct.pack_into("<I", fixed, crc_at, zlib.crc32(fixed[start : start + length]))
+        start += length
+    struct.pack_into("<I", fixed, at, zlib.crc32(fixed[:at]))
+    return bytes(fixed)
+
+
+def _fixed_1(data: bytes) -> bytes:
+    fixed = bytearray(data)
+    if len(fixed) < 26:
+        return data
+    struct.pack_into("<I", fixed, 22, zlib.crc32(fixed[:22]))
+    at = 26
     while at + 12 <= len(fixed):
         (length,) = struct.unpack_from("<I", fixed, at + 4)
         payload = fixed[at + 12 : at + 12 + length]

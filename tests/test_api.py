@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends, codecs, rate, weights
+from dsncodec import backends, codecs, container, rate, weights
 from dsncodec.codecs.layer import point_of_quality
-from dsncodec.container import HEADER_BYTES
 from dsncodec.errors import (
     CodestreamError,
     Corrupt,
@@ -32,10 +31,21 @@ from dsncodec.errors import (
 from dsncodec.metrics import psnr_db
 from dsncodec.planes import ImageLike
 
-from .conftest import MODES, UInt8Array, noise, picture, with_fixed_checksums
+from .conftest import (
+    MODES,
+    UInt8Array,
+    header_bytes,
+    noise,
+    packed_1,
+    picture,
+    with_fixed_checksums,
+)
 
 PHOTO = picture("RGB", 60, 44)
-MODEL_ID_AT = HEADER_BYTES + 12 + 3  # PARM is the first section: scale, levels, chroma levels, id
+PARAMETERS_AT = (
+    9  # of a picture below 128 pixels each way: behind 4 + 1 + 1 + 1 + 1 bytes, and their own length
+)
+MODEL_ID_AT = PARAMETERS_AT + 3  # scale, levels, chroma levels, id
 EVERY_METHOD = pytest.mark.parametrize("method", codecs.METHODS)
 SECTIONS = {"dsn": ["PARM", "LUMA", "CHRO"], "restored": ["PARM", "BASE"]}  # of a colour picture
 
@@ -426,7 +436,8 @@ def test_read_info() -> None:
         "CHRO": "jpegls",
     }
     assert list(info.sections) == ["PARM", "LUMA", "CHRO", "ALPH"]
-    assert info.size_bytes == len(data) == HEADER_BYTES + sum(12 + n for n in info.sections.values())
+    payloads = sum(n for tag, n in info.sections.items() if tag != "PARM")
+    assert info.size_bytes == len(data) == header_bytes(data) + payloads
     assert info.bpp == 8 * len(data) / 600
 
 
@@ -465,18 +476,18 @@ def test_unknown_model_is_named_and_the_thumbnail_still_shows() -> None:
 
 def test_a_scale_the_model_is_not_for() -> None:
     data = bytearray(quick(picture("L", 6, 6), scale=2))
-    data[HEADER_BYTES + 12] = 3
+    data[PARAMETERS_AT] = 3
     with pytest.raises(CodestreamError):
         dsncodec.decode(with_fixed_checksums(bytes(data)))
 
 
 @EVERY_METHOD
 def test_no_sections_at_all(method: str) -> None:
-    header_only = bytearray(quick(method=method)[:HEADER_BYTES])
-    header_only[20:22] = bytes(2)
-    for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
-        with pytest.raises(Corrupt):
-            action(with_fixed_checksums(bytes(header_only)))
+    header = container.Header(method, "RGB", 60, 44)
+    for header_only in (packed_1(header, []), container.pack(header, [("PARM", b"")])):
+        for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
+            with pytest.raises(Corrupt):
+                action(header_only)
 
 
 @pytest.mark.parametrize("backend", ["auto", *backends.BACKENDS, *backends.BASE_CODECS])

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 import dsncodec
 from dsncodec.backends import BACKENDS, BASE_CODECS
-from dsncodec.container import HEADER_BYTES
 from dsncodec.errors import DsnError
 
-from .conftest import picture, with_fixed_checksums, with_network
+from .conftest import header_bytes, picture, with_fixed_checksums, with_network
 
 ALL = [*BACKENDS, *BASE_CODECS]
 EVERY = pytest.mark.parametrize("backend", ALL)
@@ -31,11 +30,6 @@ def small_file(mode: str, backend: str) -> bytes:
     settings = {"scale": 2, "levels": 200} if backend in BACKENDS else {"quality": 30}
     data = dsncodec.encode(image, **settings, backend=backend, threads=1)
     return with_network(data, 64) if backend in BASE_CODECS else data
-
-
-def behind_parameters(data: bytes) -> int:
-    """Where the section after PARM begins."""
-    return HEADER_BYTES + 12 + dsncodec.read_info(data).sections["PARM"]
 
 
 def decodes_or_is_refused(data: bytes, reduce: bool = True) -> None:
@@ -87,7 +81,7 @@ def test_every_one_byte_change_behind_right_checksums(mode: str, backend: str) -
 def test_header_and_parameters_through_the_networks(mode: str, backend: str) -> None:
     """All 255 other values of the bytes that decide what is run."""
     data = small_file(mode, backend)
-    for at in range(8, behind_parameters(data)):
+    for at in range(8, header_bytes(data)):
         for value in range(256):
             changed = data[:at] + bytes([value]) + data[at + 1 :]
             decodes_or_is_refused(with_fixed_checksums(changed), reduce=False)
@@ -97,7 +91,7 @@ def test_header_and_parameters_through_the_networks(mode: str, backend: str) -> 
 @MODES
 def test_changed_symbols_through_the_networks(mode: str, backend: str) -> None:
     data = small_file(mode, backend)
-    for at in range(behind_parameters(data), len(data), 5):
+    for at in range(header_bytes(data), len(data), 5):
         changed = data[:at] + bytes([data[at] ^ 0x2A]) + data[at + 1 :]
         decodes_or_is_refused(with_fixed_checksums(changed), reduce=False)
 

@@ -6,6 +6,7 @@ published networks, whichever they are, must do in tiles and regions what their 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 
@@ -38,12 +41,14 @@ from dsncodec.metrics import psnr_db
 from dsncodec.planes import read_picture
 from dsncodec.weights import Restoration
 
-from .conftest import MODES, UInt8Array, noise, picture
+from .conftest import MODES, UInt8Array, noise, packed_1, picture
 from .test_doors import loaded_after
 
 EVERY_BASE = pytest.mark.parametrize("base", BASE_CODECS)
 EVERY_NETWORK = pytest.mark.parametrize("row", weights.restorations(), ids=lambda row: str(row.name))
-SHAPES = [(*size, planes) for planes in (1, 3) for size in [(1, 1), (1, 17), (17, 2), (29, 33)]]
+SHAPES = [
+    (*size, planes) for planes in (1, 3) for size in [(1, 1), (1, 17), (17, 2), (29, 33)]
+]  # the last: some pixels
 
 
 def pixels_of(shape: tuple[int, int, int]) -> UInt8Array:
@@ -84,7 +89,62 @@ def sections_of(data: bytes) -> tuple[Header, dict[str, bytes]]:
 
 def test_wire_ids_are_the_published_ones() -> None:
     assert {name: row.wire_id for name, row in BASE_CODECS.items()} == {"avif": 16, "jpeg": 17}
-    assert not {row.wire_id for row in BASE_CODECS.values()} & {row.wire_id for row in BACKENDS.values()}
+    assert {name: row.short_id for name, row in BASE_CODECS.items()} == {"avif": 20, "jpeg": 21}
+    taken = [row.wire_id for row in (BASE_CODECS | BACKENDS).values()]
+    taken += [row.short_id for row in BASE_CODECS.values() if row.short_id is not None]
+    assert len(set(taken)) == len(taken)
+
+
+def test_four_bytes_name_a_network() -> None:
+    assert len({row.wire_id[:4] for row in weights.restorations()}) == len(weights.restorations())
+
+
+@pytest.mark.parametrize("base", [name for name, row in BASE_CODECS.items() if row.short_id is not None])
+@pytest.mark.parametrize("quality", [1, 40, 100])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_short_form_is_the_codecs_file_byte_for_byte(
+    base: str, quality: int, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colour = pixels_of(shape)
+    file = backends.load_base(base).encode(colour, quality, 5, 1)
+    payload = encode_base(colour, quality, base, 5, 1)
+    assert len(payload) <= len(file) + 1
+    if shape == SHAPES[-1]:
+        assert payload[0] == BASE_CODECS[base].short_id and len(payload) < len(file)
+    assert backends.base_file(payload, shape) == file
+    assert backends.base_file(bytes([BASE_CODECS[base].wire_id]) + file, shape) == file
+    monkeypatch.setattr(backends.load_base(base), "lengthen", lambda short, shape: file + b"?")
+    whole = encode_base(colour, quality, base, 5, 1)  # a library of another age: the file as it is
+    assert whole == bytes([BASE_CODECS[base].wire_id]) + file
+    monkeypatch.undo()
+    np.testing.assert_array_equal(decode_base(whole, shape), decode_base(payload, shape))
+
+
+def test_without_libjxl_a_jpeg_is_held_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = pixels_of((33, 29, 3))
+    payload = encode_base(colour, 50, "jpeg", 5, 1)
+    monkeypatch.setattr(imagecodecs.JPEGXL, "available", False)
+    assert encode_base(colour, 50, "jpeg", 5, 1)[1:3] == b"\xff\xd8"
+    with pytest.raises(MissingComponent, match="libjxl"):
+        decode_base(payload, colour.shape)
+
+
+@pytest.mark.parametrize("base", [name for name, row in BASE_CODECS.items() if row.short_id is not None])
+def test_a_short_form_of_another_size(base: str) -> None:
+    payload = encode_base(pixels_of((33, 29, 3)), 50, base, 5, 1)
+    for shape in ((33, 30, 3), (29, 33, 3)):
+        with pytest.raises(Corrupt):
+            decode_base(payload, shape)
+
+
+@pytest.mark.parametrize("base", [name for name, row in BASE_CODECS.items() if row.short_id is not None])
+@given(junk=st.binary(max_size=80), cut=st.integers(0, 400))
+def test_junk_as_a_short_form(base: str, junk: bytes, cut: int) -> None:
+    payload = encode_base(pixels_of((8, 9, 3)), 50, base, 0, 1)
+    for data in (payload[:1] + junk, payload[:cut] + junk):
+        if data[:1] == payload[:1] and data != payload:
+            with contextlib.suppress(CodestreamError):
+                decode_base(data, (8, 9, 3))
 
 
 @EVERY_BASE
@@ -116,7 +176,7 @@ def test_another_size_is_refused_before_it_is_decoded(
 
 def test_an_avif_frame_of_another_size_than_the_one_shown() -> None:
     """Whatever the file says to a reader, libavif makes room for the coded frame."""
-    large = encode_base(np.zeros((512, 512, 3), np.uint8), 10, "avif", 0, 1)
+    large = tagged("avif", avif.encode(np.zeros((512, 512, 3), np.uint8), 10, 0, 1))
     at = large.index(b"ispe") + 8
     forged = large[:at] + struct.pack(">II", 17, 13) + large[at + 8 :]
     with Image.open(io.BytesIO(forged[1:])) as image:
@@ -213,7 +273,7 @@ def test_noise_is_not_too_much(base: str) -> None:
 def test_the_payload_is_an_ordinary_file(base: str, mode: str) -> None:
     """Other programs see in it what is shown without a network."""
     data = dsncodec.encode(picture(mode, 37, 26), backend=base, quality=60, effort=0)
-    own = sections_of(data)[1]["BASE"][1:]
+    own = own_file(data)
     shown = array(dsncodec.decode(data, reduce=True))
     with Image.open(io.BytesIO(own)) as image:
         assert (image.format, image.size) == (base.upper(), (37, 26))
@@ -391,7 +451,7 @@ def test_nothing_is_run_where_there_is_nothing_to_win(base: str, use: Use) -> No
     run.clear()
     info = dsncodec.read_info(data)
     assert (info.strength, info.gain_db, info.model, info.model_id) == (0, 0, "", "")
-    assert sections_of(data)[1]["PARM"][-8:] == NO_MODEL
+    assert len(sections_of(data)[1]["PARM"]) == 5
     assert dsncodec.decode(data).tobytes() == dsncodec.decode(data, reduce=True).tobytes()
     assert not run
 
@@ -484,11 +544,17 @@ def forced(row: Restoration, image: Image.Image, strength: int = 80, quality: in
     return container.pack(header, sections)
 
 
+def own_file(data: bytes) -> bytes:
+    """The base codec's file."""
+    header, sections = sections_of(data)
+    return backends.base_file(sections["BASE"], (header.height, header.width, header.colour_planes))
+
+
 def by_hand(data: bytes, run: Callable[[dict[int, np.ndarray]], np.ndarray], unit: int) -> UInt8Array:
     """The picture by docs/format.md, without the package's inference: the whole padded frame at once."""
     header, sections = sections_of(data)
-    _, quality, psnr, strength, _, _ = struct.unpack("<BBBBB8s", sections["PARM"])
-    with Image.open(io.BytesIO(sections["BASE"][1:])) as image:
+    _, quality, psnr, strength, _, _ = struct.unpack("<BBBBB4s", sections["PARM"])
+    with Image.open(io.BytesIO(own_file(data))) as image:
         shown = array(image.convert("L" if header.colour_planes == 1 else "RGB")).astype(np.float32)
     shown = shown.reshape(header.height, header.width, -1)
     more = [(0, -side % unit) for side in shown.shape[:2]]
@@ -602,7 +668,7 @@ def test_what_a_file_says_of_itself(row: Restoration) -> None:
     info = dsncodec.read_info(data)
     assert (info.method, info.scale, info.levels, info.chroma_levels) == ("restored", 1, None, None)
     assert (info.base_quality, info.base_psnr_db, info.strength, info.gain_db) == (40, 31.25, 1.25, 0.5)
-    assert (info.model, info.model_id) == (row.name, row.wire_id.hex())
+    assert (info.model, info.model_id) == (row.name, row.wire_id[:4].hex())
     assert info.backends == {"BASE": row.base, "ALPH": "lzma2"}
     assert list(info.sections) == ["PARM", "BASE", "ALPH"]
     dsncodec.verify(data)
@@ -619,12 +685,15 @@ def packed(header: Header, sections: dict[str, bytes]) -> bytes:
     return container.pack(header, list(sections.items()))
 
 
-PARM = Parameters(40, 31.25, 64, 0.5, b"abcdefgh").pack()
+PARM = Parameters(40, 31.25, 64, 0.5, b"abcd").pack()
+PARM_1 = PARM + b"efgh"  # as container version 1 has it
 
 
 def test_parameters_survive() -> None:
-    assert len(PARM) == 13
-    assert Parameters.unpack(PARM) == Parameters(40, 31.25, 64, 0.5, b"abcdefgh")
+    assert len(PARM) == 9
+    assert Parameters.unpack(PARM) == Parameters(40, 31.25, 64, 0.5, b"abcd")
+    assert Parameters.unpack(PARM_1) == Parameters(40, 31.25, 64, 0.5, b"abcdefgh")
+    assert Parameters(40, 31.25, 64, 0.5, b"abcdefgh").pack() == PARM
     extremes = Parameters(100, 1e9, 255, 1e9, b"\xff" * 8).rounded()
     assert (extremes.psnr_db, extremes.gain_db) == (63.75, 255 * 0.02)
     assert Parameters(0, -3.0, 0, -3.0, NO_MODEL).rounded() == Parameters(0, 0.0, 0, 0.0, NO_MODEL)
@@ -635,7 +704,7 @@ def test_parameters_survive() -> None:
     "parameters",
     [
         b"", PARM[:-1], PARM + b"\0", b"\0" + PARM[1:], b"\2" + PARM[1:], PARM[:1] + b"\x65" + PARM[2:],
-        PARM[:1] + b"\xff" + PARM[2:], PARM[:-8] + NO_MODEL,
+        PARM[:1] + b"\xff" + PARM[2:], PARM[:-4] + bytes(4), PARM[:-4], PARM_1[:-8] + bytes(8),
     ],
     ids=repr,
 )  # fmt: skip
@@ -659,7 +728,7 @@ def test_a_missing_section_is_named(tag: str) -> None:
     del sections[tag]
     for action in (dsncodec.decode, dsncodec.verify):
         with pytest.raises(Corrupt, match="missing") as caught:
-            action(packed(header, sections))
+            action(packed_1(header, list(sections.items())))
         assert caught.value.field == tag
 
 
@@ -674,12 +743,12 @@ def test_an_unknown_network_is_named_and_the_base_picture_still_shows() -> None:
     expected = dsncodec.decode(packed(header, sections), reduce=True).tobytes()
     data = packed(header, {**sections, "PARM": PARM})
     for action in (dsncodec.decode, dsncodec.verify):
-        with pytest.raises(UnsupportedVersion, match=b"abcdefgh".hex()) as caught:
+        with pytest.raises(UnsupportedVersion, match=b"abcd".hex()) as caught:
             action(data)
         assert caught.value.field == "model"
     assert dsncodec.decode(data, reduce=True).tobytes() == expected
     info = dsncodec.read_info(data)
-    assert (info.model, info.model_id) == ("unknown", b"abcdefgh".hex())
+    assert (info.model, info.model_id) == ("unknown", b"abcd".hex())
 
 
 def test_a_network_of_another_base_codec(use: Use) -> None:

@@ -16,6 +16,12 @@ Base codecs are lossy: colour <-> payload, which is the codec's own file. Their 
 
 ``colour`` is (H, W, 1 or 3); ``quality`` 0..100 is the codec's own scale, bytes and PSNR rise with it.
 The bytes do not depend on ``threads``. ``decode`` keeps the same promises as that of an entropy backend.
+
+A base codec with a short form has two functions more, inverse to each other; ``short`` is what a .dsn file holds
+in the place of the file::
+
+    shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
+    lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +79,8 @@ class BaseCodecModule(Protocol):
 
 @dataclass(frozen=True)
 class BaseCodec:
-    """A row: the number on the wire, the module, the suffix of the file that the payload is, and the largest
-    picture it holds, in pixels each way and in all.
+    """A row: the numbers on the wire of the codec's own file and of its short form, the module, the suffix of the
+    codec's file, and the largest picture it holds, in pixels each way and in all.
 
     ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
     people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
@@ -82,6 +88,7 @@ class BaseCodec:
     """
 
     wire_id: int
+    short_id: int | None
     module: str
     extension: str
     max_side: int
@@ -109,9 +116,16 @@ _AS_JPEG = (
 # The highest quality of each of libavif's 64 quantisers
 _OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
 BASE_CODECS = {
-    "avif": BaseCodec(16, "dsncodec.backends.avif", ".avif", 2**15, 2**28, _AS_JPEG, _OF_AVIF),
+    "avif": BaseCodec(16, 20, "dsncodec.backends.avif", ".avif", 2**15, 2**28, _AS_JPEG, _OF_AVIF),
     "jpeg": BaseCodec(
-        17, "dsncodec.backends.jpeg", ".jpg", 65_500, 65_500**2, ((0, 0), (100, 100)), tuple(range(1, 101))
+        17,
+        21,
+        "dsncodec.backends.jpeg",
+        ".jpg",
+        65_500,
+        65_500**2,
+        ((0, 0), (100, 100)),
+        tuple(range(1, 101)),
     ),
 }
 
@@ -165,7 +179,7 @@ def _name_in(table: Mapping[str, Backend | BaseCodec], payload: bytes, what: str
     if not payload:
         raise Corrupt("the section is empty", field=what)
     for name, row in table.items():
-        if row.wire_id == payload[0]:
+        if payload[0] in (row.wire_id, getattr(row, "short_id", None)):
             return name
     raise UnsupportedVersion(f"unknown {what} {payload[0]}", field=what)
 
@@ -175,7 +189,7 @@ def _as_corrupt(name: str) -> Iterator[None]:
     """Whatever a library raises over hostile bytes, as Corrupt."""
     try:
         yield
-    except CodestreamError:
+    except (CodestreamError, MissingComponent):
         raise
     except Exception as exc:
         raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
@@ -226,7 +240,7 @@ def has_base(name: str) -> bool:
 
 
 def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:
-    """The payload of a base codec: a byte that names it, then its own file.
+    """The payload of a base codec: a byte that names it and its form, then its own file or that file's short form.
 
     Args:
         colour: (H, W, 1 or 3).
@@ -240,7 +254,37 @@ def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, thread
         raise SettingError(
             f"{base} holds at most {row.max_side} pixels each way and {row.max_pixels} in all: use method dsn"
         )
-    return bytes([BASE_CODECS[base].wire_id]) + load_base(base).encode(colour, quality, effort, threads)
+    row, module = BASE_CODECS[base], load_base(base)
+    file = module.encode(colour, quality, effort, threads)
+    if row.short_id is not None:
+        short = _shortened(module, file, colour.shape)
+        if short is not None and len(short) < len(file):
+            return bytes([row.short_id]) + short
+    return bytes([row.wire_id]) + file
+
+
+def _shortened(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
+    """The short form of a base codec's file; None if that file would not come back byte for byte."""
+    try:
+        short: bytes = module.shorten(file, shape)
+        return short if module.lengthen(short, shape) == file else None
+    except (Corrupt, MissingComponent):
+        return None
+
+
+def base_file(payload: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file inside a base codec's payload, as the codec wrote it.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes of its short form; those of a whole file are not looked at.
+    """
+    name = base_name(payload)
+    if payload[0] == BASE_CODECS[name].wire_id:
+        return payload[1:]
+    module: Any = load_base(name)
+    with _as_corrupt(name):
+        file: bytes = module.lengthen(payload[1:], shape)
+    return file
 
 
 def base_name(payload: bytes) -> str:
@@ -256,8 +300,9 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     """
     name = base_name(payload)
     module = load_base(name)
+    file = base_file(payload, shape)
     with _as_corrupt(name):
-        colour = module.decode(payload[1:], shape)
+        colour = module.decode(file, shape)
     if colour.shape != shape or colour.dtype != np.uint8:
         raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
     return colour

@@ -63,6 +63,48 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     return np.ascontiguousarray(pixels[..., : shape[2]])
 
 
+def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """What lies in the boxes: the coded picture. What they say besides, ``lengthen`` knows."""
+    return file[len(_around(b"", shape)) :]
+
+
+def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file that libavif makes of a coded picture (H, W, 1 or 3)."""
+    return _around(short, shape) + short
+
+
+def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The 275 (grey: 269) bytes before the coded picture. Source: ISO/IEC 14496-12, 23008-12 and 23000-22."""
+    rows, columns, channels = shape
+    grey = channels == 1
+    kind = _box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf" + (b"" if grey else b"MA1A"))
+    handler = _box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+    primary = _box(b"pitm", bytes(4) + struct.pack(">H", 1))
+    item = _box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
+    items = _box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
+    level = (
+        int.from_bytes(coded[4:6], "big") >> 6 & 0x1F
+    )  # behind 12 00 0a 09, after 5 bits of the sequence header
+    profile = 0 if grey else 1
+    properties = [
+        _box(b"ispe", struct.pack(">III", 0, columns, rows)),
+        _box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
+        _box(b"av1C", bytes([0x81, profile << 5 | level, 0x1C if grey else 0, 0])),
+        _box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
+    ]
+    links = _box(b"ipma", bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 1, 2, 0x83, 4]))
+    known = _box(b"iprp", _box(b"ipco", b"".join(properties)) + links)
+    where_bytes = 8 + _ILOC.size
+    before = len(kind) + 12 + len(handler) + len(primary) + where_bytes + len(items) + len(known) + 8
+    where = _box(b"iloc", _ILOC.pack(0, 0x44, 0, 1, 1, 0, 1, before, len(coded)))
+    meta = _box(b"meta", bytes(4) + handler + primary + where + items + known)
+    return kind + meta + struct.pack(">I4s", 8 + len(coded), b"mdat")
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
 def size_of(payload: bytes) -> tuple[int, int]:
     """(rows, columns) of the coded frame of an AVIF file that is one still picture and nothing else.
 

@@ -1,15 +1,21 @@
-"""JPEG as a base codec: optimised and progressive, 4:2:0, by Pillow's libjpeg-turbo."""
+"""JPEG as a base codec: sequential, 4:2:0, by Pillow's libjpeg-turbo. A .dsn file holds it recompressed, by JPEG XL.
+
+A progressive file would be smaller by itself, and larger in that form: it has more to say of how it was written.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ..errors import Corrupt
+from ..errors import Corrupt, MissingComponent
+from . import jxl
 
 UInt8Array = NDArray[np.uint8]
 
@@ -20,7 +26,7 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
     ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 2 * colour.size)
     image = Image.fromarray(colour[..., 0] if colour.shape[2] == 1 else colour)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
 
 
@@ -34,3 +40,58 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
             raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="jpeg")
         pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
     return np.ascontiguousarray(pixels.reshape(shape))
+
+
+# --- the short form: u16 bytes of jbrd | jbrd | u16 bytes before it | JPEG XL codestream
+
+_SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
+_LENGTH = struct.Struct("<H")
+
+
+def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The same coefficients coded again by JPEG XL, with what it takes to write the JPEG file from them.
+
+    Raises:
+        Corrupt: libjxl puts it into other boxes than those that ``lengthen`` writes.
+        MissingComponent: imagecodecs is built without libjxl.
+    """
+    _needs_libjxl()
+    coded = bytes(imagecodecs.jpegxl_encode_jpeg(file, numthreads=1))
+    at, boxes = len(_SIGNATURE), []
+    while at < len(coded):
+        size, kind = struct.unpack_from(">I4s", coded, at)
+        boxes.append((kind, coded[at + 8 : at + size if size else None]))
+        at += size or len(coded)
+    if [kind for kind, _ in boxes] != [b"jxlp", b"jbrd", b"jxlp"] or len(boxes[1][1]) > 0xFFFF:
+        raise Corrupt("unknown boxes", field="jpeg")
+    (_, first), (_, recipe), (_, last) = boxes
+    head = _LENGTH.pack(len(recipe)) + recipe + _LENGTH.pack(len(first) - 4)
+    return head + first[4:] + last[4:]  # without their numbers
+
+
+def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The JPEG file again, byte for byte.
+
+    The size in the codestream's own header is compared with ``shape`` first.
+    """
+    _needs_libjxl()
+    (length,) = _LENGTH.unpack_from(short, 0)
+    recipe = short[2 : 2 + length]
+    (before,) = _LENGTH.unpack_from(short, 2 + length)
+    codestream = short[4 + length :]
+    if jxl.size_of(codestream) != shape[:2]:
+        raise Corrupt(f"the payload says {jxl.size_of(codestream)}, the header {shape[:2]}", field="jpeg")
+    boxes = [
+        (b"jxlp", struct.pack(">I", 0) + codestream[:before]),
+        (b"jbrd", recipe),
+        (b"jxlp", struct.pack(">I", 1 << 31 | 1) + codestream[before:]),
+    ]
+    parts = [struct.pack(">I4s", 8 + len(content), kind) + content for kind, content in boxes]
+    return bytes(imagecodecs.jpegxl_decode_jpeg(_SIGNATURE + b"".join(parts), numthreads=1))
+
+
+def _needs_libjxl() -> None:
+    if not imagecodecs.JPEGXL.available:
+        raise MissingComponent(
+            "imagecodecs is built without libjxl: install a wheel of imagecodecs from PyPI"
+        )

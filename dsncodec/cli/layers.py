@@ -62,7 +62,7 @@ class CodedPicture:
     @property
     def own_bytes(self) -> bytes:
         """The file as the base codec wrote it."""
-        return self.payload[1:]
+        return backends.base_file(self.payload, self.shape)
 
     def symbols(self) -> NDArray[np.uint8]:
         """The pixels, (rows, columns) or (rows, columns, 3)."""

@@ -24,8 +24,9 @@ TAGS = frozenset({"PARM", "BASE", "ALPH"})
 UNIT_STRENGTH = 64  # the strength at which the network's correction is added as it is
 GAIN_STEP_DB = 0.02
 PSNR_STEP_DB = 0.25
-NO_MODEL = bytes(8)
-_PARM = struct.Struct("<BBBBB8s")
+NO_MODEL = b""
+ID_BYTES = 4  # of a network's id; files of container version 1 had 8
+_PARM = struct.Struct("<BBBBB")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Parameters:
     ``quality`` is the base codec's, and ``psnr_db`` how near its picture is to the original, over all
     samples: both tell the network what to expect. ``strength`` is how much of the network's correction is
     added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it won over the plain base
-    codec, as the encoder measured it.
+    codec, as the encoder measured it. ``model_id`` is how the network's id begins, or empty.
     """
 
     quality: int
@@ -54,18 +55,19 @@ class Parameters:
         return Parameters.unpack(self.pack())
 
     def pack(self) -> bytes:
-        """13 bytes, see docs/format.md. The first is the scale, which is 1."""
+        """5 bytes, and the first 4 of the network's id where one is run; see docs/format.md. The first is the scale."""
         steps = ((self.psnr_db, PSNR_STEP_DB), (self.gain_db, GAIN_STEP_DB))
         psnr, gain = (min(255, max(0, round(value / step))) for value, step in steps)
-        return _PARM.pack(1, self.quality, psnr, self.strength, gain, self.model_id)
+        return _PARM.pack(1, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
 
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
-        """Raises Corrupt unless these are 13 bytes that mean something."""
-        if len(payload) != _PARM.size:
-            raise Corrupt(f"{len(payload)} bytes where {_PARM.size} are due", field="PARM")
-        scale, quality, psnr, strength, gain, model_id = _PARM.unpack(payload)
-        if scale != 1 or quality > 100 or (strength and model_id == NO_MODEL):
+        """Raises Corrupt unless these are bytes that mean something."""
+        model_id = payload[_PARM.size :]
+        if len(payload) < _PARM.size or len(model_id) not in (0, ID_BYTES, 8):
+            raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
+        scale, quality, psnr, strength, gain = _PARM.unpack_from(payload)
+        if scale != 1 or quality > 100 or (strength and not any(model_id)):
             raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
         return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id)
 
