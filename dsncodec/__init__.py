@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .pillow_plugin import register_pillow
     from .restore import downsample, upsample
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "api": ["ImageInfo", "decode", "encode", "read_info", "verify"],

@@ -81,15 +81,17 @@ def encode(
 
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
-        method: "restored": a standard codec at full size, and a network that restores what it lost; "dsn":
-            deep sampling around a lossless coder. Default: "dsn" if scale 2..4, levels or a lossless
-            backend is given, else "restored".
+        method: "restored": a standard codec, and a network that restores what it lost; "dsn": deep sampling
+            around a lossless coder. Default: "dsn" if scale 2..4, levels or a lossless backend is given, else
+            "restored".
         quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
-        scale, levels, chroma_levels: the operating point itself: 2..4, 2..256 and 2..256;
-            with any of them given, the others default to 3, 256, and the levels of luma.
-        base_quality: 0..100, the base codec's own quality, in the place of ``quality``.
+        scale, levels, chroma_levels: of "dsn", the operating point itself: 2..4, 2..256 and 2..256; with any of
+            them given, the others default to 3, 256, and the levels of luma. ``scale`` of "restored": 1, or 2 for
+            the base codec at half the size; default: from effort 4 on 2 at low rates, where it serves better.
+        base_quality: 0..100, the base codec's own quality, in the place of ``quality``; at full size, unless
+            scale is 2.
         backend: of "dsn", who carries the symbols, or "auto": the smallest of those tried; of "restored", the
             base codec, "avif" or "jpeg", or "auto": avif, for sides beyond 32768 jpeg.
         effort: 0..9, how long the encoder works for the picture: speed of the base codec and size of the
@@ -104,12 +106,16 @@ def encode(
         OSError: a path that cannot be read as a picture.
     """
     effort = whole("effort", effort, 0, 9)
-    of_dsn = any(value is not None for value in (scale, levels, chroma_levels))
+    of_dsn = any(value is not None for value in (levels, chroma_levels))
     if method is None:
-        method = _method(backend, of_dsn)
+        method = _method(backend, of_dsn or scale not in (None, 1))
     coder = codecs.load(method)
     if of_dsn and method != "dsn":
-        raise SettingError(f"scale, levels and chroma_levels are settings of method dsn, not {method}")
+        raise SettingError(f"levels and chroma_levels are settings of method dsn, not {method}")
+    carried: dict[str, Any] = {}
+    if method == "restored":
+        carried = {"scale": _base_scale(scale, base_quality)}
+        scale = None
     if base_quality is not None and method != "restored":
         raise SettingError(f"base_quality is a setting of method restored, not {method}")
     if backend != "auto":
@@ -120,7 +126,7 @@ def encode(
     picture = read_picture(image)
     picture = _with_metadata(picture, icc_profile, exif, xmp)
     header = Header(method, picture.mode, *picture.size)
-    encoder = coder.Encoder(header, picture.pixels, threads, effort)
+    encoder = coder.Encoder(header, picture.pixels, threads, effort, **carried)
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
     return rate.encode_to_target(
         encoder,
@@ -140,6 +146,17 @@ def _method(backend: str, of_dsn: bool) -> str:
         names = f"auto, {', '.join(backends.BASE_CODECS)} (restored), {', '.join(backends.BACKENDS)} (dsn)"
         raise SettingError(f"unknown backend {backend!r}; one of {names}")
     return "dsn" if of_dsn or backend in backends.BACKENDS else "restored"
+
+
+def _base_scale(scale: int | None, base_quality: int | None) -> int | None:
+    """What of the picture the base codec gets; None: as the encoder sees fit.
+
+    Raises:
+        SettingError: neither all of it nor half.
+    """
+    if scale is None:
+        return None if base_quality is None else 1
+    return whole("scale", scale, 1, 2)
 
 
 def _one_target(

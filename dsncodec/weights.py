@@ -74,7 +74,8 @@ def _rows(kind: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """A row of models/manifest.toml: a network that restores the pictures of one base codec.
+    """A row of models/manifest.toml: a network that restores the pictures of one base codec, coded at full size
+    (``scale`` 1) or at half of it (2).
 
     Sides of what the network is given are multiples of ``unit``; ``halo`` is its receptive radius in
     pixels, a multiple of ``unit``. ``size`` is "fast" or "best".
@@ -89,6 +90,7 @@ class Restoration:
     file: str
     sha256: str
     default: bool = True
+    scale: int = 1
 
 
 @functools.cache
@@ -101,7 +103,7 @@ def restorations() -> tuple[Restoration, ...]:
     return tuple(
         Restoration(
             name=row["name"], wire_id=bytes.fromhex(row["wire_id"]), base=row["codec"],
-            size=row["name"].rsplit("-", 1)[1], unit=row["config"]["block"], halo=row["radius"],
+            scale=row.get("scale", 1), size=row["name"].rsplit("-", 1)[1], unit=row["config"]["block"], halo=row["radius"],
             file=row["files"]["restore"]["name"], sha256=row["files"]["restore"]["sha256"],
             default=row.get("default", True),
         )
@@ -109,23 +111,26 @@ def restorations() -> tuple[Restoration, ...]:
     )  # fmt: skip
 
 
-def restoration(base: str, best: bool) -> Restoration | None:
+def restoration(base: str, best: bool, scale: int = 1) -> Restoration | None:
     """The network new files of a base codec are made for: the larger one if ``best``, where there is one."""
-    found = {row.size: row for row in restorations() if row.base == base and row.default}
+    fitting = [row for row in restorations() if (row.base, row.scale) == (base, scale) and row.default]
+    found = {row.size: row for row in fitting}
     return (found.get("best") if best else None) or found.get("fast") or found.get("best")
 
 
-def restoration_of_wire_id(wire_id: bytes, base: str | None = None) -> Restoration:
+def restoration_of_wire_id(wire_id: bytes, base: str | None = None, scale: int | None = None) -> Restoration:
     """The network a file names, by its id or the id's first 4 bytes.
 
     Raises:
         UnsupportedVersion: this release does not have it.
-        Corrupt: it is not for this base codec.
+        Corrupt: it is not for this base codec, or not for this scale.
     """
     for row in restorations():
         if row.wire_id.startswith(wire_id):
             if base not in (None, row.base):
                 raise Corrupt(f"network {row.name} is not for base codec {base}", field="PARM")
+            if scale not in (None, row.scale):
+                raise Corrupt(f"network {row.name} is not for scale {scale}", field="PARM")
             return row
     known = ", ".join(f"{row.wire_id.hex()} ({row.name})" for row in restorations())
     raise UnsupportedVersion(

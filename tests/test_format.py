@@ -72,7 +72,7 @@ def test_the_file_around_a_coded_avif_picture_is_what_the_page_says() -> None:
     left = [re.split(r" {3,}", line.strip())[0] for line in table[0].splitlines()[2:-1]]
     coded = avif.shorten(avif.encode(np.zeros((5, 7, 3), np.uint8), 50, 5, 1), (5, 7, 3))
     level = (coded[4] & 7) << 2 | coded[5] >> 6
-    numbers = {"275": 275, "n": len(coded), "n + 8": len(coded) + 8, "W": 7, "H": 5}
+    numbers = {"275": 275, "n": len(coded), "n + 8": len(coded) + 8, "columns": 7, "rows": 5}
     made = b""
     for token in re.findall(r"00 x \d+|\(20 \+ level\)|<[^>]*>|\"[^\"]*\"|[0-9a-f]{2}", " ".join(left)):
         if token.startswith("00 x"):

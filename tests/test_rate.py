@@ -12,7 +12,7 @@ from dsncodec import checks, weights
 from dsncodec.codecs import dsn
 from dsncodec.codecs.layer import Point, between, explicit_point, point_of_quality, table
 from dsncodec.errors import SettingError
-from dsncodec.rate import _largest_within, _last_true
+from dsncodec.rate import _largest_within, last_true
 
 
 def test_quality_runs_through_the_table() -> None:
@@ -43,7 +43,7 @@ def test_explicit_point_defaults() -> None:
 
 
 @given(count=st.integers(0, 40), data=st.data())
-def test_last_true_finds_the_edge(count: int, data: st.DataObject) -> None:
+def testlast_true_finds_the_edge(count: int, data: st.DataObject) -> None:
     edge = data.draw(st.integers(0, count))
     asked: list[int] = []
 
@@ -52,7 +52,7 @@ def test_last_true_finds_the_edge(count: int, data: st.DataObject) -> None:
         asked.append(index)
         return index < edge
 
-    assert _last_true(count, test) == edge - 1
+    assert last_true(count, test) == edge - 1
     assert len(asked) == len(set(asked)) <= count.bit_length()
 
 

@@ -210,10 +210,11 @@ def test_shipped_recipes() -> None:
         recipe = tasks.read(path).recipe
         assert isinstance(recipe, RestorationRecipe) and recipe.name == path.stem
         assert recipe.data.codec in CODERS and recipe.data.codec == path.stem.split("-")[1]
+        assert recipe.data.scale == (2 if "-half-" in path.stem else 1)
         assert not any("test" in source or "tune" in source for source in recipe.data.train)
         net = RestorationNet(recipe.model)
         weights = sum(w.numel() for n, w in net.named_parameters() if w.dim() == 4)
-        assert weights / recipe.model.block**2 <= {"fast": 20_000, "best": 100_000}[path.stem.split("-")[2]]
+        assert weights / recipe.model.block**2 <= {"fast": 20_000, "best": 100_000}[path.stem.split("-")[-1]]
 
 
 def test_the_loss() -> None:

@@ -27,7 +27,8 @@ from dsncodec import backends, container, weights
 from dsncodec.api import read_structure
 from dsncodec.backends import BACKENDS, BASE_CODECS, avif, decode_base, encode_base
 from dsncodec.codecs import restored
-from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters, read_layer
+from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters, base_shape, read_layer
+from dsncodec.codecs.halves import doubled
 from dsncodec.container import Header
 from dsncodec.errors import (
     CodestreamError,
@@ -332,8 +333,8 @@ def smoothed(x: np.ndarray, quality: np.ndarray, rmse: np.ndarray) -> np.ndarray
     return np.mean(parts, 0, dtype=np.float32)
 
 
-def row_of(base: str, size: str = "fast", name: str = "smoother") -> Restoration:
-    return Restoration(name, name.encode(), base, size, 4, 4, f"{name}.onnx", "")
+def row_of(base: str, size: str = "fast", name: str = "smoother", scale: int = 1) -> Restoration:
+    return Restoration(name, name.encode(), base, size, 4, 4, f"{name}.onnx", "", scale=scale)
 
 
 Use = Callable[..., list[str]]
@@ -443,6 +444,139 @@ def test_no_other_strength_is_better(use: Use) -> None:
     assert error(chosen.strength) <= 1.005 * min(error(chosen.strength + step) for step in range(-24, 25, 4))
 
 
+# --- half the size
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 26), (64, 33)])
+def test_half_the_size(mode: str, size: tuple[int, int], base: str, use: Use) -> None:
+    use(row_of(base, scale=2))
+    image = picture(mode, *size)
+    data = dsncodec.encode(image, "restored", scale=2, backend=base, base_quality=60, effort=0)
+    dsncodec.verify(data)
+    info, whole = dsncodec.read_info(data), dsncodec.decode(data)
+    assert (info.scale, info.base_quality) == (2, 60)
+    assert (whole.mode, whole.size) == (mode, size)
+    small = dsncodec.decode(data, reduce=True)
+    assert (small.mode, small.size) == (mode, (-(-size[0] // 2), -(-size[1] // 2)))
+    if mode.endswith("A"):
+        assert whole.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+    if min(size) > 20:
+        region = (3, 5, 20, 19)
+        assert dsncodec.decode(data, region=region).tobytes() == whole.crop(region).tobytes()
+
+
+def test_half_the_size_without_a_network_is_the_doubled_picture(use: Use) -> None:
+    use()
+    image = picture("RGB", 37, 26)
+    data = dsncodec.encode(image, "restored", scale=2, quality=80, effort=0)
+    assert dsncodec.read_info(data).strength == 0
+    small = array(dsncodec.decode(data, reduce=True))
+    np.testing.assert_array_equal(array(dsncodec.decode(data)), doubled(small, (26, 37, 3)))
+    with Image.open(io.BytesIO(own_file(data))) as own:
+        np.testing.assert_array_equal(array(own), small)
+
+
+def test_half_the_size_reaches_targets() -> None:
+    image = ramp(200, 150)
+    data = dsncodec.encode(image, "restored", scale=2, target_bytes=900, effort=0)
+    assert dsncodec.read_info(data).scale == 2 and len(data) <= 900
+    data = dsncodec.encode(image, "restored", scale=2, target_psnr_db=32, effort=0)
+    assert dsncodec.read_info(data).scale == 2
+    assert psnr_db(array(image), array(dsncodec.decode(data))) >= 32
+
+
+@pytest.mark.parametrize("scale", [0, 3, 1.5, "2"])
+def test_other_scales_are_refused(scale: Any) -> None:
+    with pytest.raises(SettingError, match="scale"):
+        dsncodec.encode(picture("L", 5, 5), "restored", scale=scale)
+
+
+def test_at_low_rates_half_the_size_takes_its_place_where_it_serves_better(use: Use) -> None:
+    """Smooth pictures need no more pixels; line art does, and high rates do."""
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    for image, quality, scale in (
+        (ramp(300, 200), 4, 2),
+        (line_art(300, 200), 12, 1),
+        (ramp(300, 200), 70, 1),
+    ):
+        data = dsncodec.encode(image, "restored", quality=quality, threads=1)
+        full = dsncodec.encode(image, "restored", quality=quality, scale=1, threads=1)
+        assert dsncodec.read_info(data).scale == scale
+        assert dsncodec.read_info(full).scale == 1
+        assert len(data) <= len(full)
+        reached, plain = (squared_error(array(dsncodec.decode(one)), array(image)) for one in (data, full))
+        assert reached <= plain
+    quick = dsncodec.encode(ramp(300, 200), "restored", quality=4, effort=3)
+    assert dsncodec.read_info(quick).scale == 1
+    own = dsncodec.encode(ramp(300, 200), "restored", base_quality=4)
+    assert dsncodec.read_info(own).scale == 1
+
+
+def test_a_network_of_another_scale(use: Use) -> None:
+    row = row_of("jpeg", scale=2)
+    use(row)
+    header, sections = parts("jpeg")
+    data = packed(header, {**sections, "PARM": Parameters(40, 31.25, 64, 0.5, row.wire_id).pack()})
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(Corrupt, match="scale 1"):
+            action(data)
+
+
+def test_at_the_highest_efforts_another_base_codec_may_win(use: Use) -> None:
+    """It is told in the file, and is no larger."""
+    use(row_of("avif"), row_of("jpeg", name="other"))
+    image = picture("RGB", 90, 70)
+    data = dsncodec.encode(image, "restored", quality=97, effort=8)
+    avif_only = dsncodec.encode(image, "restored", quality=97, effort=8, backend="avif")
+    assert dsncodec.read_info(avif_only).backends["BASE"] == "avif"
+    assert len(data) <= len(avif_only)
+    reached, plain = (squared_error(array(dsncodec.decode(one)), array(image)) for one in (data, avif_only))
+    assert reached <= plain
+
+
+# --- a sample of the correction
+
+
+def test_a_sample_is_enough_for_an_ordinary_picture(use: Use) -> None:
+    run = use(row_of("jpeg"))
+    image = ramp(700, 500)
+    chosen = {}
+    for effort in (5, 6):
+        run.clear()
+        data = dsncodec.encode(image, "restored", backend="jpeg", quality=8, effort=effort)
+        chosen[effort] = dsncodec.read_info(data).strength, len(run)
+    (sampled, few), (exact, tiles) = chosen[5], chosen[6]
+    assert few == 4 and tiles == 6
+    assert sampled == pytest.approx(exact, rel=0.15)
+
+
+def test_where_a_sample_says_different_things_everything_is_looked_at(use: Use) -> None:
+    """Half of it ramp, which wants the correction, half noise, which does not."""
+    run = use(row_of("jpeg"))
+    pixels = array(ramp(700, 500)).copy()
+    pixels[:, 350:] = np.stack([noise(500, 350)] * 3, -1)
+    run.clear()
+    info = never_worse(Image.fromarray(pixels), backend="jpeg", quality=60)
+    assert len(run) >= 4 + 6 and info.strength is not None and info.strength < 0.5
+
+
+@pytest.mark.weights
+def test_ranks_of_the_sample_cover_the_picture(use: Use) -> None:
+    use(row_of("avif"))
+    rng = np.random.default_rng(0)
+    pixels = np.clip(128 + rng.normal(0, 1, (480, 960, 3)) * np.linspace(0, 60, 960)[:, None], 0, 255).astype(
+        np.uint8
+    )
+    encoder = restored.Encoder(Header("restored", "RGB", 960, 480), pixels, 1, 5)
+    flat = np.full_like(pixels, 128)
+    restorer = restored.Restorer(row_of("avif"), flat, Parameters(50, 20.0, 0, 0.0, NO_MODEL), 1)
+    columns = sorted(tile.inner[1].start for tile in encoder._sample(restorer))
+    assert len(columns) == restored.SAMPLE_RANKS
+    assert columns[0] < 240 and columns[-1] > 720
+
+
 @EVERY_BASE
 def test_nothing_is_run_where_there_is_nothing_to_win(base: str, use: Use) -> None:
     run = use(row_of(base))
@@ -547,7 +681,8 @@ def forced(row: Restoration, image: Image.Image, strength: int = 80, quality: in
 def own_file(data: bytes) -> bytes:
     """The base codec's file."""
     header, sections = sections_of(data)
-    return backends.base_file(sections["BASE"], (header.height, header.width, header.colour_planes))
+    scale = Parameters.unpack(sections["PARM"]).scale
+    return backends.base_file(sections["BASE"], base_shape(header, scale))
 
 
 def by_hand(data: bytes, run: Callable[[dict[int, np.ndarray]], np.ndarray], unit: int) -> UInt8Array:
@@ -703,7 +838,7 @@ def test_parameters_survive() -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        b"", PARM[:-1], PARM + b"\0", b"\0" + PARM[1:], b"\2" + PARM[1:], PARM[:1] + b"\x65" + PARM[2:],
+        b"", PARM[:-1], PARM + b"\0", b"\0" + PARM[1:], b"\3" + PARM[1:], PARM[:1] + b"\x65" + PARM[2:],
         PARM[:1] + b"\xff" + PARM[2:], PARM[:-4] + bytes(4), PARM[:-4], PARM_1[:-8] + bytes(8),
     ],
     ids=repr,
@@ -784,10 +919,10 @@ def test_a_layer_of_another_size_is_refused(base: str) -> None:
 # --- settings
 
 
-@pytest.mark.parametrize("setting", [{"scale": 2}, {"levels": 64}, {"chroma_levels": 16}])
+@pytest.mark.parametrize("setting", [{"levels": 64}, {"chroma_levels": 16}])
 def test_settings_of_the_other_method_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(
-        SettingError, match="scale, levels and chroma_levels are settings of method dsn, not restored"
+        SettingError, match="levels and chroma_levels are settings of method dsn, not restored"
     ):
         dsncodec.encode(picture("L", 5, 5), "restored", **setting)
 

@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     point = parser.add_argument_group("or the settings themselves")
     point.add_argument(
-        "--scale", type=int, metavar="2..4", help="of the low-resolution layer of method dsn (default 3)"
+        "--scale",
+        type=int,
+        metavar="1..4",
+        help="dsn: 2..4, of the low-resolution layer (default 3); restored: 1 or 2, the codec inside at full or half size",
     )
     point.add_argument("--levels", type=int, metavar="2..256", help="of its luma (default 256)")
     point.add_argument("--chroma-levels", type=int, metavar="2..256", help="of its chroma (default: as luma)")
@@ -151,6 +154,8 @@ def describe(report: dict[str, Any]) -> str:
         words += [f"scale {report['scale']}", f"levels {levels}"]
     else:
         words.append(f"base quality {report['base_quality']}")
+        if report["scale"] != 1:
+            words.append(f"scale {report['scale']}")
     words.append("+".join(dict.fromkeys(report["backends"].values())))
     if report["gain_db"]:
         words.append(f"{report['model']} +{report['gain_db']:.2f} dB")

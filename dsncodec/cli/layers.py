@@ -89,8 +89,8 @@ def read_plane(source: Source, name: str | None) -> CodedPlane | CodedPicture:
         raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
     payload = payloads[_TAGS[name]]
     if name == "picture":
-        base.Parameters.unpack(payloads.get("PARM", b""))
-        shape = (header.height, header.width, header.colour_planes)
+        scale = base.Parameters.unpack(payloads.get("PARM", b"")).scale
+        shape = base.base_shape(header, scale)
         return CodedPicture(name, backends.base_name(payload), payload, shape)
     shape, levels = _shape_and_levels(header, payloads, name)
     return CodedPlane(name, backends.backend_name(payload), payload, shape, levels)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from .. import backends, weights
 from ..container import Header
 from ..errors import Corrupt, UnsupportedVersion
-from .sections import decode_alpha, required
+from .halves import doubled, half_shape
+from .sections import decode_alpha, pooled, required
 
 UInt8Array = NDArray[np.uint8]
 
+SCALES = (1, 2)
 TAGS = frozenset({"PARM", "BASE", "ALPH"})
 UNIT_STRENGTH = 64  # the strength at which the network's correction is added as it is
 GAIN_STEP_DB = 0.02
@@ -36,7 +38,8 @@ class Parameters:
     ``quality`` is the base codec's, and ``psnr_db`` how near its picture is to the original, over all
     samples: both tell the network what to expect. ``strength`` is how much of the network's correction is
     added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it won over the plain base
-    codec, as the encoder measured it. ``model_id`` is how the network's id begins, or empty.
+    codec, as the encoder measured it. ``model_id`` is how the network's id begins, or empty. With ``scale`` 2 the
+    base codec has the picture at half its size.
     """
 
     quality: int
@@ -44,6 +47,7 @@ class Parameters:
     strength: int
     gain_db: float
     model_id: bytes
+    scale: int = 1
 
     @property
     def rmse(self) -> float:
@@ -55,10 +59,10 @@ class Parameters:
         return Parameters.unpack(self.pack())
 
     def pack(self) -> bytes:
-        """5 bytes, and the first 4 of the network's id where one is run; see docs/format.md. The first is the scale."""
+        """5 bytes, and the first 4 of the network's id where one is run; see docs/format.md."""
         steps = ((self.psnr_db, PSNR_STEP_DB), (self.gain_db, GAIN_STEP_DB))
         psnr, gain = (min(255, max(0, round(value / step))) for value, step in steps)
-        return _PARM.pack(1, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
+        return _PARM.pack(self.scale, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
 
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
@@ -67,35 +71,46 @@ class Parameters:
         if len(payload) < _PARM.size or len(model_id) not in (0, ID_BYTES, 8):
             raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
         scale, quality, psnr, strength, gain = _PARM.unpack_from(payload)
-        if scale != 1 or quality > 100 or (strength and not any(model_id)):
+        if scale not in SCALES or quality > 100 or (strength and not any(model_id)):
             raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
-        return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id)
+        return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id, scale)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The base codec's decoded picture: colour (H, W, 1 or 3), and alpha (H, W) or None."""
+    """The base codec's decoded picture ``small``, (ceil(H / scale), ceil(W / scale), 1 or 3); the same at full size,
+    ``colour`` (H, W, 1 or 3); and alpha (H, W) or None."""
 
     header: Header
     parameters: Parameters
     base: str
+    small: UInt8Array
     colour: UInt8Array
     alpha: UInt8Array | None
 
+    def picture(self) -> UInt8Array:
+        """What any reader of the extracted file sees, (ceil(H / scale), ceil(W / scale), channels)."""
+        if self.alpha is None:
+            return self.small
+        alpha = self.alpha if self.parameters.scale == 1 else pooled(self.alpha, self.parameters.scale)
+        return np.concatenate([self.small, alpha[..., None]], -1)
+
     @property
     def is_final(self) -> bool:
-        """Whether no network is run."""
-        return self.parameters.strength == 0
-
-    def picture(self) -> UInt8Array:
-        """What any reader of the extracted file sees, (H, W, channels)."""
-        return self.with_alpha(self.colour, (slice(None), slice(None)))
+        """Whether that is the whole picture."""
+        return self.parameters.strength == 0 and self.parameters.scale == 1
 
     def with_alpha(self, colour: UInt8Array, window: tuple[slice, slice]) -> UInt8Array:
         """Colour of a window with the alpha of that window behind it, if there is any."""
         if self.alpha is None:
             return colour
         return np.concatenate([colour, self.alpha[window][..., None]], -1)
+
+
+def base_shape(header: Header, scale: int) -> tuple[int, int, int]:
+    """(rows, columns, 1 or 3) of the base codec's picture."""
+    full = (header.height, header.width, header.colour_planes)
+    return full if scale == 1 else half_shape(full)
 
 
 def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
@@ -107,8 +122,10 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     parameters = Parameters.unpack(required(sections, "PARM"))
     payload = required(sections, "BASE")
     alpha = decode_alpha(header, sections)
-    colour = backends.decode_base(payload, (header.height, header.width, header.colour_planes))
-    return Layer(header, parameters, backends.base_name(payload), colour, alpha)
+    small = backends.decode_base(payload, base_shape(header, parameters.scale))
+    full = base_shape(header, 1)
+    colour = small if parameters.scale == 1 else doubled(small, full)
+    return Layer(header, parameters, backends.base_name(payload), small, colour, alpha)
 
 
 def check(header: Header, sections: dict[str, bytes]) -> None:
@@ -120,7 +137,7 @@ def check(header: Header, sections: dict[str, bytes]) -> None:
     parameters = Parameters.unpack(required(sections, "PARM"))
     base = backends.base_name(required(sections, "BASE"))
     if parameters.strength:
-        weights.restoration_of_wire_id(parameters.model_id, base)
+        weights.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
     if header.has_alpha:
         backends.backend_name(required(sections, "ALPH"))
 
@@ -143,7 +160,7 @@ def facts(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> d
     except UnsupportedVersion:
         model = "unknown"
     return {
-        "scale": 1, "levels": None, "chroma_levels": None, "backends": used, "model": model,
+        "scale": found.scale, "levels": None, "chroma_levels": None, "backends": used, "model": model,
         "model_id": found.model_id.hex() if found.strength else "", "base_quality": found.quality,
         "base_psnr_db": found.psnr_db, "strength": found.strength / UNIT_STRENGTH,
         "gain_db": round(found.gain_db, 2),

@@ -16,9 +16,9 @@ from .. import backends, weights
 from ..checks import whole
 from ..container import Header
 from ..errors import Corrupt, UnsupportedVersion
-from ..planes import crop_padded, to_pixels
+from ..planes import to_pixels
 from ..quantise import check_levels, dequantise, dequantise_chroma
-from .sections import decode_alpha, required
+from .sections import decode_alpha, pooled, required
 
 UInt8Array = NDArray[np.uint8]
 
@@ -145,7 +145,7 @@ class Layer:
             pixels[top : top + STRIP] = to_pixels(planes[:, : rows - top, :columns])
         if self.alpha is None:
             return pixels
-        return np.concatenate([pixels, _pooled(self.alpha, point.scale)[..., None]], -1)
+        return np.concatenate([pixels, pooled(self.alpha, point.scale)[..., None]], -1)
 
 
 def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
@@ -162,14 +162,6 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     if "CHRO" in planes_of(header):
         chroma = backends.decode(required(sections, "CHRO"), chroma_shape, point.chroma_levels)
     return Layer(header, parameters, luma, chroma, decode_alpha(header, sections))
-
-
-def _pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
-    """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
-    rows, columns = (-(-side // scale) for side in alpha.shape)
-    padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
-    blocks = padded.reshape(rows, scale, columns, scale)
-    return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)
 
 
 def check(header: Header, sections: dict[str, bytes]) -> None:

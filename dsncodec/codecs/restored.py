@@ -2,6 +2,7 @@
 
 The network was trained for one base codec at all its qualities. The encoder decodes what it wrote, and
 stores how much of the network's correction brings the picture nearest to the original: none, if none does.
+At low rates the base codec may carry the picture at half its size (scale 2).
 
 Source: Cai et al., "Deep Sampling Networks", 2017, section 4.4 codes the low-resolution layer with a
 standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched image compression", 2021.
@@ -10,7 +11,7 @@ standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched ima
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,30 +23,77 @@ from ..container import Header
 from ..inference import Tile, Window, common, moved, network, thread_count, tiles
 from ..metrics import psnr_db
 from ..planes import TO_YCBCR, crop_padded
+from ..rate import last_true
 from . import DEFAULT_EFFORT
 from .base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters
+from .halves import doubled, half_shape, halved
 from .sections import encode_alpha
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side, a multiple of every network's unit
-BEST_FROM_EFFORT = 6  # the larger network
 LEAST_GAIN_DB = 0.01  # below, running a network is not worth a reader's time
 LUMA = TO_YCBCR[0]
 
+# What effort buys
+HALF_FROM_EFFORT = 4  # half the size is tried too, at low qualities
+BEST_FROM_EFFORT = (
+    6  # the larger network, and all of its correction looked at, where a sample says enough below
+)
+OTHERS_FROM_EFFORT = 8  # all base codecs are tried
+
+# Half the size: it never won above this quality of the base codec on the tuning pictures, and what it needs for
+# the same bytes lay this much higher
+HALF_UP_TO_QUALITY = 26
+HALF_QUALITY_HIGHER = (8, 30)
+LEAST_SIDE_OF_HALF = 32
+
+# The sample of the correction, of which the strength is made: blocks of this side, in equal numbers from where the
+# base codec erred least to where it erred most
+SAMPLE_BLOCK = 96
+SAMPLE_SHARE = 1 / 12  # of all blocks, and at least as many as there are ranks
+SAMPLE_RANKS = 4
+LEAST_SAMPLED_PIXELS = 160_000  # a smaller picture is looked at whole
+ODD_BLOCK = 0.5  # a block that wants less of the correction than this, or thrice as much: the whole picture is looked at
+
+
+@dataclass(frozen=True)
+class Way:
+    """What carries a picture: a base codec, at full size (scale 1) or at half of it (2)."""
+
+    base: str
+    scale: int
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A picture as a file would hold it; ``mse`` is of what a reader gets, over all colour samples."""
+
+    payload: bytes
+    parameters: Parameters
+    mse: float
+
 
 class Encoder:
-    """One picture on its way into files. A point is a quality of the base codec, 0..100 on its own scale."""
+    """One picture on its way into files. A point is a quality of the base codec, 0..100 on its own scale, at full
+    size, or at half of it if ``scale`` is 2. With ``scale`` None, whatever serves a reader better with no more bytes
+    may take its place: half the size, or another base codec.
+    """
 
     def __init__(
-        self, header: Header, pixels: UInt8Array, threads: int | None, effort: int = DEFAULT_EFFORT
+        self,
+        header: Header,
+        pixels: UInt8Array,
+        threads: int | None,
+        effort: int = DEFAULT_EFFORT,
+        scale: int | None = None,
     ) -> None:
-        self.header, self.threads, self.effort = header, thread_count(threads), effort
+        self.header, self.threads, self.effort, self.scale = header, thread_count(threads), effort, scale
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.alpha = pixels[..., -1] if header.has_alpha else None
-        self._payloads: dict[tuple[int, str], bytes] = {}
-        self._parameters: dict[tuple[int, str], Parameters] = {}
+        self._payloads: dict[tuple[Way, int], bytes] = {}
+        self._coded: dict[tuple[Way, int], Coded] = {}
 
     @property
     def points(self) -> list[int]:
@@ -66,78 +114,164 @@ class Encoder:
         Args:
             backend: the base codec, or "auto": the first that holds the picture.
         """
-        base = self._base(backend)
-        payload = self._payload(point, base)
-        sections = [("PARM", self._chosen(point, base).pack()), ("BASE", payload)]
+        _, best = self._best(point, backend)
+        sections = [("PARM", best.parameters.pack()), ("BASE", best.payload)]
         if self.alpha is not None:
             sections.append(("ALPH", self._alpha_payload))
         return sections
 
     def reconstruct(self, point: int, backend: str = "auto") -> UInt8Array:
         """The colour planes a reader of this quality gets, (H, W, 1 or 3)."""
-        base = self._base(backend)
-        decoded = backends.decode_base(self._payload(point, base), self.colour.shape)
-        layer = Layer(self.header, self._chosen(point, base), base, decoded, None)
-        return _restored(layer, None, self.threads)
+        way, best = self._best(point, backend)
+        return self._shown(way, best.parameters, self._decoded(way, best.payload))
 
     def _base(self, backend: str) -> str:
-        if backend != "auto":
-            return backend
+        return backend if backend != "auto" else self._bases[0]
+
+    @cached_property
+    def _bases(self) -> list[str]:
+        """The base codecs that hold the picture."""
         fitting = [
             name
             for name, row in backends.BASE_CODECS.items()
             if row.holds(self.colour) and backends.has_base(name)
         ]
-        return fitting[0] if fitting else "jpeg"  # which says what it holds
+        return fitting or ["jpeg"]  # which says what it holds
 
-    def _payload(self, quality: int, base: str) -> bytes:
-        if (quality, base) not in self._payloads:
-            coded = backends.encode_base(self.colour, quality, base, self.effort, self.threads)
-            self._payloads[quality, base] = coded
-        return self._payloads[quality, base]
+    @cached_property
+    def _half(self) -> UInt8Array:
+        return halved(self.colour)
 
     @cached_property
     def _alpha_payload(self) -> bytes:
         assert self.alpha is not None
         return encode_alpha(self.alpha, self.effort)
 
-    def _chosen(self, quality: int, base: str) -> Parameters:
-        """How much of the network's correction serves this picture best."""
-        if (quality, base) not in self._parameters:
-            self._parameters[quality, base] = self._choose(quality, base)
-        return self._parameters[quality, base]
+    def _best(self, point: int, backend: str) -> tuple[Way, Coded]:
+        """The base codec at this quality, or what takes its place: no larger, and nearer to the original."""
+        way = Way(self._base(backend), self.scale or 1)
+        best = self._code(way, point)
+        limit = len(best.payload)
+        for other, qualities in self._others(way, point, backend):
+            fitting = last_true(len(qualities), lambda i: len(self._payload(other, qualities[i])) <= limit)
+            if fitting >= 0:
+                candidate = self._code(other, qualities[fitting])
+                if candidate.mse < best.mse:
+                    way, best = other, candidate
+        return way, best
 
-    def _choose(self, quality: int, base: str) -> Parameters:
-        decoded = backends.decode_base(self._payload(quality, base), self.colour.shape)
+    def _others(self, way: Way, point: int, backend: str) -> Iterator[tuple[Way, Sequence[int]]]:
+        """What else is worth a try at this effort, and the qualities among which it would be."""
+        if self.scale is not None:
+            return
+        half = Way(way.base, 2)
+        if (
+            self.effort >= HALF_FROM_EFFORT
+            and point <= HALF_UP_TO_QUALITY
+            and min(self.colour.shape[:2]) >= LEAST_SIDE_OF_HALF
+            and self._model(half) is not None
+        ):
+            low, high = (point + more for more in HALF_QUALITY_HIGHER)
+            yield half, [q for q in backends.BASE_CODECS[way.base].qualities if low <= q <= high]
+        if self.effort >= OTHERS_FROM_EFFORT and backend == "auto":
+            for base in self._bases[1:]:
+                yield Way(base, 1), backends.BASE_CODECS[base].qualities
+
+    def _model(self, way: Way) -> weights.Restoration | None:
+        return weights.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale)
+
+    def _payload(self, way: Way, quality: int) -> bytes:
+        if (way, quality) not in self._payloads:
+            colour = self.colour if way.scale == 1 else self._half
+            coded = backends.encode_base(colour, quality, way.base, self.effort, self.threads)
+            self._payloads[way, quality] = coded
+        return self._payloads[way, quality]
+
+    def _decoded(self, way: Way, payload: bytes) -> UInt8Array:
+        """The base picture at full size."""
+        shape = self.colour.shape
+        if way.scale == 1:
+            return backends.decode_base(payload, shape)
+        return doubled(backends.decode_base(payload, half_shape(shape)), shape)
+
+    def _shown(self, way: Way, parameters: Parameters, decoded: UInt8Array) -> UInt8Array:
+        layer = Layer(self.header, parameters, way.base, decoded, decoded, None)
+        return _restored(layer, None, self.threads)
+
+    def _code(self, way: Way, quality: int) -> Coded:
+        if (way, quality) not in self._coded:
+            self._coded[way, quality] = self._chosen(way, quality, self._payload(way, quality))
+        return self._coded[way, quality]
+
+    def _chosen(self, way: Way, quality: int, payload: bytes) -> Coded:
+        """With how much of the network's correction serves this picture best."""
+        decoded = self._decoded(way, payload)
         psnr = min(psnr_db(self.colour, decoded), 99.0)  # it may be lossless
-        plain = Parameters(quality, psnr, 0, 0.0, NO_MODEL).rounded()
-        model = weights.restoration(base, best=self.effort >= BEST_FROM_EFFORT)
+        error = 255**2 / 10 ** (psnr / 10)
+        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
+        plain = Coded(payload, parameters, error)
+        model = self._model(way)
         if model is None:
             return plain
-        restorer = Restorer(model, decoded, plain, self.threads)
-        everything = list(restorer.tiles((slice(0, self.header.height), slice(0, self.header.width))))
-        along, length, error, samples = 0.0, 0.0, 0.0, 0  # of the correction and of the base codec's error
-        for tile in everything:  # a part of them says nothing of the others: it may be worse there
-            correction = restorer.correction(tile)
-            wanted = self.colour[tile.inner].astype(np.float32) - decoded[tile.inner]  # both end at the edges
-            along += float(np.vdot(correction, wanted))
-            length += float(np.vdot(correction, correction))
-            error += float(np.vdot(wanted, wanted))
-            samples += wanted.size
-        strength = min(255, round(UNIT_STRENGTH * along / length)) if along > 0 else 0
+        restorer = Restorer(model, decoded, parameters, self.threads)
+        seen, whole = self._looked_at(restorer)
+        strength = min(255, round(UNIT_STRENGTH * seen.along / seen.length)) if seen.along > 0 else 0
         share = strength / UNIT_STRENGTH
-        left = error - 2 * share * along + share**2 * length + samples / 12  # what rounding adds
-        if strength == 0 or not left < error:
+        left = 1 - (2 * share * seen.along - share**2 * seen.length) / max(seen.error, 1e-9)
+        mse = error * max(left, 0.0) + 1 / 12  # what rounding adds
+        if strength == 0 or not mse < error:
             return plain
-        gain_db = 10 * math.log10(error / left)
+        gain_db = 10 * math.log10(error / mse)
         if gain_db < LEAST_GAIN_DB:
             return plain
-        chosen = replace(plain, strength=strength, gain_db=gain_db, model_id=model.wire_id).rounded()
-        if len(everything) == 1:  # too few samples for the estimate above: look at what a reader gets
-            restored = _restored(Layer(self.header, chosen, base, decoded, None), None, self.threads)
-            if psnr_db(self.colour, restored) <= psnr_db(self.colour, decoded):
+        parameters = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id).rounded()
+        if (
+            whole and decoded.size <= 3 * TILE**2
+        ):  # too few samples for the estimate: look at what a reader gets
+            mse = 255**2 / 10 ** (psnr_db(self.colour, self._shown(way, parameters, decoded)) / 10)
+            if mse >= error:
                 return plain
-        return chosen
+        return Coded(payload, parameters, mse)
+
+    def _looked_at(self, restorer: Restorer) -> tuple[Products, bool]:
+        """What the correction would do, and whether all of it was looked at."""
+        everything = (slice(0, self.header.height), slice(0, self.header.width))
+        if self.effort < BEST_FROM_EFFORT and self.header.height * self.header.width >= LEAST_SAMPLED_PIXELS:
+            sample = [self._products(restorer, tile) for tile in self._sample(restorer)]
+            wants = [part.along / part.length if part.length else 0.0 for part in sample]
+            if min(wants) >= ODD_BLOCK and max(wants) <= 3:
+                return sum(sample, Products()), False
+        return sum((self._products(restorer, tile) for tile in restorer.tiles(everything)), Products()), True
+
+    def _sample(self, restorer: Restorer) -> list[Tile]:
+        """Blocks of the picture, from all ranks of the base codec's error."""
+        blocks = list(restorer.blocks(SAMPLE_BLOCK))
+        errors = [float(np.square(self._wanted(restorer, tile)).sum()) for tile in blocks]
+        ranked = [blocks[i] for i in np.argsort(errors, kind="stable")]
+        count = max(SAMPLE_RANKS, round(SAMPLE_SHARE * len(blocks)))
+        return [ranked[(2 * i + 1) * len(ranked) // (2 * count)] for i in range(count)]
+
+    def _wanted(self, restorer: Restorer, tile: Tile) -> FloatArray:
+        wanted: FloatArray = self.colour[tile.inner].astype(np.float32)
+        wanted -= restorer.decoded[tile.inner]  # both end at the picture's edges
+        return wanted
+
+    def _products(self, restorer: Restorer, tile: Tile) -> Products:
+        correction, wanted = restorer.correction(tile), self._wanted(restorer, tile)
+        pairs = ((correction, wanted), (correction, correction), (wanted, wanted))
+        return Products(*(float(np.vdot(a, b)) for a, b in pairs))
+
+
+@dataclass(frozen=True)
+class Products:
+    """Sums over samples: of the correction times what is wanted, of the correction's square, and of the wanted's."""
+
+    along: float = 0.0
+    length: float = 0.0
+    error: float = 0.0
+
+    def __add__(self, other: Products) -> Products:
+        return Products(self.along + other.along, self.length + other.length, self.error + other.error)
 
 
 @dataclass(frozen=True)
@@ -145,7 +279,7 @@ class Restorer:
     """A base codec's picture under its network."""
 
     model: weights.Restoration
-    decoded: UInt8Array  # (H, W, 1 or 3)
+    decoded: UInt8Array  # (H, W, 1 or 3), at full size
     parameters: Parameters  # as a reader has them
     threads: int
 
@@ -155,6 +289,13 @@ class Restorer:
         bounds = -(-rows // unit) * unit, -(-columns // unit) * unit
         y, x = (slice(side.start // unit * unit, -(-side.stop // unit) * unit) for side in window)
         return tiles((y, x), bounds, TILE, self.model.halo)
+
+    def blocks(self, side: int) -> Iterator[Tile]:
+        """Whole blocks of a side in pixels, as many as there are."""
+        rows, columns = (length // side * side for length in self.decoded.shape[:2])
+        unit = self.model.unit
+        bounds = tuple(-(-length // unit) * unit for length in self.decoded.shape[:2])
+        return tiles((slice(0, rows), slice(0, columns)), (bounds[0], bounds[1]), side, self.model.halo)
 
     def correction(self, tile: Tile) -> FloatArray:
         """What the network would add in a tile, (rows, columns, 1 or 3), in grey levels, cut at the picture's edges."""
@@ -183,7 +324,7 @@ def _restored(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
     parameters = layer.parameters
     if parameters.strength == 0:
         return layer.colour[window]
-    model = weights.restoration_of_wire_id(parameters.model_id, layer.base)
+    model = weights.restoration_of_wire_id(parameters.model_id, layer.base, parameters.scale)
     restorer = Restorer(model, layer.colour, parameters, threads)
     share = np.float32(parameters.strength / UNIT_STRENGTH)
     out = np.empty(

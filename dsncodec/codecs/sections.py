@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .. import backends
 from ..container import Header
 from ..errors import Corrupt
+from ..planes import crop_padded
 
 UInt8Array = NDArray[np.uint8]
 
@@ -38,3 +39,11 @@ def decode_alpha(header: Header, sections: dict[str, bytes]) -> UInt8Array | Non
     if not header.has_alpha:
         return None
     return backends.decode(required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+
+
+def pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
+    """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
+    rows, columns = (-(-side // scale) for side in alpha.shape)
+    padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
+    blocks = padded.reshape(rows, scale, columns, scale)
+    return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)

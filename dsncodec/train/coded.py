@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.lossy import CODERS, decoded
+from ..codecs.halves import doubled, halved
 from ..errors import SettingError
 from .data import PackedImages
 
@@ -34,8 +35,11 @@ class CodedPairs:
         self.quality, self.size_bytes, self.mse = quality, size_bytes, mse
 
     @classmethod
-    def code(cls, originals: PackedImages, codec: str, quality: NDArray[np.float32]) -> CodedPairs:
-        """Code every picture at its column of ``quality``, (K, images).
+    def code(
+        cls, originals: PackedImages, codec: str, quality: NDArray[np.float32], scale: int = 1
+    ) -> CodedPairs:
+        """Code every picture at its column of ``quality``, (K, images); with scale 2 at half its size, and doubled
+        again, as the method "restored" does.
 
         Raises:
             SettingError: no such codec.
@@ -46,9 +50,10 @@ class CodedPairs:
         size_bytes, mse = np.empty(quality.shape, np.int64), np.empty(quality.shape, np.float32)
         for i in range(len(originals)):
             rgb = np.ascontiguousarray(originals[i])
+            given = rgb if scale == 1 else halved(rgb)
             for k in range(len(quality)):
-                data = CODERS[codec](rgb, float(quality[k, i]))
-                got = decoded(data)
+                data = CODERS[codec](given, float(quality[k, i]))
+                got = decoded(data) if scale == 1 else doubled(decoded(data), rgb.shape)
                 coded[k, originals.offsets[i] : originals.offsets[i + 1]] = got.reshape(-1, 3)
                 size_bytes[k, i] = len(data)
                 mse[k, i] = np.square(got.astype(np.float32) - rgb).mean()

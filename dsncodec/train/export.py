@@ -135,6 +135,7 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
     about = [
         f'wire_id = "{wire_id.hex()}"',
         f'codec = "{state["recipe"]["data"]["codec"]}"',
+        f"scale = {state['recipe']['data'].get('scale', 1)}",
         f"radius = {radius}",
     ]
     return _row("restorer", RestorationNet, name, state, sha256, about)

@@ -25,11 +25,12 @@ LEAST_RMSE = 0.7 / 255  # a nearly perfect picture does not outweigh the others,
 class CodedDataSettings:
     """Where the pictures are, what codes them, and what is cut out of them.
 
-    Each picture is coded ``passes`` times, its qualities spread over ``qualities``. ``cache`` names an .npz file
+    With ``scale`` 2 the codec gets them at half their size, and the network sees them doubled again. Each picture is coded ``passes`` times, its qualities spread over ``qualities``. ``cache`` names an .npz file
     that keeps the coded pictures between runs; empty codes them again.
     """
 
     codec: str = "avif"
+    scale: int = 1
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     cache: str = ""
@@ -74,6 +75,8 @@ class RestorationTask:
 
     def __init__(self, recipe: RestorationRecipe) -> None:
         data, block = recipe.data, recipe.model.block
+        if data.scale not in (1, 2):
+            raise SettingError(f"recipe {recipe.name}: scale must be 1 or 2, not {data.scale}")
         if data.patch < 1 or data.patch % block:
             raise SettingError(f"recipe {recipe.name}: patch must be a multiple of {block}, not {data.patch}")
         self.recipe = recipe
@@ -87,7 +90,7 @@ class RestorationTask:
             return CodedPairs.read(data.cache, originals)
         rng = np.random.default_rng(self.recipe.optim.seed)
         quality = spread_qualities(rng, data.passes, len(originals), data.qualities)
-        pairs = CodedPairs.code(originals, data.codec, quality)
+        pairs = CodedPairs.code(originals, data.codec, quality, data.scale)
         if data.cache:
             Path(data.cache).parent.mkdir(parents=True, exist_ok=True)
             pairs.save(data.cache)
@@ -100,7 +103,7 @@ class RestorationTask:
             return None
         originals = PackedImages.read(data.held_out)
         quality = np.repeat(np.array(data.judged, np.float32)[:, None], len(originals), 1)
-        return CodedPairs.code(originals, data.codec, quality)
+        return CodedPairs.code(originals, data.codec, quality, data.scale)
 
     def networks(self) -> RestorationNet:
         return RestorationNet(self.recipe.model)
