@@ -82,8 +82,8 @@ def encode(
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
         method: "restored": a standard codec, and a network that restores what it lost; "dsn": deep sampling
-            around a lossless coder. Default: "dsn" if scale 2..4, levels or a lossless backend is given, else
-            "restored".
+            around a lossless coder. Default: "dsn" if scale 2..4, levels, chroma_levels or a backend that is of
+            "dsn" alone is given, else "restored".
         quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
@@ -92,8 +92,9 @@ def encode(
             the base codec at half the size; default: from effort 4 on 2 at low rates, where it serves better.
         base_quality: 0..100, the base codec's own quality, in the place of ``quality``; at full size, unless
             scale is 2.
-        backend: of "dsn", who carries the symbols, or "auto": the smallest of those tried; of "restored", the
-            base codec, "avif" or "jpeg", or "auto": avif, for sides beyond 32768 jpeg.
+        backend: of "restored", the base codec, "avif", "jpeg", "jxl" or "j2k", or "auto": avif, for sides beyond
+            32768 jpeg, beyond 65500 jxl; of "dsn", who carries the symbols, "lzma2", "7z", "j2k", "jxl",
+            "jpegls" or "webp", or "auto": the smallest of those tried.
         effort: 0..9, how long the encoder works for the picture: speed of the base codec and size of the
             network; or steps of refinement of the latent (none below 4), backends that "auto" tries, and how
             hard they work. Any reader decodes all of them.
@@ -137,7 +138,8 @@ def encode(
 
 
 def _method(backend: str, of_dsn: bool) -> str:
-    """The method that the settings are of.
+    """The method that the settings are of. JPEG XL and JPEG 2000 carry symbols, or are base codecs: the latter
+    where nothing else speaks of deep sampling.
 
     Raises:
         SettingError: no method has this backend.
@@ -145,7 +147,7 @@ def _method(backend: str, of_dsn: bool) -> str:
     if backend not in ("auto", *backends.BASE_CODECS, *backends.BACKENDS):
         names = f"auto, {', '.join(backends.BASE_CODECS)} (restored), {', '.join(backends.BACKENDS)} (dsn)"
         raise SettingError(f"unknown backend {backend!r}; one of {names}")
-    return "dsn" if of_dsn or backend in backends.BACKENDS else "restored"
+    return "dsn" if of_dsn or backend not in ("auto", *backends.BASE_CODECS) else "restored"
 
 
 def _base_scale(scale: int | None, base_quality: int | None) -> int | None:

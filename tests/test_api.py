@@ -100,6 +100,9 @@ def test_the_method_follows_from_the_settings() -> None:
 
     assert chosen() == chosen(quality=30) == chosen(backend="avif") == chosen(backend="jpeg") == "restored"
     assert chosen(scale=2) == chosen(levels=64) == chosen(backend="lzma2") == chosen(method="dsn") == "dsn"
+    for both in ("jxl", "j2k"):
+        assert chosen(backend=both) == chosen(backend=both, base_quality=30) == "restored"
+        assert chosen(backend=both, method="dsn") == chosen(backend=both, chroma_levels=16) == "dsn"
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -229,12 +232,12 @@ def test_target_psnr(method: str) -> None:
         {"target_psnr_db": float("nan")}, {"target_psnr_db": 0}, {"target_psnr_db": False},
         {"target_bpp": 1.0, "target_psnr_db": 30.0}, {"quality": 5, "target_bytes": 500},
         {"quality": 5, "scale": 3}, {"target_bytes": 500, "levels": 16},
-        {"scale": 1}, {"scale": 5}, {"scale": 2.0}, {"scale": "3"}, {"levels": 1}, {"levels": 257},
+        {"scale": 0}, {"scale": 5}, {"scale": 2.0}, {"scale": "3"}, {"levels": 1}, {"levels": 257},
         {"levels": True}, {"chroma_levels": 1}, {"chroma_levels": 16.0},
         {"effort": -1}, {"effort": 10}, {"effort": True}, {"effort": 5.0},
         {"backend": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
-        {"method": "dsn", "backend": "avif"}, {"method": "restored", "backend": "jxl"},
-        {"method": "restored", "scale": 2}, {"method": "restored", "levels": 64},
+        {"method": "dsn", "backend": "avif"}, {"method": "restored", "backend": "webp"},
+        {"method": "restored", "scale": 3}, {"method": "restored", "levels": 64},
         {"method": "restored", "chroma_levels": 64}, {"backend": "avif", "scale": 3}, {"method": "jpeg", "scale": 2},
         {"icc_profile": "text"}, {"exif": 7}, {"xmp": "<x/>"},
     ],
@@ -490,7 +493,12 @@ def test_no_sections_at_all(method: str) -> None:
                 action(header_only)
 
 
-@pytest.mark.parametrize("backend", ["auto", *backends.BACKENDS, *backends.BASE_CODECS])
-def test_noise_at_the_highest_quality(backend: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "backend"),
+    [("dsn", name) for name in ("auto", *backends.BACKENDS)]
+    + [("restored", name) for name in backends.BASE_CODECS],
+)
+def test_noise_at_the_highest_quality(method: str, backend: str) -> None:
     image = Image.fromarray(noise(40, 40))
-    assert dsncodec.decode(quick(image, backend=backend, quality=100, effort=9)).size == (40, 40)
+    data = quick(image, method=method, backend=backend, quality=100, effort=9)
+    assert dsncodec.decode(data).size == (40, 40)

@@ -447,9 +447,10 @@ def test_extract_the_picture_of_a_base_codec(restored: Path, tmp_path: Path, cal
     assert own.read_bytes() == load_base(base).encode(colour, info.base_quality, 5, 1)
     assert call("extract", restored, png)[0] == 0
     expected = np.asarray(dsncodec.decode(restored, reduce=True).convert("RGB"))
-    with Image.open(own) as image, Image.open(png) as lossless:
-        assert np.array_equal(np.asarray(image), expected)
-        assert np.array_equal(np.asarray(lossless), expected)
+    assert np.array_equal(imagecodecs.imread(own), expected)
+    for path in (png, own) if base != "jxl" else (png,):  # which Pillow does not know
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), expected)
     assert call("extract", restored, "--plane", "alpha", "-o", tmp_path / "alpha.png")[0] == 0
     with Image.open(tmp_path / "alpha.png") as image:
         assert image.tobytes() == dsncodec.decode(restored).getchannel("A").tobytes()
@@ -734,6 +735,15 @@ def test_unsupported_mode(tmp_path: Path, call: Call) -> None:
     assert "more than 8 bits" in one_line(err)
 
 
+def test_half_the_size(photo: Path, call: Call) -> None:
+    code, out, _ = call("encode", photo, "--method", "restored", "--scale", 2, "-q", 40)
+    assert code == 0
+    assert ", scale 2, avif" in out
+    assert call("extract", photo.with_suffix(".dsn"))[0] == 0
+    with Image.open(photo.with_name("photo-layer.avif")) as image:
+        assert image.size == (19, 13)
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -742,7 +752,7 @@ def test_unsupported_mode(tmp_path: Path, call: Call) -> None:
         ["--levels", "1"], ["--levels", "257"], ["--chroma-levels", "0"], ["--backend", "zip"],
         ["--effort", "10"], ["--strip", "colour"], ["-j", "0"], ["--threads", "0"],
         ["-q", "5", "--target-bpp", "1"], ["-q", "5", "--scale", "2"], ["--method", "paint"],
-        ["--method", "restored", "--scale", "2"], ["--method", "restored", "--backend", "jxl"],
+        ["--method", "restored", "--scale", "3"], ["--method", "restored", "--backend", "webp"],
         ["--method", "dsn", "--backend", "avif"], ["--backend", "avif", "--levels", "64"],
     ],
     ids=" ".join,

@@ -18,18 +18,19 @@ from dsncodec.errors import DsnError
 
 from .conftest import header_bytes, picture, with_fixed_checksums, with_network
 
-ALL = [*BACKENDS, *BASE_CODECS]
-EVERY = pytest.mark.parametrize("backend", ALL)
+METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS}
+ALL = [(method, backend) for method, table in METHODS.items() for backend in table]
+EVERY = pytest.mark.parametrize(("method", "backend"), ALL)
 MODES = pytest.mark.parametrize("mode", ["L", "RGBA"])
 
 
 @functools.cache
-def small_file(mode: str, backend: str) -> bytes:
+def small_file(mode: str, method: str, backend: str) -> bytes:
     image = picture(mode, 6, 5)
     image.info |= {"exif": b"Exif\0\0"}
-    settings = {"scale": 2, "levels": 200} if backend in BACKENDS else {"quality": 30}
-    data = dsncodec.encode(image, **settings, backend=backend, threads=1)
-    return with_network(data, 64) if backend in BASE_CODECS else data
+    settings = {"scale": 2, "levels": 200} if method == "dsn" else {"quality": 30}
+    data = dsncodec.encode(image, method, **settings, backend=backend, threads=1)
+    return with_network(data, 64) if method == "restored" else data
 
 
 def decodes_or_is_refused(data: bytes, reduce: bool = True) -> None:
@@ -45,9 +46,9 @@ def decodes_or_is_refused(data: bytes, reduce: bool = True) -> None:
 
 @EVERY
 @MODES
-def test_every_truncation(mode: str, backend: str) -> None:
+def test_every_truncation(mode: str, method: str, backend: str) -> None:
     """Each promise of the header is broken, so none decodes, whether or not the checksums are right."""
-    data = small_file(mode, backend)
+    data = small_file(mode, method, backend)
     assert dsncodec.decode(data).size == (6, 5)
     for length in range(len(data)):
         for cut in (data[:length], with_fixed_checksums(data[:length])):
@@ -58,8 +59,8 @@ def test_every_truncation(mode: str, backend: str) -> None:
 
 @EVERY
 @MODES
-def test_every_one_byte_change(mode: str, backend: str) -> None:
-    data = small_file(mode, backend)
+def test_every_one_byte_change(mode: str, method: str, backend: str) -> None:
+    data = small_file(mode, method, backend)
     for at in range(len(data)):
         for flip in (0x01, 0x80, 0xFF):
             changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
@@ -68,8 +69,8 @@ def test_every_one_byte_change(mode: str, backend: str) -> None:
 
 @EVERY
 @MODES
-def test_every_one_byte_change_behind_right_checksums(mode: str, backend: str) -> None:
-    data = small_file(mode, backend)
+def test_every_one_byte_change_behind_right_checksums(mode: str, method: str, backend: str) -> None:
+    data = small_file(mode, method, backend)
     for at in range(8, len(data)):
         for flip in (0x01, 0x04, 0x10, 0x80, 0xFF):
             changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
@@ -77,10 +78,10 @@ def test_every_one_byte_change_behind_right_checksums(mode: str, backend: str) -
 
 
 @MODES
-@pytest.mark.parametrize("backend", ["jpegls", *BASE_CODECS])
-def test_header_and_parameters_through_the_networks(mode: str, backend: str) -> None:
+@pytest.mark.parametrize(("method", "backend"), [("dsn", "jpegls"), *ALL[len(BACKENDS) :]])
+def test_header_and_parameters_through_the_networks(mode: str, method: str, backend: str) -> None:
     """All 255 other values of the bytes that decide what is run."""
-    data = small_file(mode, backend)
+    data = small_file(mode, method, backend)
     for at in range(8, header_bytes(data)):
         for value in range(256):
             changed = data[:at] + bytes([value]) + data[at + 1 :]
@@ -89,8 +90,8 @@ def test_header_and_parameters_through_the_networks(mode: str, backend: str) -> 
 
 @EVERY
 @MODES
-def test_changed_symbols_through_the_networks(mode: str, backend: str) -> None:
-    data = small_file(mode, backend)
+def test_changed_symbols_through_the_networks(mode: str, method: str, backend: str) -> None:
+    data = small_file(mode, method, backend)
     for at in range(header_bytes(data), len(data), 5):
         changed = data[:at] + bytes([data[at] ^ 0x2A]) + data[at + 1 :]
         decodes_or_is_refused(with_fixed_checksums(changed), reduce=False)
@@ -98,8 +99,8 @@ def test_changed_symbols_through_the_networks(mode: str, backend: str) -> None:
 
 @given(data=st.data())
 def test_several_changes(data: st.DataObject) -> None:
-    mode, backend = data.draw(st.sampled_from(["L", "RGBA"])), data.draw(st.sampled_from(ALL))
-    changed = bytearray(small_file(mode, backend))
+    mode, (method, backend) = data.draw(st.sampled_from(["L", "RGBA"])), data.draw(st.sampled_from(ALL))
+    changed = bytearray(small_file(mode, method, backend))
     for _ in range(data.draw(st.integers(1, 6))):
         changed[data.draw(st.integers(8, len(changed) - 1))] = data.draw(st.integers(0, 255))
     decodes_or_is_refused(with_fixed_checksums(bytes(changed)))
@@ -117,10 +118,10 @@ def test_junk(junk: bytes) -> None:
             dsncodec.decode(data)
 
 
-@pytest.mark.parametrize("backend", ["lzma2", *BASE_CODECS])
-def test_two_files_in_one(backend: str) -> None:
+@pytest.mark.parametrize(("method", "backend"), [("dsn", "lzma2"), *ALL[len(BACKENDS) :]])
+def test_two_files_in_one(method: str, backend: str) -> None:
     for mode in ("L", "RGBA"):
-        data = small_file(mode, backend)
+        data = small_file(mode, method, backend)
         with pytest.raises(DsnError):
             dsncodec.decode(data + data)
         with pytest.raises(DsnError):

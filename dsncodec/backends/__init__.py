@@ -108,10 +108,17 @@ class BaseCodec:
         return max(rows, columns) <= self.max_side and rows * columns <= self.max_pixels
 
 
-# The wire id is in every file ever written: never reuse or renumber one. The limits are libavif's and libjpeg's;
-# AVIF's scale is where its mean PSNR meets that of JPEG over the tuning pictures.
+# The wire id is in every file ever written: never reuse or renumber one. The limits are libavif's, libjpeg's, and those
+# of JPEG XL's level 5, which hold for JPEG 2000 too. The scales are where mean PSNR meets that of JPEG over the
+# tuning pictures.
 _AS_JPEG = (
     (0, 0), (10, 8), (17, 17), (27, 25), (40, 31), (55, 36), (70, 43), (82, 51), (90, 61), (95, 74), (100, 100),
+)  # fmt: skip
+_JXL_AS_JPEG = (
+    (0, 0), (10, 11), (17, 19), (27, 30), (40, 50), (55, 62), (70, 73), (82, 82), (90, 89), (95, 93), (100, 100),
+)  # fmt: skip
+_J2K_AS_JPEG = (
+    (0, 0), (10, 20), (17, 25), (27, 30), (40, 34), (55, 38), (70, 42), (82, 48), (90, 55), (95, 62), (100, 100),
 )  # fmt: skip
 # The highest quality of each of libavif's 64 quantisers
 _OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
@@ -126,6 +133,12 @@ BASE_CODECS = {
         65_500**2,
         ((0, 0), (100, 100)),
         tuple(range(1, 101)),
+    ),
+    "jxl": BaseCodec(
+        18, None, "dsncodec.backends.jxl_lossy", ".jxl", 2**18, 2**28, _JXL_AS_JPEG, tuple(range(101))
+    ),
+    "j2k": BaseCodec(
+        19, None, "dsncodec.backends.j2k_lossy", ".j2k", 2**18, 2**28, _J2K_AS_JPEG, tuple(range(101))
     ),
 }
 

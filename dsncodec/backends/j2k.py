@@ -33,14 +33,27 @@ def _encode(symbols: UInt8Array, bits: int) -> bytes:
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
     """The SIZ segment must say: our size, no offset, one tile, one component of at most 8 bits."""
-    if payload[:4] != b"\xff\x4f\xff\x51" or len(payload) < 45:
+    if size_of(payload, 1) != shape:
+        raise Corrupt(f"the payload says {size_of(payload, 1)}, the header {shape}", field="j2k")
+    return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).astype(np.uint8, copy=False)
+
+
+def size_of(payload: bytes, components: int) -> tuple[int, int]:
+    """(rows, columns) from the SIZ segment of a codestream (ISO/IEC 15444-1, A.5.1).
+
+    Raises:
+        Corrupt: it has an offset, more than one tile, other components, or any of them is halved or of more than
+            8 bits.
+    """
+    if payload[:4] != b"\xff\x4f\xff\x51" or len(payload) < 42 + 3 * components:
         raise Corrupt("not a JPEG 2000 codestream", field="j2k")
     fields = [int.from_bytes(payload[i : i + 4], "big") for i in range(8, 40, 4)]
     columns, rows, x0, y0, tile_columns, tile_rows, tile_x0, tile_y0 = fields
-    components, depth = int.from_bytes(payload[40:42], "big"), payload[42]
-    plain = not (x0 or y0 or tile_x0 or tile_y0) and components == 1 and depth < 8
-    if (rows, columns) != shape or not plain or payload[43:45] != b"\x01\x01":
-        raise Corrupt(f"the payload says {(rows, columns)}, the header {shape}", field="j2k")
-    if tile_rows < rows or tile_columns < columns:
-        raise Corrupt("the payload has more than one tile", field="j2k")
-    return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).astype(np.uint8, copy=False)
+    if x0 or y0 or tile_x0 or tile_y0 or tile_rows < rows or tile_columns < columns:
+        raise Corrupt("the payload has an offset, or more than one tile", field="j2k")
+    said = [payload[i : i + 3] for i in range(42, 42 + 3 * components, 3)]
+    if int.from_bytes(payload[40:42], "big") != components or any(
+        depth > 7 or steps != b"\1\1" for depth, steps in ((one[0], one[1:]) for one in said)
+    ):
+        raise Corrupt(f"the payload says other components than {components} of 8 bits", field="j2k")
+    return rows, columns

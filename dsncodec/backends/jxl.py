@@ -36,24 +36,47 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
 
 
 def size_of(payload: bytes) -> tuple[int, int]:
-    """(rows, columns) from the SizeHeader of a JPEG XL codestream (ISO/IEC 18181-1, D.2)."""
-    if payload[:2] != b"\xff\x0a" or len(payload) < 12:
-        raise Corrupt("not a bare JPEG XL codestream", field="jxl")
-    bits = int.from_bytes(payload[2:12], "little")
+    """(rows, columns) from the SizeHeader of a bare codestream."""
+    return read_size(Bits(payload))
 
-    def take(count: int) -> int:
-        nonlocal bits
-        value = bits & ((1 << count) - 1)
-        bits >>= count
+
+class Bits:
+    """What follows the signature of a bare codestream, bit by bit, from the lowest of each byte up."""
+
+    def __init__(self, payload: bytes) -> None:
+        if payload[:2] != b"\xff\x0a" or len(payload) < 12:
+            raise Corrupt("not a bare JPEG XL codestream", field="jxl")
+        self.payload, self.at = payload, 16
+
+    def take(self, count: int) -> int:
+        """The next bits as a number."""
+        stop = self.at + count
+        if stop > 8 * len(self.payload):
+            raise Corrupt("the codestream ends too soon", field="jxl")
+        whole = int.from_bytes(self.payload[self.at // 8 : -(-stop // 8)], "little")
+        value = whole >> self.at % 8 & ((1 << count) - 1)
+        self.at = stop
         return value
 
-    small = take(1)
+    def one_of(self, *widths: int) -> tuple[int, int]:
+        """Two bits that choose a width, and a number of that width."""
+        chosen = self.take(2)
+        return chosen, self.take(widths[chosen])
+
+    def align(self) -> None:
+        """On to the next whole byte."""
+        self.at = -(-self.at // 8) * 8
+
+
+def read_size(bits: Bits) -> tuple[int, int]:
+    """(rows, columns) of a SizeHeader (ISO/IEC 18181-1, D.2)."""
+    small = bits.take(1)
 
     def side() -> int:
-        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+        return (bits.take(5) + 1) * 8 if small else bits.one_of(9, 13, 18, 30)[1] + 1
 
     rows = side()
-    ratio = take(3)
+    ratio = bits.take(3)
     if ratio:
         numerator, denominator = _RATIOS[ratio]
         return rows, rows * numerator // denominator

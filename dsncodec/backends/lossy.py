@@ -1,4 +1,4 @@
-"""Lossy codecs that restoration networks learn from: a picture to the codec's own file, and back."""
+"""Base codecs as restoration networks learn from them: a picture to the codec's own file, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import load_base
+from . import BASE_CODECS, load_base
 
 UInt8Array = NDArray[np.uint8]
 
@@ -21,29 +21,9 @@ def base(name: str, rgb: UInt8Array, quality: float) -> bytes:
     return load_base(name).encode(rgb, round(quality), 5, 1)  # effort 5, the default; one thread
 
 
-def j2k(rgb: UInt8Array, quality: float) -> bytes:
-    """Irreversible 9/7, for a PSNR of 20 + 0.3 * quality dB."""
-    layers = [20 + 0.3 * quality]
-    options = {"irreversible": True, "mct": 1, "quality_mode": "dB", "quality_layers": layers}
-    return _saved(rgb, "JPEG2000", **options)
-
-
-def jxl(rgb: UInt8Array, quality: float) -> bytes:
-    """Effort 7 at the distance that libjxl's own tools give a quality."""
-    far = 53 / 3000 * quality**2 - 23 / 20 * quality + 25  # below 30
-    distance = 0.1 + (100 - quality) * 0.09 if quality >= 30 else far
-    return bytes(imagecodecs.jpegxl_encode(rgb, distance=distance, effort=7, numthreads=1))
-
-
-def _saved(rgb: UInt8Array, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, kind, **options)
-    return file.getvalue()
-
-
 def decoded(data: bytes) -> UInt8Array:
-    """Any of the four, as (H, W, 3)."""
-    if data[:2] == b"\xff\x0a" or data[4:8] == b"JXL ":
+    """What any of them wrote, as (H, W, 3)."""
+    if data[:2] == b"\xff\x0a":
         rgb: UInt8Array = imagecodecs.jpegxl_decode(data, numthreads=1)
         return rgb
     with Image.open(io.BytesIO(data)) as image:
@@ -51,6 +31,4 @@ def decoded(data: bytes) -> UInt8Array:
 
 
 # Each takes (H, W, 3) and a quality of 0..100 that grows with bytes and PSNR
-CODERS: dict[str, Callable[[UInt8Array, float], bytes]] = {
-    "avif": partial(base, "avif"), "jpeg": partial(base, "jpeg"), "j2k": j2k, "jxl": jxl,
-}  # fmt: skip
+CODERS: dict[str, Callable[[UInt8Array, float], bytes]] = {name: partial(base, name) for name in BASE_CODECS}

@@ -70,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--backend", default="auto", metavar="NAME",
-        help="restored: avif (default), jpeg; dsn: 7z, lzma2, j2k, jxl, jpegls, webp, or the smallest (default)",
+        help="restored: avif (default), jpeg, jxl, j2k; of method dsn: 7z, lzma2, j2k, jxl, jpegls, webp, or the "
+        "smallest (default)",
     )  # fmt: skip
     parser.add_argument(
         "--effort",
@@ -104,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """An impossible setting is bad usage, whatever the pictures are: one pixel shows it."""
     targets = [name for name in _TARGETS if getattr(args, name) is not None]
-    point = any(getattr(args, name) is not None for name in _POINT)
+    settings = [name for name in _POINT if name != "scale" or args.method != "restored"]
+    point = any(getattr(args, name) is not None for name in settings)
     if len(targets) + point > 1:
         raise SettingError("give one of a quality, a target, or the settings themselves")
     pixel = load("pictures").Image.new("L", (1, 1))

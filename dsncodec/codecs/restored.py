@@ -136,7 +136,7 @@ class Encoder:
             for name, row in backends.BASE_CODECS.items()
             if row.holds(self.colour) and backends.has_base(name)
         ]
-        return fitting or ["jpeg"]  # which says what it holds
+        return fitting or ["jxl"]  # which says what it holds
 
     @cached_property
     def _half(self) -> UInt8Array:

@@ -11,7 +11,7 @@ import dsncodec
 from ... import weights
 from ...codecs import DEFAULT_EFFORT
 from ...codecs.restored import BEST_FROM_EFFORT
-from . import Codec, UInt8Array, avif, jpeg
+from . import Codec, UInt8Array, avif, j2k, jpeg, jxl
 
 QUALITIES = (0, 6, 18, 24, 41, 47, 59, 76, 100)  # of deep sampling: nine points of its table
 _WAYS = (
@@ -25,6 +25,12 @@ _RESTORED = (  # base codec, its qualities, and per way: key, label, detail, eff
         ("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, True),
     )),
     ("jpeg", jpeg.QUALITIES, (("restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, True),)),
+    ("jxl", (0, 10, 20, 40, 59, 72, 81, 88, 93), (
+        ("restored-jxl", "dsncodec JPEG XL", "JPEG XL effort 7 under the fast network", 5, True),
+    )),
+    ("j2k", (4, 12, 20, 28, 36, 44, 52, 60, 68), (
+        ("restored-j2k", "dsncodec JPEG 2000", "JPEG 2000 9/7, mct=1, by PSNR, under the fast network", 5, True),
+    )),
 )  # fmt: skip
 
 
@@ -69,7 +75,7 @@ def codecs() -> list[Codec]:
 def _restored_version(base: str, effort: int) -> str:
     network = weights.restoration(base, best=effort >= BEST_FROM_EFFORT)
     assert network is not None
-    inside = {"avif": avif, "jpeg": jpeg}[base].version()
+    inside = {"avif": avif, "jpeg": jpeg, "jxl": jxl, "j2k": j2k}[base].version()
     return f"dsncodec {dsncodec.__version__}, network {network.wire_id.hex()[:6]}, {inside}"
 
 
@@ -78,7 +84,9 @@ def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
 
 
 def _restored(base: str, effort: int, picture: UInt8Array, quality: float) -> bytes:
-    return dsncodec.encode(picture, backend=base, base_quality=int(quality), effort=effort, threads=1)
+    return dsncodec.encode(
+        picture, "restored", backend=base, base_quality=int(quality), effort=effort, threads=1
+    )
 
 
 def _decode(data: bytes) -> UInt8Array:

@@ -11,6 +11,11 @@ from . import Codec, UInt8Array, opened, saved
 RATIOS = (240, 160, 110, 75, 50, 33, 22, 14, 9)
 
 
+def version() -> str:
+    """What shapes the bytes."""
+    return f"Pillow {PIL.__version__}, OpenJPEG {features.version_codec('jpg_2000')}"
+
+
 def codecs() -> list[Codec]:
     """One setting is one compression ratio, 24 bits over bpp."""
     if not features.check_codec("jpg_2000"):
@@ -21,7 +26,7 @@ def codecs() -> list[Codec]:
             label="JPEG 2000",
             detail="irreversible 9/7, mct=1, by ratio, raw codestream",
             kind="peer",
-            version=f"Pillow {PIL.__version__}, OpenJPEG {features.version_codec('jpg_2000')}",
+            version=version(),
             settings=RATIOS,
             step=0.05,
             encode=_encode,

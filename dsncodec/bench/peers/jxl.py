@@ -10,6 +10,11 @@ from . import Codec, UInt8Array
 DISTANCES = (15, 11, 8, 5.5, 3.8, 2.6, 1.8, 1.2, 0.8)
 
 
+def version() -> str:
+    """What shapes the bytes."""
+    return f"imagecodecs {imagecodecs.__version__}, {imagecodecs.jpegxl_version()}"
+
+
 def codecs() -> list[Codec]:
     """One setting is one Butteraugli distance."""
     return [
@@ -18,7 +23,7 @@ def codecs() -> list[Codec]:
             label="JPEG XL",
             detail="effort 7, bare codestream",
             kind="peer",
-            version=f"imagecodecs {imagecodecs.__version__}, {imagecodecs.jpegxl_version()}",
+            version=version(),
             settings=DISTANCES,
             step=0.01,
             encode=_encode,

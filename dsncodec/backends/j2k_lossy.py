@@ -1,0 +1,77 @@
+"""JPEG 2000 as a base codec: lossy (irreversible 9/7), as a raw codestream, by Pillow's OpenJPEG."""
+
+from __future__ import annotations
+
+import io
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from ..errors import Corrupt, DsnError, MissingComponent
+from .j2k import size_of
+
+UInt8Array = NDArray[np.uint8]
+
+if not features.check_codec("jpg_2000"):
+    raise MissingComponent("Pillow is built without OpenJPEG: install a wheel of Pillow")
+
+_MAIN_HEADER = 2  # where the segments begin, behind the start of the codestream
+_SIZ, _COD, _QCD, _COM, _SOT = (bytes([0xFF, kind]) for kind in (0x51, 0x52, 0x5C, 0x64, 0x90))
+
+
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
+    """(H, W, 1 or 3) to a codestream of one layer, for 20 + 0.3 * quality dB. More effort would buy nothing."""
+    grey = colour.shape[2] == 1
+    buffer = io.BytesIO()
+    Image.fromarray(colour[..., 0] if grey else colour).save(
+        buffer, "JPEG2000", irreversible=True, mct=0 if grey else 1,
+        quality_mode="dB", quality_layers=[20 + 0.3 * quality], no_jp2=True,
+        # OpenJPEG wants every resolution to have a pixel
+        num_resolutions=max(1, min(6, min(colour.shape[:2]).bit_length())),
+    )  # fmt: skip
+    try:
+        _check(buffer.getvalue(), colour.shape[2])
+    except Corrupt as exc:  # an OpenJPEG of another age
+        version = features.version_codec("jpg_2000")
+        raise DsnError(
+            f"OpenJPEG {version} writes files that decode would refuse ({exc}): use backend='avif'"
+        ) from exc
+    return buffer.getvalue()
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """A codestream to exactly ``shape`` (H, W, 1 or 3); its headers are read before it is decoded."""
+    if size_of(payload, shape[2]) != shape[:2]:
+        raise Corrupt(f"the payload says {size_of(payload, shape[2])}, the header {shape[:2]}", field="j2k")
+    _check(payload, shape[2])
+    return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).reshape(shape)
+
+
+def _check(payload: bytes, components: int) -> None:
+    """One layer, whole precincts, blocks of 64 x 64, and one tile in one piece, to the last byte.
+
+    Small precincts and many layers would be room that no header of ours has promised.
+    Source: ISO/IEC 15444-1, annex A.
+    """
+    size_of(payload, components)
+    kinds: list[bytes] = []
+    at = _MAIN_HEADER
+    while len(kinds) < 5:
+        kind, length = payload[at : at + 2], int.from_bytes(payload[at + 2 : at + 4], "big")
+        kinds.append(kind)
+        if kind == _COD:
+            style, levels, rest = payload[at + 4 : at + 9], payload[at + 9], payload[at + 10 : at + 14]
+            mixed = components == 3  # R, G and B
+            if style != bytes([0, 0, 0, 1, mixed]) or levels > 5 or rest != b"\4\4\0\0" or length != 12:
+                raise Corrupt("not coded as this codec does", field="j2k")
+        if kind == _SOT:
+            break
+        at += 2 + length
+    tile = payload[at : at + 14]
+    whole = len(payload) - 2 - at
+    known = [kind for kind in kinds if kind != _COM] == [_SIZ, _COD, _QCD, _SOT]
+    start = b"\xff\x90\0\x0a\0\0" + whole.to_bytes(4, "big") + b"\0\1\xff\x93"
+    if not known or tile != start or payload[-2:] != b"\xff\xd9":
+        raise Corrupt("not one tile in one piece, or not to its end", field="j2k")

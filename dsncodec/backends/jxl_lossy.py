@@ -1,0 +1,146 @@
+"""JPEG XL as a base codec: lossy, as a bare codestream (no boxes), by libjxl."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Corrupt, DsnError
+from .jxl import Bits, read_size
+
+UInt8Array = NDArray[np.uint8]
+
+EFFORTS = (3, 3, 4, 5, 6, 7, 7, 7, 7, 7)  # libjxl's, of effort 0..9
+_GREY = int("000001001001010001110110001"[::-1], 2)  # the metadata of a grey picture of 8 bits in sRGB
+_SIDES, _LENGTHS = ((8, 11, 14, 30), (0, 256, 2304, 18688)), ((10, 14, 22, 30), (0, 1024, 17408, 4211712))
+_PATCHES, _ROUGH_DC = 2, 128  # flags of a frame
+_REGULAR, _REFERENCE = 0, 2  # kinds of frame
+
+
+def distance(quality: int) -> float:
+    """Butteraugli's, as libjxl's own tools give it to a quality; 100 is not lossless, but 0.1."""
+    if quality >= 30:
+        return 0.1 + (100 - quality) * 0.09
+    return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+
+
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
+    """(H, W, 1 or 3) to a JPEG XL codestream."""
+    coded = bytes(
+        imagecodecs.jpegxl_encode(
+            colour[..., 0] if colour.shape[2] == 1 else colour, distance=distance(quality),
+            effort=EFFORTS[effort], usecontainer=False, numthreads=threads,
+        )
+    )  # fmt: skip
+    try:
+        shape_of(coded)
+    except Corrupt as exc:  # a libjxl of another age
+        raise DsnError(
+            f"{imagecodecs.jpegxl_version()} writes files that decode would refuse ({exc}): use backend='avif'"
+        ) from exc
+    return coded
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """A JPEG XL codestream to exactly ``shape`` (H, W, 1 or 3); its headers are read before it is decoded."""
+    if shape_of(payload) != shape:
+        raise Corrupt(f"the payload says {shape_of(payload)}, the header {shape}", field="jxl")
+    room = np.empty(shape[:2] if shape[2] == 1 else shape, np.uint8)
+    return np.asarray(imagecodecs.jpegxl_decode(payload, numthreads=1, out=room)).reshape(shape)
+
+
+def shape_of(payload: bytes) -> tuple[int, int, int]:
+    """(rows, columns, 1 or 3) of a codestream that is one lossy picture and nothing else.
+
+    No film, preview, alpha or profile, no noise or splines, no frame that is larger than the picture: each
+    would be room or time that nobody has asked for. One frame may stand before that of the picture: what
+    libjxl has seen in it several times (text), or found hard to code (stars).
+    Source: ISO/IEC 18181-1, annexes D (image header), F (frame header and table of contents).
+    """
+    bits = Bits(payload)
+    rows, columns = read_size(bits)
+    planes = _planes(bits)
+    kind = _frame(bits, rows, columns)
+    if kind == _REFERENCE:
+        kind = _frame(bits, rows, columns)
+    if kind != _REGULAR:
+        raise Corrupt("more than one frame before that of the picture", field="jxl")
+    return rows, columns, planes
+
+
+def _planes(bits: Bits) -> int:
+    """1 or 3, by the metadata of a grey or a colour picture of 8 bits in sRGB."""
+    if bits.take(1):  # all of it by default; so are the matrices of its colours
+        planes, plain = 3, bits.take(1) == 1
+    else:
+        planes, plain = 1, bits.take(26) << 1 == _GREY
+    bits.align()
+    if not plain:
+        raise Corrupt("not a plain picture of 8 bits", field="jxl")
+    return planes
+
+
+def _frame(bits: Bits, rows: int, columns: int) -> int:
+    """Go to the next frame, or as far into the last one as it says anything of its size; gives the frame's kind."""
+
+    def require(*wanted: bool) -> None:
+        if not all(wanted):
+            raise Corrupt("a frame that this codec does not write", field="jxl")
+
+    if bits.take(1):  # all by default: a regular frame, and the last
+        return _REGULAR
+    kind, modular, flags = bits.take(2), bits.take(1), _u64(bits)
+    require(
+        modular == (kind == _REFERENCE), kind in (_REGULAR, _REFERENCE), not flags & ~(_PATCHES | _ROUGH_DC)
+    )
+    enlarged = 1 << bits.take(2)
+    group = 256
+    if modular:
+        group = 128 << bits.take(2)
+    else:
+        bits.take(6)  # scales of X and B
+    if kind == _REGULAR:
+        require(bits.take(2) == 0)  # one pass
+    if bits.take(1):  # a size of its own
+        require(kind == _REFERENCE)  # else it would be a part of a picture, or more
+        room = 2 * rows * columns + 2**16
+        columns, rows = _u32(bits, _SIDES), _u32(bits, _SIDES)
+        require(rows * columns <= room)
+    if kind == _REGULAR:
+        require(bits.take(2) == 0, bits.take(1) == 1)  # replaces all; is the last
+        return kind
+    bits.take(3)  # the slot it is kept in, and in which colours
+    require(bits.take(2) == 0)  # no name
+    if not bits.take(1):  # filters, not all by default
+        require(not bits.take(1) or not bits.take(1))  # Gabor-like, without weights of its own
+        require(bits.take(2) == 0)  # and none that preserves edges
+        require(_u64(bits) == 0)
+    require(_u64(bits) == 0)  # extensions
+    _skip_contents(bits, -(-rows // enlarged), -(-columns // enlarged), group)
+    return kind
+
+
+def _skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
+    """By the table of contents, which gives the length of each part in bytes."""
+    groups, coarse = (-(-rows // side) * -(-columns // side) for side in (group, 8 * group))
+    if bits.take(1):
+        raise Corrupt("a frame whose parts are out of order", field="jxl")
+    bits.align()
+    parts = 1 if groups == 1 else 2 + coarse + groups
+    length = sum(_u32(bits, _LENGTHS) for _ in range(parts))
+    bits.align()
+    bits.at += 8 * length
+
+
+def _u32(bits: Bits, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
+    chosen, value = bits.one_of(*kind[0])
+    return value + kind[1][chosen]
+
+
+def _u64(bits: Bits) -> int:
+    """As far as numbers go that are written here: below 273."""
+    chosen, value = bits.one_of(0, 4, 8, 0)
+    if chosen == 3:
+        raise Corrupt("a number that this codec does not write", field="jxl")
+    return value + (0, 1, 17)[chosen]
