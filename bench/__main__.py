@@ -37,6 +37,10 @@ STUDIES = {
         "build models/quality.toml on the tuning set, and check that it is monotone",
     ),
     "speed": ("bench.speed", "encode and decode speed beside eager torch, AVIF and JPEG XL"),
+    "restored": (
+        "bench.restored",
+        "what a network over a standard codec costs in time, and half the size at low rates",
+    ),
     "memory": ("bench.memory", "peak memory and region cost of a 12-megapixel photo"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
     "readme": ("bench.readme", "copy tables and plot into README.md"),

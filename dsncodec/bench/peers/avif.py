@@ -11,7 +11,7 @@ from PIL import features
 from ...errors import MissingComponent
 from . import Codec, UInt8Array, opened, saved
 
-QUALITIES = (10, 22, 34, 46, 58, 70, 82)
+QUALITIES = (4, 10, 22, 34, 46, 58, 70, 82)
 _TUNED = {"subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
 _WAYS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("avif", "AVIF speed 6", "4:4:4, tune=psnr, speed 6", {"speed": 6, **_TUNED}),

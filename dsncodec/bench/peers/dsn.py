@@ -19,18 +19,16 @@ _WAYS = (
     ("dsn-fast", "DSN effort 3", "effort 3: the networks alone", 3),
     ("dsn-best", "DSN effort 9", "effort 9: the longest refinement", 9),
 )
-_RESTORED = (  # base codec, its qualities, and per way: key, label, detail, effort, whether it runs by default
-    ("avif", avif.QUALITIES, (
-        ("restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast network", 5, True),
-        ("restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the largest network", 8, True),
-    )),
-    ("jpeg", jpeg.QUALITIES, (("restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, True),)),
-    ("jxl", (0, 10, 20, 40, 59, 72, 81, 88, 93), (
-        ("restored-jxl", "dsncodec JPEG XL", "JPEG XL effort 7 under the fast network", 5, True),
-    )),
-    ("j2k", (4, 12, 20, 28, 36, 44, 52, 60, 68), (
-        ("restored-j2k", "dsncodec JPEG 2000", "JPEG 2000 9/7, mct=1, by PSNR, under the fast network", 5, True),
-    )),
+_AVIF_QUALITIES = (5, 12, 23, 49, 75, 88, 93, 97)  # on our scale: libavif's own 4, 10, 22, 34 ... 82
+_RESTORED = (  # base codec, effort, key, label, detail, qualities; of AVIF on our scale, else the codec's own
+    ("avif", 5, "restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast networks", _AVIF_QUALITIES),
+    ("avif", 6, "restored-avif-best", "dsncodec AVIF best", "AVIF speed 6 under the best network", _AVIF_QUALITIES),
+    ("avif", 8, "restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the best network", _AVIF_QUALITIES),
+    ("jpeg", 5, "restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", jpeg.QUALITIES),
+    ("jxl", 5, "restored-jxl", "dsncodec JPEG XL", "JPEG XL effort 7 under the fast network",
+        (0, 10, 20, 40, 59, 72, 81, 88, 93)),
+    ("j2k", 5, "restored-j2k", "dsncodec JPEG 2000", "JPEG 2000 9/7, mct=1, by PSNR, under the fast network",
+        (4, 12, 20, 28, 36, 44, 52, 60, 68)),
 )  # fmt: skip
 
 
@@ -63,20 +61,18 @@ def codecs() -> list[Codec]:
             step=1,
             encode=partial(_restored, base, effort),
             decode=_decode,
-            default=default,
         )
-        for base, qualities, ways in _RESTORED
-        for key, label, detail, effort, default in ways
-        if weights.restoration(base, best=effort >= BEST_FROM_EFFORT)
+        for base, effort, key, label, detail, qualities in _RESTORED
+        if weights.restoration(base, effort >= BEST_FROM_EFFORT)
     ]
     return restored + sampled
 
 
 def _restored_version(base: str, effort: int) -> str:
-    network = weights.restoration(base, best=effort >= BEST_FROM_EFFORT)
-    assert network is not None
+    best = effort >= BEST_FROM_EFFORT
+    networks = [row.wire_id.hex()[:6] for scale in (1, 2) if (row := weights.restoration(base, best, scale))]
     inside = {"avif": avif, "jpeg": jpeg, "jxl": jxl, "j2k": j2k}[base].version()
-    return f"dsncodec {dsncodec.__version__}, network {network.wire_id.hex()[:6]}, {inside}"
+    return f"dsncodec {dsncodec.__version__}, networks {', '.join(networks)}, {inside}"
 
 
 def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
@@ -84,8 +80,9 @@ def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
 
 
 def _restored(base: str, effort: int, picture: UInt8Array, quality: float) -> bytes:
+    ours, own = (int(quality), None) if base == "avif" else (None, int(quality))
     return dsncodec.encode(
-        picture, "restored", backend=base, base_quality=int(quality), effort=effort, threads=1
+        picture, "restored", backend=base, quality=ours, base_quality=own, effort=effort, threads=1
     )
 
 
