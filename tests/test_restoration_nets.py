@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsncodec.backends.lossy import CODERS, decoded
+from dsncodec.backends import BASE_CODECS, load_base
+from dsncodec.codecs.halves import doubled, halved
 from dsncodec.errors import SettingError
 from dsncodec.inference import Network, tiles
 from dsncodec.metrics import psnr_db
@@ -144,19 +145,6 @@ def test_the_radius_is_what_a_tile_needs(config: RestorationConfig) -> None:
 # --- coded pairs
 
 
-@pytest.mark.parametrize("codec", CODERS)
-def test_coders(codec: str) -> None:
-    rgb = np.asarray(picture("RGB", 61, 45, 3))
-    found = []
-    for quality in (20, 60, 90):
-        data = CODERS[codec](rgb, quality)
-        got = decoded(data)
-        assert got.shape == rgb.shape and got.dtype == np.uint8
-        found.append((len(data), psnr_db(rgb, got)))
-    assert found == sorted(found)
-    assert found[0][0] < found[-1][0] and found[0][1] < found[-1][1]
-
-
 def test_pairs(folder: Path, tmp_path: Path) -> None:
     originals = PackedImages.read([folder])
     quality = spread_qualities(np.random.default_rng(1), 2, len(originals), (20, 90))
@@ -164,8 +152,9 @@ def test_pairs(folder: Path, tmp_path: Path) -> None:
     pairs = CodedPairs.code(originals, "jpeg", quality)
     for k in range(2):
         for i in range(len(originals)):
-            data = CODERS["jpeg"](originals[i], float(quality[k, i]))
-            np.testing.assert_array_equal(pairs.picture(k, i), decoded(data))
+            base, shape = load_base("jpeg"), originals[i].shape
+            data = base.encode(np.ascontiguousarray(originals[i]), int(quality[k, i]), 5, 1)
+            np.testing.assert_array_equal(pairs.picture(k, i), base.decode(data, shape))
             assert pairs.size_bytes[k, i] == len(data)
             assert pairs.bpp[k, i] == pytest.approx(8 * len(data) / originals[i][..., 0].size)
             mse = 255**2 / 10 ** (psnr_db(originals[i], pairs.picture(k, i)) / 10)
@@ -176,7 +165,7 @@ def test_pairs(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mse, pairs.mse)
     with pytest.raises(SettingError, match="other pictures"):
         CodedPairs.read(tmp_path / "pairs.npz", PackedImages.read([folder], limit=2))
-    with pytest.raises(SettingError, match="one of avif"):
+    with pytest.raises(SettingError, match="one of auto, avif"):
         CodedPairs.code(originals, "gif", quality)
 
 
@@ -200,6 +189,21 @@ def test_patches_keep_the_grid(folder: Path) -> None:
     assert not (corner // width % 8).any() and not (corner % width % 8).any()
 
 
+def test_pairs_at_half_the_size_and_at_several_efforts(folder: Path) -> None:
+    originals = PackedImages.read([folder])
+    quality = np.full((3, len(originals)), 40, np.float32)
+    pairs = CodedPairs.code(originals, "avif", quality, scale=2, efforts=(5, 0))
+    for k, effort in enumerate((5, 0, 5)):
+        for i in range(len(originals)):
+            small = halved(np.ascontiguousarray(originals[i]))
+            file = load_base("avif").encode(small, 40, effort, 1)
+            assert pairs.size_bytes[k, i] == len(file)
+            expected = doubled(load_base("avif").decode(file, small.shape), originals[i].shape)
+            np.testing.assert_array_equal(pairs.picture(k, i), expected)
+    with pytest.raises(SettingError, match="one of"):
+        CodedPairs.code(originals, "gif", quality)
+
+
 # --- the task
 
 
@@ -209,7 +213,7 @@ def test_shipped_recipes() -> None:
     for path in found:
         recipe = tasks.read(path).recipe
         assert isinstance(recipe, RestorationRecipe) and recipe.name == path.stem
-        assert recipe.data.codec in CODERS and recipe.data.codec == path.stem.split("-")[1]
+        assert recipe.data.codec in BASE_CODECS and recipe.data.codec == path.stem.split("-")[1]
         assert recipe.data.scale == (2 if "-half-" in path.stem else 1)
         assert not any("test" in source or "tune" in source for source in recipe.data.train)
         net = RestorationNet(recipe.model)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.lossy import CODERS, decoded
+from ..backends import load_base
+from ..codecs import DEFAULT_EFFORT
 from ..codecs.halves import doubled, halved
 from ..errors import SettingError
 from .data import PackedImages
@@ -36,24 +37,33 @@ class CodedPairs:
 
     @classmethod
     def code(
-        cls, originals: PackedImages, codec: str, quality: NDArray[np.float32], scale: int = 1
+        cls,
+        originals: PackedImages,
+        codec: str,
+        quality: NDArray[np.float32],
+        scale: int = 1,
+        efforts: Sequence[int] = (DEFAULT_EFFORT,),
     ) -> CodedPairs:
-        """Code every picture at its column of ``quality``, (K, images); with scale 2 at half its size, and doubled
-        again, as the method "restored" does.
+        """Code every picture at its column of ``quality``, (K, images), as the method "restored" does.
 
+        Args:
+            codec: a base codec, which has the qualities as its own.
+            scale: with 2 at half its size, and doubled again.
+            efforts: ours, in turn of the K.
         Raises:
             SettingError: no such codec.
         """
-        if codec not in CODERS:
-            raise SettingError(f"codec {codec!r}: one of {', '.join(CODERS)}")
+        base = load_base(codec)
         coded = np.empty((len(quality), *originals.pixels.shape), np.uint8)
         size_bytes, mse = np.empty(quality.shape, np.int64), np.empty(quality.shape, np.float32)
         for i in range(len(originals)):
             rgb = np.ascontiguousarray(originals[i])
             given = rgb if scale == 1 else halved(rgb)
             for k in range(len(quality)):
-                data = CODERS[codec](given, float(quality[k, i]))
-                got = decoded(data) if scale == 1 else doubled(decoded(data), rgb.shape)
+                data = base.encode(given, round(float(quality[k, i])), efforts[k % len(efforts)], 1)
+                got = base.decode(data, given.shape)
+                if scale != 1:
+                    got = doubled(got, rgb.shape)
                 coded[k, originals.offsets[i] : originals.offsets[i + 1]] = got.reshape(-1, 3)
                 size_bytes[k, i] = len(data)
                 mse[k, i] = np.square(got.astype(np.float32) - rgb).mean()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..codecs import DEFAULT_EFFORT
 from ..errors import SettingError
 from .coded import CodedPairs, spread_qualities
 from .data import PackedImages
@@ -25,12 +26,14 @@ LEAST_RMSE = 0.7 / 255  # a nearly perfect picture does not outweigh the others,
 class CodedDataSettings:
     """Where the pictures are, what codes them, and what is cut out of them.
 
-    With ``scale`` 2 the codec gets them at half their size, and the network sees them doubled again. Each picture is coded ``passes`` times, its qualities spread over ``qualities``. ``cache`` names an .npz file
-    that keeps the coded pictures between runs; empty codes them again.
+    With ``scale`` 2 the codec gets them at half their size, and the network sees them doubled again. Each picture is
+    coded ``passes`` times, at our ``efforts`` in turn, its qualities spread over ``qualities``. ``cache`` names an
+    .npz file that keeps the coded pictures between runs; empty codes them again.
     """
 
     codec: str = "avif"
     scale: int = 1
+    efforts: tuple[int, ...] = (DEFAULT_EFFORT,)
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     cache: str = ""
@@ -90,7 +93,7 @@ class RestorationTask:
             return CodedPairs.read(data.cache, originals)
         rng = np.random.default_rng(self.recipe.optim.seed)
         quality = spread_qualities(rng, data.passes, len(originals), data.qualities)
-        pairs = CodedPairs.code(originals, data.codec, quality, data.scale)
+        pairs = CodedPairs.code(originals, data.codec, quality, data.scale, data.efforts)
         if data.cache:
             Path(data.cache).parent.mkdir(parents=True, exist_ok=True)
             pairs.save(data.cache)
