@@ -16,7 +16,7 @@ from . import backends, codecs, container, rate
 from .checks import positive, whole
 from .codecs.layer import explicit_point
 from .container import MAX_PIXELS, Header, Section
-from .errors import Corrupt, SettingError
+from .errors import Corrupt, LimitExceeded, SettingError
 from .metrics import bpp
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
@@ -244,6 +244,7 @@ def decode(
     *,
     reduce: bool = False,
     region: tuple[int, int, int, int] | None = None,
+    size: tuple[int, int] | None = None,
     max_pixels: int | None = MAX_PIXELS,
     threads: int | None = None,
 ) -> Image.Image:
@@ -252,8 +253,9 @@ def decode(
     Args:
         source: bytes, path or binary file.
         reduce: give the low-resolution layer, 1/scale of the size; of "restored", the base codec's picture at full
-            size. No network is run.
+            size. No network is run. Of "coconet", the picture drawn at 1/8 of its size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
+        size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
         max_pixels: refuse larger pictures before anything is allocated; None: no limit.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
@@ -261,16 +263,19 @@ def decode(
     Raises:
         CodestreamError: the bytes are not a valid file.
         LimitExceeded: the picture is larger than ``max_pixels``.
-        SettingError: an impossible region or thread count.
+        SettingError: an impossible region, size or thread count, or a size for another method.
         OSError: the path cannot be read.
     """
     if threads is not None:
         whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
-        window = _window(region, header, reduce)
+        drawn = _drawn_size(size, header, reduce, max_pixels)
+        window = _window(region, drawn, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
     coded = codecs.load_layer(header.method).read_layer(header, payloads)
+    if size is not None:
+        coded = replace(coded, size=drawn)
     if reduce or coded.is_final:
         pixels = coded.picture()[window or ...]
     else:
@@ -283,8 +288,29 @@ def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:
     return {name: payloads[tag] for tag, name in _METADATA.items() if tag in payloads}
 
 
+def _drawn_size(
+    size: tuple[int, int] | None, header: Header, reduce: bool, max_pixels: int | None
+) -> tuple[int, int]:
+    """(width, height) of the full picture that is asked for."""
+    if size is None:
+        return header.width, header.height
+    if header.method != "coconet" or reduce:
+        raise SettingError("a size can be given for files of method coconet only, and not beside reduce")
+    try:
+        width, height = size
+    except (TypeError, ValueError) as exc:
+        raise SettingError(f"size must be two whole numbers, not {size!r}") from exc
+    drawn = whole("size", width, 1, container.MAX_SIDE), whole("size", height, 1, container.MAX_SIDE)
+    if max_pixels is not None and drawn[0] * drawn[1] > max_pixels:
+        raise LimitExceeded(
+            f"size {drawn} is {drawn[0] * drawn[1]} pixels, the limit is {max_pixels}; raise max_pixels if you mean it",
+            asked=drawn[0] * drawn[1], limit=max_pixels,
+        )  # fmt: skip
+    return drawn
+
+
 def _window(
-    region: tuple[int, int, int, int] | None, header: Header, reduce: bool
+    region: tuple[int, int, int, int] | None, size: tuple[int, int], reduce: bool
 ) -> tuple[slice, slice] | None:
     if region is None:
         return None
@@ -294,10 +320,8 @@ def _window(
         x0, y0, x1, y1 = map(operator.index, region)
     except (TypeError, ValueError) as exc:
         raise SettingError(f"region must be four whole numbers, not {region!r}") from exc
-    if not (0 <= x0 < x1 <= header.width and 0 <= y0 < y1 <= header.height):
-        raise SettingError(
-            f"region {region} is empty or reaches outside the picture, {header.width} x {header.height}"
-        )
+    if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
+        raise SettingError(f"region {region} is empty or reaches outside the picture, {size[0]} x {size[1]}")
     return slice(y0, y1), slice(x0, x1)
 
 

@@ -23,6 +23,7 @@ settings.register_profile("dsncodec", deadline=None, max_examples=25, derandomiz
 settings.load_profile("dsncodec")
 
 MODES = ("L", "LA", "RGB", "RGBA")
+METHODS = ("dsn", "restored")  # that code any picture at once; "coconet" has tests of its own
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 

@@ -26,9 +26,8 @@ from dsncodec.api import read_structure
 from dsncodec.backends import BACKENDS, BASE_CODECS, load_base
 from dsncodec.cli import VERBS, main
 from dsncodec.cli.common import byte_count
-from dsncodec.codecs import METHODS
 
-from .conftest import header_bytes, picture, with_fixed_checksums
+from .conftest import METHODS, header_bytes, picture, with_fixed_checksums
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>five</x:xmpmeta>"

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 import dsncodec
-from dsncodec.codecs import METHODS
 
-from .conftest import picture
+from .conftest import METHODS, picture
 
 PACKAGE = Path(dsncodec.__file__).parent
 ROOT = PACKAGE.parent

@@ -19,17 +19,17 @@ FORMAT = Path(__file__).parent.parent / "docs" / "format.md"
 
 
 def worked_examples() -> list[bytes]:
-    """One for each method, in the order of their numbers, and the first of them once more in version 1."""
+    """One for each method, in the order of their numbers, and the first of them once more in version 1, last."""
     examples = []
     for block in re.findall(r"```hexdump\n(.*?)```", FORMAT.read_text("utf-8"), re.DOTALL):
         lines = [re.match(r"(?:[0-9a-f]{2}(?: |$))+", line) for line in block.splitlines()]
         examples.append(bytes.fromhex("".join(line[0] for line in lines if line)))
     assert len(examples) == len(container.METHODS) + 1
-    dsn, dsn_1, restored = examples
-    return [dsn, restored, dsn_1]
+    dsn, dsn_1, restored, coconet = examples
+    return [dsn, restored, coconet, dsn_1]
 
 
-@pytest.mark.parametrize("data", worked_examples()[::2], ids=["version 2", "version 1"])
+@pytest.mark.parametrize("data", worked_examples()[::3], ids=["version 2", "version 1"])
 def test_the_first_example_decodes_to_what_the_page_says(data: bytes) -> None:
     dsncodec.read_info(data)
     stream = io.BytesIO(data)
@@ -50,6 +50,14 @@ def test_the_second_example_decodes_to_what_the_page_says() -> None:
     assert np.asarray(dsncodec.decode(data)).tolist() == [[128] * 5] * 3
 
 
+def test_the_third_example_decodes_to_what_the_page_says() -> None:
+    data = worked_examples()[2]
+    dsncodec.verify(data)
+    info = dsncodec.read_info(data)
+    assert (info.method, info.mode, info.size, info.model) == ("coconet", "L", (5, 3), "sine, 1 x 1")
+    assert np.asarray(dsncodec.decode(data)).tolist() == [[82, 103, 128, 152, 173]] * 3
+
+
 def test_parameters_of_a_restored_picture_are_what_the_page_says() -> None:
     parameters = base.Parameters(quality=70, psnr_db=33.5, strength=80, gain_db=0.46, model_id=b"abcd")
     packed = parameters.pack()
@@ -57,7 +65,7 @@ def test_parameters_of_a_restored_picture_are_what_the_page_says() -> None:
     assert base.Parameters.unpack(packed) == parameters
 
 
-@pytest.mark.parametrize("data", worked_examples()[:2], ids=["dsn", "restored"])
+@pytest.mark.parametrize("data", worked_examples()[:3], ids=["dsn", "restored", "coconet"])
 def test_a_worked_example_is_what_we_write(data: bytes) -> None:
     stream = io.BytesIO(data)
     header, sections, _ = read_structure(stream, None)

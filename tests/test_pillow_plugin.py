@@ -22,9 +22,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 import dsncodec
 from dsncodec import SettingError, container, pillow_plugin
 from dsncodec.api import read_structure
-from dsncodec.codecs import METHODS
 
-from .conftest import MODES, header_bytes, packed_1, picture, with_fixed_checksums
+from .conftest import METHODS, MODES, header_bytes, packed_1, picture, with_fixed_checksums
 
 ICC, XMP = b"a colour profile", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 ORIENTATION = 0x0112

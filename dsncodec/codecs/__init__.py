@@ -34,6 +34,7 @@ class Method:
 METHODS = {
     "dsn": Method("dsncodec.codecs.layer", "dsncodec.codecs.dsn"),
     "restored": Method("dsncodec.codecs.base", "dsncodec.codecs.restored"),
+    "coconet": Method("dsncodec.codecs.coordinates", "dsncodec.codecs.coconet"),
 }
 
 

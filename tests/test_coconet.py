@@ -1,0 +1,242 @@
+"""The method "coconet": weights to pixels in NumPy, files that lie, and the fit."""
+
+from __future__ import annotations
+
+import io
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import dsncodec
+from dsncodec import container
+from dsncodec.backends import rangecoder
+from dsncodec.codecs import coordinates
+from dsncodec.codecs.coordinates import Parameters, Shape, code_of, step_of
+from dsncodec.codecs.sections import encode_alpha
+from dsncodec.container import Header
+from dsncodec.errors import Corrupt, DsnError, LimitExceeded, SettingError
+
+from .conftest import CHANNELS, MODES, UInt8Array, with_fixed_checksums
+
+SHAPES = (Shape("paper", 3, 9), Shape("sine", 2, 7, 3), Shape("sine", 1, 5, 0))
+
+
+def integers_of(shape: Shape, planes: int, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    sides = shape.matrices(planes)
+    lists = [rng.integers(-40, 41, rows * columns, np.int32) for rows, columns in sides]
+    return [*lists, rng.integers(-40, 41, sum(rows for rows, _ in sides), np.int32)]
+
+
+def file_of(shape: Shape, mode: str, width: int, height: int) -> bytes:
+    """A network of random weights."""
+    header = Header("coconet", mode, width, height)
+    parameters = Parameters(shape, (code_of(0.05),) * (shape.layers + 2))
+    sections = [("PARM", parameters.pack())]
+    sections.append(("NETW", rangecoder.encode(integers_of(shape, header.colour_planes))))
+    if header.has_alpha:
+        sections.append(("ALPH", encode_alpha(ramp(width, height), 0)))
+    return container.pack(header, sections)
+
+
+def ramp(width: int, height: int) -> UInt8Array:
+    return (np.add.outer(7 * np.arange(height), 3 * np.arange(width)) % 256).astype(np.uint8)
+
+
+def by_hand(shape: Shape, planes: int, size: tuple[int, int], at: tuple[int, int]) -> list[float]:
+    """A pixel (column, row) as docs/format.md says it, in double precision and with nothing of ours."""
+    step = step_of(code_of(0.05))
+    (width, height), (column, row) = size, at
+    x, y = (column + 0.5) / width, (row + 0.5) / height
+    if shape.variant == "paper":
+        across, down = (x - 0.5) * width, (y - 0.5) * height
+        radius = math.hypot(across, down) / (math.hypot(width, height) / 2)
+        h = [x, y, 1 - x, 1 - y, radius, math.atan2(down, across) / math.tau + 0.5]
+        inside = math.tanh
+    else:
+        u, v = ((2 * p - 1) * side / max(size) for p, side in ((x, width), (y, height)))
+        h = [u, v]
+        for octave in range(shape.octaves):
+            turns = math.pi * 2**octave
+            h += [math.sin(u * turns), math.sin(v * turns), math.cos(u * turns), math.cos(v * turns)]
+        inside = math.sin
+    *matrices, biases = integers_of(shape, planes)
+    for layer, (numbers, (rows, columns)) in enumerate(zip(matrices, shape.matrices(planes))):
+        matrix, bias, biases = numbers.reshape(rows, columns) * step, biases[:rows] * step, biases[rows:]
+        z = [sum(w * value for w, value in zip(line, h)) + b for line, b in zip(matrix, bias)]
+        h = [inside(value) for value in z] if layer < shape.layers else z
+    return [1 / (1 + math.exp(-z)) if shape.variant == "paper" else z + 0.5 for z in h]
+
+
+# --- weights to pixels
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (33, 1), (70, 130)], ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_pixels_are_what_the_page_says(shape: Shape, size: tuple[int, int], mode: str) -> None:
+    data = file_of(shape, mode, *size)
+    dsncodec.verify(data)
+    image = dsncodec.decode(data, threads=1)
+    assert (image.mode, image.size) == (mode, size)
+    pixels = np.asarray(image).reshape(size[1], size[0], CHANNELS[mode])
+    planes = 3 if mode.startswith("RGB") else 1
+    for column, row in {(0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 3)}:
+        want = [255 * value for value in by_hand(shape, planes, size, (column, row))]
+        np.testing.assert_allclose(pixels[row, column, :planes], np.clip(want, 0, 255), atol=0.51)
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(pixels[..., -1], ramp(*size))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_region_is_a_crop(threads: int) -> None:
+    data = file_of(SHAPES[1], "RGBA", 150, 90)
+    whole = np.asarray(dsncodec.decode(data, threads=1))
+    for x0, y0, x1, y1 in ((0, 0, 150, 90), (63, 64, 65, 66), (149, 0, 150, 90), (5, 3, 130, 70)):
+        part = np.asarray(dsncodec.decode(data, region=(x0, y0, x1, y1), threads=threads))
+        np.testing.assert_array_equal(part, whole[y0:y1, x0:x1])
+
+
+def test_any_size() -> None:
+    """Pixels whose centres coincide have the same colour, and the picture keeps its place."""
+    data = file_of(SHAPES[1], "RGBA", 20, 30)
+    whole = np.asarray(dsncodec.decode(data)).astype(int)
+    large = dsncodec.decode(data, size=(60, 90))
+    assert large.size == (60, 90)
+    apart = np.asarray(large)[1::3, 1::3, :3].astype(int) - whole[..., :3]
+    assert np.abs(apart).max() <= 1
+    assert dsncodec.decode(data, size=(1, 7)).size == (1, 7)
+    part = dsncodec.decode(data, size=(60, 90), region=(50, 70, 60, 90))
+    np.testing.assert_array_equal(np.asarray(part), np.asarray(large)[70:, 50:])
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -1), (2.5, 3), (3,), 7, ("a", "b")], ids=str)
+def test_impossible_sizes(size: object) -> None:
+    with pytest.raises(SettingError, match="size"):
+        dsncodec.decode(file_of(SHAPES[0], "L", 4, 4), size=size)  # type: ignore[arg-type]
+
+
+def test_a_size_has_the_callers_limit_and_a_method() -> None:
+    data = file_of(SHAPES[0], "L", 4, 4)
+    with pytest.raises(LimitExceeded):
+        dsncodec.decode(data, size=(10**6, 10**6))
+    with pytest.raises(SettingError, match="reduce"):
+        dsncodec.decode(data, size=(4, 4), reduce=True)
+    with pytest.raises(SettingError, match="coconet"):
+        dsncodec.decode(dsncodec.encode(np.zeros((4, 4), np.uint8)), size=(4, 4))
+
+
+def test_a_preview() -> None:
+    data = file_of(SHAPES[1], "LA", 33, 16)
+    small = dsncodec.decode(data, reduce=True)
+    assert (small.mode, small.size) == ("LA", (5, 2))
+
+
+def test_info() -> None:
+    info = dsncodec.read_info(file_of(Shape("sine", 2, 7, 3), "RGBA", 10, 9))
+    assert (info.method, info.model, info.levels) == ("coconet", "sine, 2 x 7, 3 octaves", None)
+    assert set(info.sections) == {"PARM", "NETW", "ALPH"} and set(info.backends) == {"ALPH"}
+
+
+def test_memory_is_that_of_the_picture() -> None:
+    """Features of 512 neurons exist for one tile only."""
+    data = file_of(Shape("sine", 1, 512, 0), "RGB", 600, 600)
+    tracemalloc.start()
+    dsncodec.decode(data, threads=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # all at once would be 740 MB
+
+
+# --- parameters and steps
+
+
+def test_parameters_byte_by_byte() -> None:
+    packed = Parameters(Shape("sine", 2, 300, 5), (192, 191, 0, 255)).pack()
+    assert packed == b"\x02\x02\x2c\x01\x05\xc0\xbf\x00\xff"
+    assert Parameters.unpack(packed) == Parameters(Shape("sine", 2, 300, 5), (192, 191, 0, 255))
+
+
+def test_steps_are_exact_and_rise() -> None:
+    steps = [step_of(code) for code in range(256)]
+    assert steps == sorted(set(steps))
+    assert all(float(np.float32(step)) == step for step in steps)
+    assert [code_of(step) for step in steps] == list(range(256))
+    limit = 2**rangecoder.MAX_BITS - 1
+    assert all(float(np.float32(limit) * np.float32(step)) == limit * step for step in steps)
+
+
+HOSTILE = {
+    "nothing": b"",
+    "unknown variant": b"\x03\x01\x05\x00\x00\xc0\xc0\xc0",
+    "no layers": b"\x01\x00\x05\x00\x00\xc0\xc0",
+    "17 layers": b"\x01\x11\x05\x00\x00" + b"\xc0" * 19,
+    "no width": b"\x01\x01\x00\x00\x00\xc0\xc0\xc0",
+    "65535 wide": b"\x01\x10\xff\xff\x00" + b"\xc0" * 18,
+    "four million weights": b"\x01\x10\x00\x02\x00" + b"\xc0" * 18,
+    "octaves of the paper": b"\x01\x01\x05\x00\x01\xc0\xc0\xc0",
+    "too many octaves": b"\x02\x01\x05\x00\x0d\xc0\xc0\xc0",
+    "a step too few": b"\x01\x01\x05\x00\x00\xc0\xc0",
+    "a step too many": b"\x01\x01\x05\x00\x00\xc0\xc0\xc0\xc0",
+}
+
+
+@pytest.mark.parametrize("payload", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_parameters_are_refused_before_anything_is_allocated(payload: bytes) -> None:
+    data = container.pack(Header("coconet", "RGB", 4, 4), [("PARM", payload), ("NETW", b"\x01")])
+    tracemalloc.start()
+    for action in (dsncodec.decode, dsncodec.read_info, dsncodec.verify):
+        with pytest.raises(Corrupt) as caught:
+            action(data)
+        assert caught.value.field == "PARM"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_a_large_network_for_a_large_picture_is_refused() -> None:
+    parameters = Parameters(Shape("paper", 3, 512), (192,) * 5).pack()
+    data = container.pack(Header("coconet", "RGB", 2000, 2000), [("PARM", parameters), ("NETW", b"\x01")])
+    with pytest.raises(Corrupt, match="products"):
+        dsncodec.decode(data)
+
+
+def test_missing_sections() -> None:
+    header, parameters = Header("coconet", "L", 4, 4), Parameters(SHAPES[0], (192,) * 5).pack()
+    with pytest.raises(Corrupt, match="NETW"):
+        dsncodec.decode(container.pack(header, [("PARM", parameters)]))
+    with pytest.raises(Corrupt, match="NETW"):
+        dsncodec.verify(container.pack(header, [("PARM", parameters)]))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_hostile_bytes(mode: str) -> None:
+    """Every truncation and every change of a byte, checksums made right."""
+    data = file_of(Shape("sine", 1, 3, 1), mode, 6, 5)
+    for length in range(len(data)):
+        for cut in (data[:length], with_fixed_checksums(data[:length])):
+            with pytest.raises(DsnError):
+                dsncodec.decode(cut)
+    for at in range(5, len(data)):
+        for flip in (0x01, 0x10, 0x80, 0xFF):
+            changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+            try:
+                info = dsncodec.read_info(with_fixed_checksums(changed), max_pixels=10**5)
+                image = dsncodec.decode(with_fixed_checksums(changed), threads=1, max_pixels=10**5)
+            except DsnError:
+                continue
+            assert (image.mode, image.size) == (info.mode, info.size)
+
+
+def test_junk_behind_the_weights_is_refused() -> None:
+    data = file_of(SHAPES[0], "L", 4, 4)
+    stream = io.BytesIO(data)
+    header = container.read_header(stream)
+    sections = container.read_sections(stream, header, len(data), coordinates.TAGS)
+    payloads = dict(container.iter_payloads(stream, sections))
+    payloads["NETW"] += b"junk"
+    with pytest.raises(Corrupt) as caught:
+        dsncodec.decode(container.pack(header, list(payloads.items())))
+    assert caught.value.field == "NETW"
