@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -72,6 +72,12 @@ def encode(
     base_quality: int | None = None,
     backend: str = "auto",
     effort: int = codecs.DEFAULT_EFFORT,
+    seconds: float | None = None,
+    steps: int | None = None,
+    variant: str | None = None,
+    layers: int | None = None,
+    width: int | None = None,
+    report: Callable[[float, float], None] | None = None,
     icc_profile: bytes | None = None,
     exif: bytes | Image.Exif | None = None,
     xmp: bytes | None = None,
@@ -82,9 +88,10 @@ def encode(
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
         method: "restored": a standard codec, and a network that restores what it lost; "dsn": deep sampling
-            around a lossless coder. Default: "dsn" if scale 2..4, levels, chroma_levels or a backend that is of
-            "dsn" alone is given, else "restored".
-        quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG.
+            around a lossless coder; "coconet": a network fitted to this picture (needs torch). Default: "dsn" if
+            scale 2..4, levels, chroma_levels or a backend that is of "dsn" alone is given, else "restored".
+        quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
+            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
         scale, levels, chroma_levels: of "dsn", the operating point itself: 2..4, 2..256 and 2..256; with any of
@@ -98,12 +105,18 @@ def encode(
         effort: 0..9, how long the encoder works for the picture: speed of the base codec and size of the
             network; or steps of refinement of the latent (none below 4), backends that "auto" tries, and how
             hard they work. Any reader decodes all of them.
+        seconds, steps: of "coconet", the budget of the fit, whichever ends first; default: 60 seconds.
+        variant: of "coconet", "sine" (default) or "paper".
+        layers, width: of "coconet", the hidden layers (default 4) and their neurons (default: what the bytes asked
+            for allow).
+        report: of "coconet", called after each step with the part of the budget spent and the mean squared error.
         icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
         The codestream, a whole .dsn file.
     Raises:
         SettingError: an impossible setting, more than one target, or a target out of reach.
+        MissingComponent: torch, which "coconet" needs, is not installed.
         OSError: a path that cannot be read as a picture.
     """
     effort = whole("effort", effort, 0, 9)
@@ -117,6 +130,24 @@ def encode(
     if method == "restored":
         carried = {"scale": _base_scale(scale, base_quality)}
         scale = None
+    fitted = {
+        "seconds": seconds,
+        "steps": steps,
+        "variant": variant,
+        "layers": layers,
+        "width": width,
+        "report": report,
+    }
+    if method == "coconet":
+        if scale is not None or backend != "auto":
+            raise SettingError("scale and backend are settings of the methods dsn and restored, not coconet")
+        if width is not None and any(
+            v is not None for v in (quality, target_bytes, target_bpp, target_psnr_db)
+        ):
+            raise SettingError("give width or a quality or target, not both")
+        carried = fitted
+    elif wrong := [name for name, value in fitted.items() if value is not None]:
+        raise SettingError(f"{' and '.join(wrong)}: of method coconet, not {method}")
     if base_quality is not None and method != "restored":
         raise SettingError(f"base_quality is a setting of method restored, not {method}")
     if backend != "auto":
@@ -129,6 +160,8 @@ def encode(
     header = Header(method, picture.mode, *picture.size)
     encoder = coder.Encoder(header, picture.pixels, threads, effort, **carried)
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
+    if method == "coconet":
+        target = encoder.aimed(target, extra)
     return rate.encode_to_target(
         encoder,
         target,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
+import sys
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import dsncodec
-from dsncodec import container
+from dsncodec import container, rate
 from dsncodec.backends import rangecoder
-from dsncodec.codecs import coordinates
+from dsncodec.codecs import coconet, coordinates
 from dsncodec.codecs.coordinates import Parameters, Shape, code_of, step_of
 from dsncodec.codecs.sections import encode_alpha
 from dsncodec.container import Header
-from dsncodec.errors import Corrupt, DsnError, LimitExceeded, SettingError
+from dsncodec.errors import Corrupt, DsnError, LimitExceeded, MissingComponent, SettingError
+from dsncodec.metrics import psnr_db
+from dsncodec.train import coconet as fitting
+from dsncodec.train.soap import Soap
 
-from .conftest import CHANNELS, MODES, UInt8Array, with_fixed_checksums
+from .conftest import CHANNELS, MODES, UInt8Array, picture, with_fixed_checksums
 
 SHAPES = (Shape("paper", 3, 9), Shape("sine", 2, 7, 3), Shape("sine", 1, 5, 0))
 
@@ -240,3 +248,177 @@ def test_junk_behind_the_weights_is_refused() -> None:
     with pytest.raises(Corrupt) as caught:
         dsncodec.decode(container.pack(header, list(payloads.items())))
     assert caught.value.field == "NETW"
+
+
+# --- the fit
+
+
+FAST: dict[str, Any] = {"method": "coconet", "steps": 40, "threads": 1}
+
+
+@functools.cache
+def fitted(mode: str, variant: str, width: int, height: int) -> bytes:
+    return dsncodec.encode(picture(mode, width, height), **FAST, variant=variant, layers=2, width=8)
+
+
+def psnr_of(data: bytes, image: Image.Image) -> float:
+    return psnr_db(np.asarray(image), np.asarray(dsncodec.decode(data)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("variant", ["paper", "sine"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (20, 14)], ids=str)
+def test_every_mode_and_odd_size(size: tuple[int, int], variant: str, mode: str) -> None:
+    data = fitted(mode, variant, *size)
+    dsncodec.verify(data)
+    image, back = picture(mode, *size), dsncodec.decode(data)
+    assert (back.mode, back.size) == (mode, size)
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(back.getchannel("A"), image.getchannel("A"))
+
+
+def test_a_fit_sees_the_picture() -> None:
+    """Better than the best single colour by far."""
+    image = picture("RGB", 40, 30)
+    pixels = np.asarray(image)
+    plain = np.broadcast_to(pixels.mean((0, 1)).round().astype(np.uint8), pixels.shape)
+    data = dsncodec.encode(image, "coconet", steps=250, layers=2, width=16, threads=1)
+    assert psnr_of(data, image) > psnr_db(pixels, plain) + 6
+
+
+@pytest.mark.parametrize("variant", ["paper", "sine"])
+def test_a_reader_gets_the_fits_own_picture(variant: str) -> None:
+    """Within 1 grey level, through NumPy, and through torch from the weights before they were integers."""
+    image = picture("RGB", 33, 21)
+    header = Header("coconet", "RGB", 33, 21)
+    encoder = coconet.Encoder(header, np.asarray(image), 1, steps=40, variant=variant, layers=2, width=9)
+    point = encoder.aimed(rate.Target(), []).point
+    back = np.asarray(dsncodec.decode(container.pack(header, encoder.sections(point))))
+    np.testing.assert_array_equal(back, encoder.reconstruct(point))
+    fit = fitting.fit_to(point.shape, np.asarray(image), fitting.SETTINGS[variant])
+    fit.run(fitting.Clock(fitting.Budget(steps=20)))
+    codes = fitting.fitting_codes(fit, point.max_bytes)
+    steps = fitting.steps_of_layers(fit, codes)
+    with torch.no_grad():
+        own = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs)[0] * 255 + 0.5
+    net = coordinates.network(Parameters(point.shape, tuple(codes)), fitting.integers_of(fit, codes), header)
+    apart = own.clamp(0, 255).floor().numpy().T.reshape(21, 33, 3) - net.pixels((33, 21)).astype(int)
+    assert np.abs(apart).max() <= 1 and (apart != 0).mean() < 0.01
+
+
+def test_a_target_is_kept() -> None:
+    image = picture("RGBA", 40, 40)
+    alpha = len(encode_alpha(np.asarray(image)[..., 3], 5))
+    for asked in (alpha + 150, alpha + 600):
+        data = dsncodec.encode(image, **FAST, target_bytes=asked, exif=b"Exif\0\0")
+        assert 0.6 * (asked - alpha) < len(data) - alpha <= asked - alpha
+    data = dsncodec.encode(image.convert("RGB"), **FAST, target_bpp=2)
+    assert len(data) <= 40 * 40 * 2 / 8
+
+
+def test_quality_is_more_bytes() -> None:
+    image = picture("L", 64, 64)
+    sizes = [len(dsncodec.encode(image, **FAST | {"steps": 5}, quality=q)) for q in (0, 50, 80)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_fits_repeat() -> None:
+    image = picture("RGB", 20, 14)
+    assert dsncodec.encode(image, **FAST, width=5) == dsncodec.encode(image, **FAST, width=5)
+
+
+def test_rounding_is_learned() -> None:
+    """Steps of equal slope lose less than one step for all layers, at no more bytes."""
+    image = np.asarray(picture("RGB", 40, 30))
+    fit = fitting.fit_to(Shape("sine", 2, 16), image, fitting.SETTINGS["sine"])
+    fit.run(fitting.Clock(fitting.Budget(steps=150)))
+    most = 450
+    codes = fitting.fitting_codes(fit, most)
+    level = fitting.coarsened(fit, [80] * len(codes), most)
+
+    def error(codes: list[int]) -> float:
+        steps = fitting.steps_of_layers(fit, codes)
+        with torch.no_grad():
+            apart = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs) - fit.colours
+        return float(apart.square().mean())
+
+    assert len(rangecoder.encode(fitting.integers_of(fit, codes))) <= most
+    assert error(codes) < error(level)
+
+
+def test_the_progress_is_told() -> None:
+    told: list[tuple[float, float]] = []
+    dsncodec.encode(picture("L", 9, 9), **FAST, width=4, report=lambda part, mse: told.append((part, mse)))
+    assert len(told) == 40
+    assert [part for part, _ in told] == [(i + 1) / 40 for i in range(40)]
+    assert all(0 < mse < 1 for _, mse in told)
+
+
+def test_a_budget_in_seconds_ends() -> None:
+    told: list[float] = []
+    dsncodec.encode(
+        picture("L", 9, 9),
+        "coconet",
+        seconds=0.2,
+        width=4,
+        threads=1,
+        report=lambda part, _: told.append(part),
+    )
+    assert told == sorted(told) and told[-1] > 0.5
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"steps": 0}, {"steps": 2.5}, {"variant": "tanh"},
+        {"layers": 0}, {"layers": 17}, {"width": 0}, {"width": 513}, {"layers": 16, "width": 512},
+        {"width": 8, "quality": 3}, {"scale": 2}, {"backend": "avif"}, {"levels": 5}, {"base_quality": 4},
+        {"target_psnr_db": 30}, {"target_bytes": 30}, {"target_bpp": 0.001},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_settings(setting: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        dsncodec.encode(picture("RGB", 8, 8), **{"method": "coconet", "steps": 1, "threads": 1} | setting)
+
+
+@pytest.mark.parametrize("setting", [{"seconds": 5}, {"variant": "paper"}, {"width": 5}], ids=str)
+def test_settings_of_a_fit_are_refused_elsewhere(setting: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match="coconet"):
+        dsncodec.encode(picture("RGB", 8, 8), **setting)
+
+
+def test_an_interrupt_passes_and_torch_keeps_its_threads() -> None:
+    def stop(part: float, mse: float) -> None:
+        raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        dsncodec.encode(picture("RGB", 8, 8), **FAST, width=4, report=stop)
+    assert torch.get_num_threads() == before
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dsncodec.train.coconet", None)
+    with pytest.raises(MissingComponent, match=r"dsncodec\[train\]"):
+        dsncodec.encode(picture("L", 8, 8), **FAST)
+
+
+def test_soap_is_far_ahead_of_adam_where_directions_differ_in_scale() -> None:
+    """A least-squares problem in a turned basis, at the same learning rate and number of steps."""
+    generator = torch.Generator().manual_seed(1)
+    turn = torch.linalg.qr(torch.randn(2, 12, 12, generator=generator))[0]
+    scales = torch.logspace(0, -2, 12)
+    goal = torch.randn(2, 5, 12, generator=generator)
+
+    def left_by(optimizer: type[torch.optim.Optimizer]) -> float:
+        weight = torch.nn.Parameter(torch.zeros(2, 5, 12))
+        steps = optimizer([weight], lr=0.03)  # type: ignore[call-arg]
+        for _ in range(200):
+            loss = (((weight - goal) @ turn) * scales).square().sum()
+            loss.backward()
+            steps.step()
+            steps.zero_grad()
+        return float(loss.detach())
+
+    assert left_by(Soap) < 0.3 * left_by(torch.optim.Adam)
