@@ -1,13 +1,19 @@
-"""Pictures to pictures: Down-SNet and Up-SNet as resamplers."""
+"""Pictures to pictures: Down-SNet and Up-SNet as resamplers, and networks fitted to the one picture at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from . import weights
+from .checks import positive, whole
+from .codecs import coconet
+from .codecs.coordinates import VARIANTS
 from .codecs.dsn import Decoder, Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
@@ -15,6 +21,14 @@ from .errors import SettingError
 from .inference import thread_count
 from .planes import ImageLike, Picture, read_picture, to_pillow, to_planes
 from .quantise import quantise, quantise_chroma
+
+UInt8Array = NDArray[np.uint8]
+Report = Callable[[float, float], None]
+
+# Hidden layers and their width
+DENOISING = (3, 64)
+COMPLETING = (4, 64)
+UPSAMPLING = (4, 96)
 
 
 def downsample(image: ImageLike, scale: int = 3, *, threads: int | None = None) -> Image.Image:
@@ -40,24 +54,41 @@ def downsample(image: ImageLike, scale: int = 3, *, threads: int | None = None) 
 
 
 def upsample(
-    image: ImageLike, scale: int = 3, *, model: str = "dsn", threads: int | None = None
+    image: ImageLike,
+    scale: int = 3,
+    *,
+    model: str = "dsn",
+    seconds: float | None = None,
+    steps: int | None = None,
+    variant: str = "sine",
+    threads: int | None = None,
+    report: Report | None = None,
 ) -> Image.Image:
-    """Enlarge a picture with Up-SNet, as if it were the low-resolution layer of a file.
+    """Enlarge a picture with Up-SNet, as if it were the low-resolution layer of a file; or with a network fitted to it.
 
     Up-SNet expects what Down-SNet makes: it sharpens a picture that was shrunk in another way less well.
 
     Args:
         image: as for ``dsncodec.encode``.
-        scale: 2, 3 or 4.
-        model: "dsn".
+        scale: 2, 3 or 4; with "coconet" 1 to 16.
+        model: "dsn", or "coconet" (needs torch).
+        seconds, steps, variant, report: of "coconet", as for ``denoise``.
         threads: default: the CPUs this process may use.
     Returns:
         A picture of scale*W x scale*H pixels, same mode and metadata. Alpha is enlarged bicubically.
     Raises:
         SettingError: no network has this scale, or an unknown model.
     """
+    if model == "coconet":
+        fit = _Fitting(seconds, steps, variant, threads, report)
+        whole("scale", scale, 1, 16)
+        return _with_colour(
+            read_picture(image), scale, lambda colour: fit.run("enlarged", UPSAMPLING, colour, scale)
+        )
     if model != "dsn":
-        raise SettingError(f"model must be 'dsn', not {model!r}")
+        raise SettingError(f"model must be 'dsn' or 'coconet', not {model!r}")
+    if seconds is not None or steps is not None:
+        raise SettingError("seconds and steps are settings of model 'coconet'")
     weights_of_scale = weights.for_scale(scale)
     picture = read_picture(image)
     width, height = picture.size
@@ -74,8 +105,123 @@ def upsample(
         chroma = quantise_chroma(pooled, 256)
     decoder = Decoder(weights_of_scale, point, luma, chroma, thread_count(threads))
     pixels = decoder.pixels((slice(0, height * scale), slice(0, width * scale)))
-    if header.has_alpha:
+    return _with_colour(picture, scale, lambda colour: pixels)
+
+
+def denoise(
+    image: ImageLike,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    variant: str = "sine",
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Image.Image:
+    """Remove noise with networks that are fitted to this picture only, and stopped before they learn the noise.
+
+    Args:
+        image: as for ``dsncodec.encode``. Alpha is kept.
+        seconds, steps: the most that the fit may take; default: 60 seconds. It ends by itself when pixels that the networks
+            were kept from are no longer shown better.
+        variant: "sine", or "paper": six coordinates, tanh layers, Adam.
+        threads: default: the CPUs this process may use.
+        report: called after each step with the part of the budget spent and the mean squared error.
+    Raises:
+        SettingError: an impossible setting.
+        MissingComponent: torch is not installed.
+    """
+    fit = _Fitting(seconds, steps, variant, threads, report)
+
+    def clean(colour: UInt8Array) -> UInt8Array:
+        found: UInt8Array = fit.run("denoised", DENOISING, colour[None])[0]
+        return found
+
+    return _with_colour(read_picture(image), 1, clean)
+
+
+def complete(
+    image: ImageLike,
+    mask: ImageLike | NDArray[np.bool_],
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    variant: str = "sine",
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Image.Image:
+    """Fill in missing regions with what a network makes of the rest of the picture.
+
+    Args:
+        image: as for ``dsncodec.encode``. Alpha is kept.
+        mask: a picture of the same size, or a bool array (H, W): pixels that are not black, or True, are missing.
+        seconds, steps, variant, threads, report: as for ``denoise``.
+    Raises:
+        SettingError: an impossible setting, a mask of another size, or one that leaves nothing.
+        MissingComponent: torch is not installed.
+    """
+    fit = _Fitting(seconds, steps, variant, threads, report)
+    picture = read_picture(image)
+    missing = _missing(mask, picture.size)
+    if not missing.any():
+        return to_pillow(picture)
+    return _with_colour(picture, 1, lambda colour: fit.run("completed", COMPLETING, colour, missing))
+
+
+def _missing(mask: ImageLike | NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask as (H, W) bool; its alpha is not looked at."""
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+        missing = mask
+    else:
+        read = read_picture(mask)
+        missing = read.pixels[..., : 1 if read.mode.startswith("L") else 3].any(-1)
+    if missing.shape != (size[1], size[0]):
+        shown = " x ".join(str(side) for side in missing.shape[::-1])
+        raise SettingError(f"the mask is {shown} pixels, the picture {size[0]} x {size[1]}")
+    if missing.all():
+        raise SettingError("the mask covers the whole picture: nothing is left to complete it from")
+    return missing
+
+
+def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UInt8Array]) -> Image.Image:
+    """The picture with its colour changed, and alpha enlarged bicubically, or kept at scale 1."""
+    width, height = (side * scale for side in picture.size)
+    planes = 3 if picture.mode.startswith("RGB") else 1
+    pixels = change(np.ascontiguousarray(picture.pixels[..., :planes]))
+    if picture.mode.endswith("A"):
         alpha = Image.fromarray(np.ascontiguousarray(picture.pixels[..., -1]))
-        large = np.asarray(alpha.resize((width * scale, height * scale), Image.Resampling.BICUBIC))
+        large = np.asarray(alpha if scale == 1 else alpha.resize((width, height), Image.Resampling.BICUBIC))
         pixels = np.concatenate([pixels, large[..., None]], -1)
-    return to_pillow(Picture(pixels, picture.mode, picture.icc_profile, picture.exif, picture.xmp))
+    return to_pillow(replace(picture, pixels=pixels))
+
+
+class _Fitting:
+    """The settings of a fit, checked, and the module that fits."""
+
+    def __init__(
+        self,
+        seconds: float | None,
+        steps: int | None,
+        variant: str,
+        threads: int | None,
+        report: Report | None,
+    ) -> None:
+        self.module = coconet.fitter()
+        if seconds is None and steps is None:
+            seconds = coconet.DEFAULT_SECONDS
+        self.budget = self.module.Budget(
+            None if seconds is None else positive("seconds", seconds),
+            None if steps is None else whole("steps", steps, 1),
+        )
+        if variant not in VARIANTS.values():
+            raise SettingError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS.values())}")
+        self.variant, self.threads, self.report = variant, thread_count(threads), report
+
+    def run(self, name: str, sides: tuple[int, int], pixels: UInt8Array, *more: Any) -> UInt8Array:
+        """Call one of the module's functions with a network of ``sides`` (layers, width)."""
+        height, width = pixels.shape[-3:-1]
+        shape = self.module.restoring_shape(self.variant, *sides, (width, height))
+        function = getattr(self.module, name)
+        found: UInt8Array = function(
+            shape, pixels, *more, self.budget, threads=self.threads, report=self.report
+        )
+        return found

@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
         f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
         for part in ("measure", "peers", "report", "samples", "store")
     },
+    "fit": ("dsncodec.train.coconet", "pip install dsncodec[train]"),
     "data": ("dsncodec.train.data", ""),
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
@@ -102,6 +104,36 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the networks (default: all CPUs; 1 with -j)",
     )
+
+
+def add_fit(parser: argparse._ActionsContainer) -> None:
+    """The budget and the kind of a fit."""
+    parser.add_argument(
+        "--seconds", type=positive, metavar="S", help="how long the fit may take (default 60)"
+    )
+    parser.add_argument("--steps", type=whole(1), metavar="N", help="and how many steps (default: no limit)")
+    parser.add_argument(
+        "--variant",
+        choices=("sine", "paper"),
+        help="sine layers (default), or the paper's coordinates and tanh layers",
+    )
+
+
+def fit_line(args: argparse.Namespace) -> Callable[[float, float], None] | None:
+    """What shows on a terminal how far a fit is, and how good; None where nobody looks."""
+    if args.quiet or args.jobs > 1 or not sys.stderr.isatty():
+        return None
+    last, mean = 0.0, 0.0
+
+    def show(progress: float, mse: float) -> None:
+        nonlocal last, mean
+        mean = 0.95 * mean + 0.05 * mse if mean else mse
+        if time.monotonic() - last > 0.2:
+            last = time.monotonic()
+            text = f"\r\x1b[K{min(progress, 1):4.0%}  {-10 * math.log10(max(mean, 1e-10)):.2f} dB"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:

@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only this part; X1 and Y1 lie outside",
     )
     parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="draw a file of method coconet at this size"
+    )
+    parser.add_argument(
         "--max-pixels",
         type=whole(1),
         metavar="N",
@@ -56,6 +59,16 @@ def _region(text: str) -> tuple[int, ...]:
     return x0, y0, x1, y1
 
 
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(side) for side in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 640x480") from None
+    if min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is empty")
+    return width, height
+
+
 def run(args: argparse.Namespace) -> int:
     """Decode everything."""
     take_last_as_output(args, reads_dsn=True)
@@ -66,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file to one picture."""
     limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
-    part = {"reduce": args.reduce, "region": args.region}
+    part = {"reduce": args.reduce, "region": args.region, "size": args.size}
     image = dsncodec.decode(job.read(), **part, **limit, threads=args.threads)
     write(str(job.target), load("pictures").to_bytes(image, args.suffix), args.force)
     return {"width": image.width, "height": image.height, "mode": image.mode}

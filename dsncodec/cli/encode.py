@@ -17,19 +17,23 @@ from .common import (
     STDIN,
     Job,
     add_files,
+    add_fit,
     add_output,
     add_threads,
     byte_count,
+    fit_line,
     load,
     plan,
     positive,
     run_all,
     take_last_as_output,
+    whole,
 )
 
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
 _POINT = ("scale", "levels", "chroma_levels", "base_quality")
+_FIT = ("seconds", "steps", "variant", "layers", "width")
 _RESTORED = ("base_psnr_db", "strength", "gain_db")
 
 
@@ -65,9 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base-quality", type=int, metavar="0..100", help="of the codec inside, its own scale"
     )
     parser.add_argument(
-        "--method", choices=("restored", "dsn"),
-        help="a standard codec under a network, or deep sampling (default: what the settings are of; restored)",
+        "--method", choices=("restored", "dsn", "coconet"),
+        help="a standard codec under a network, deep sampling, or a network fitted to the picture (default: what the settings "
+        "are of; restored)",
     )  # fmt: skip
+    fit = parser.add_argument_group("of method coconet (needs torch)")
+    add_fit(fit)
+    fit.add_argument("--layers", type=whole(1), metavar="N", help="hidden layers (default 4)")
+    fit.add_argument(
+        "--width",
+        type=whole(1),
+        metavar="N",
+        help="neurons of a layer (default: what the bytes asked for allow)",
+    )
     parser.add_argument(
         "--backend", default="auto", metavar="NAME",
         help="restored: avif (default), jpeg, jxl, j2k; of method dsn: 7z, lzma2, j2k, jxl, jpegls, webp, or the "
@@ -110,11 +124,12 @@ def _check(args: argparse.Namespace) -> None:
     if len(targets) + point > 1:
         raise SettingError("give one of a quality, a target, or the settings themselves")
     pixel = load("pictures").Image.new("L", (1, 1))
-    dsncodec.encode(pixel, quality=args.quality, **_settings(args))
+    once = {"steps": 1} if args.method == "coconet" else {}
+    dsncodec.encode(pixel, quality=args.quality, **_settings(args) | once)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in ("method", *_POINT, "backend", "effort", "threads")}
+    return {name: getattr(args, name) for name in ("method", *_POINT, "backend", "effort", "threads", *_FIT)}
 
 
 def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -123,7 +138,8 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     image = pictures.open_picture(job)
     targets = {name: getattr(args, name) for name in _TARGETS}
     stripped: dict[str, Any] = {_METADATA[kind]: b"" for kind in args.strip}
-    data = dsncodec.encode(image, **targets, **stripped, **_settings(args))
+    line = fit_line(args) if args.method == "coconet" else None
+    data = dsncodec.encode(image, **targets, **stripped, **_settings(args), report=line)
     info = asdict(dsncodec.read_info(data))
     names = (
         "width",
@@ -154,11 +170,14 @@ def describe(report: dict[str, Any]) -> str:
     if report["method"] == "dsn":
         levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
         words += [f"scale {report['scale']}", f"levels {levels}"]
+    elif report["method"] == "coconet":
+        words.append(report["model"])
     else:
         words.append(f"base quality {report['base_quality']}")
         if report["scale"] != 1:
             words.append(f"scale {report['scale']}")
-    words.append("+".join(dict.fromkeys(report["backends"].values())))
+    if report["backends"]:
+        words.append("+".join(dict.fromkeys(report["backends"].values())))
     if report["gain_db"]:
         words.append(f"{report['model']} +{report['gain_db']:.2f} dB")
     if "psnr_db" in report:

@@ -33,7 +33,8 @@ def describe(report: dict[str, Any]) -> str:
         ("method", f"{report['method']}, {_settings(report)}"),
     ]
     if report["model"]:
-        rows.append(("model", f"{report['model']} (id {report['model_id']})"))
+        named = f" (id {report['model_id']})" if report["model_id"] else ""
+        rows.append(("model", report["model"] + named))
     for tag, length in report["sections"].items():
         backend = report["backends"].get(tag, "")
         rows.append((f"section {tag.strip()}", f"{length:>9,} bytes  {backend}".rstrip()))
@@ -45,5 +46,7 @@ def _settings(report: dict[str, Any]) -> str:
     if report["method"] == "dsn":
         chroma = f" (chroma {report['chroma_levels']})" if report["chroma_levels"] else ""
         return f"scale {report['scale']}, {report['levels']} levels{chroma}"
+    if report["method"] == "coconet":
+        return "a network fitted to the picture"
     restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
     return f"base quality {report['base_quality']}, {restored if report['strength'] else 'no network'}"

@@ -8,6 +8,7 @@ from typing import Any
 import dsncodec
 
 from .. import weights
+from ..checks import whole as in_range
 from ..writing import write
 from .common import (
     PICTURES,
@@ -22,6 +23,7 @@ from .common import (
     run_all,
 )
 from .decode import describe
+from .denoise import fit_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser, way: str) -> None:
@@ -36,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser, way: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resample everything."""
-    weights.for_scale(args.scale)
+    if getattr(args, "model", "dsn") == "dsn":
+        weights.for_scale(args.scale)
+    else:
+        in_range("scale", args.scale, 1, 16)
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, PICTURES, args.suffix, f"-{args.way}{args.scale}"), resample, describe)
 
@@ -44,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
 def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
-    function = {"down": dsncodec.downsample, "up": dsncodec.upsample}[args.way]
-    image = function(pictures.open_picture(job), args.scale, threads=args.threads)
+    source = pictures.open_picture(job)
+    if args.way == "down":
+        image = dsncodec.downsample(source, args.scale, threads=args.threads)
+    elif args.model == "dsn":
+        image = dsncodec.upsample(source, args.scale, threads=args.threads)
+    else:
+        image = dsncodec.upsample(source, args.scale, model=args.model, **fit_settings(args))
     write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
     return {"width": image.width, "height": image.height, "mode": image.mode}

@@ -1,11 +1,12 @@
-"""dsncodec upsample: pictures enlarged by Up-SNet."""
+"""dsncodec upsample: pictures enlarged by Up-SNet, or by a network fitted to each."""
 
 from __future__ import annotations
 
 import argparse
 
+from ..errors import SettingError
 from . import resample
-from .resample import run
+from .common import add_fit, load
 
 __all__ = ["add_arguments", "run"]
 
@@ -13,3 +14,17 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     resample.add_arguments(parser, "up")
+    parser.add_argument(
+        "--model", choices=("dsn", "coconet"), default="dsn",
+        help="Up-SNet (default), or a network fitted to the picture (needs torch; scales 1 to 16)",
+    )  # fmt: skip
+    add_fit(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Enlarge everything."""
+    if args.model == "coconet":
+        load("fit")
+    elif any(value is not None for value in (args.seconds, args.steps, args.variant)):
+        raise SettingError("--seconds, --steps and --variant are of --model coconet")
+    return resample.run(args)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backends import rangecoder
-from ..codecs.coordinates import Parameters, Shape, code_of, coordinates, places, step_of
+from ..codecs.coordinates import MAX_OCTAVES, Parameters, Shape, code_of, coordinates, places, step_of
 from ..errors import SettingError
 from ..rate import last_true
 from .soap import Soap
@@ -85,11 +85,15 @@ class Fit:
 
     Args:
         colours: (N, planes, n) in 0..1: what they shall be at n places.
-        inputs: (inputs, n): those places, as ``coordinates`` gives them.
+        inputs: (inputs, n), as ``coordinates`` gives them; or (inputs, n, m): a colour is the mean of m places.
+        seen: (N, 1, n) of 0 and 1: what each network may look at; default: everything.
     """
 
-    def __init__(self, shape: Shape, colours: Tensor, inputs: Tensor, settings: FitSettings) -> None:
+    def __init__(
+        self, shape: Shape, colours: Tensor, inputs: Tensor, settings: FitSettings, seen: Tensor | None = None
+    ) -> None:
         self.shape, self.colours, self.inputs, self.settings = shape, colours, inputs, settings
+        self.seen = seen
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.layers = [
             nn.Parameter(self._fresh(at, rows, columns).to(colours.device))
@@ -119,13 +123,14 @@ class Fit:
 
     def predicted(self, layers: list[Tensor] | list[nn.Parameter], inputs: Tensor) -> Tensor:
         """Colours (N, planes, n), not clipped."""
-        h = inputs.expand(len(self.colours), -1, -1)
+        h = inputs.flatten(1).expand(len(self.colours), -1, -1)
         paper = self.shape.variant == "paper"
         for at, layer in enumerate(layers):
             h = torch.baddbmm(layer[:, :, -1:], layer[:, :, :-1], h)
             if at < self.shape.layers:
                 h = torch.tanh(h) if paper else torch.sin(h)
-        return torch.sigmoid(h) if paper else h + 0.5
+        h = torch.sigmoid(h) if paper else h + 0.5
+        return h if inputs.dim() == 2 else h.unflatten(-1, inputs.shape[1:]).mean(-1)
 
     def run(
         self,
@@ -134,6 +139,7 @@ class Fit:
         steps_of: list[Tensor] | None = None,
         lr: tuple[float, float] | None = None,
         report: Report | None = None,
+        enough: Callable[[], bool] | None = None,
     ) -> None:
         """Fit until a part of the budget is spent.
 
@@ -141,6 +147,7 @@ class Fit:
             steps_of: quantisation steps, one (columns + 1,) for each layer; None: weights are not rounded. Gradients
                 pass the rounding as if it were not there.
             lr: from, to; default: the settings' and a tenth of it.
+            enough: asked after each step, whether to end already.
         """
         high, low = lr or (self.settings.lr, self.settings.lr / 10)
         optimizer = self.optimizer(high)
@@ -149,14 +156,17 @@ class Fit:
             done = (progress - begun) / (until - begun)
             for group in optimizer.param_groups:
                 group["lr"] = low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
-            inputs, colours = self.inputs, self.colours
+            inputs, colours, seen = self.inputs, self.colours, self.seen
             if self.settings.batch < count:
                 chosen = torch.randint(count, (self.settings.batch,), generator=self.generator).to(
                     inputs.device
                 )
                 inputs, colours = inputs[:, chosen], colours[..., chosen]
+                seen = None if seen is None else seen[..., chosen]
             layers = self.layers if steps_of is None else rounded(self.layers, steps_of)
             apart = self.predicted(layers, inputs) - colours
+            if seen is not None:
+                apart = apart * seen
             loss = apart.square().mean((1, 2))
             loss.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -164,6 +174,8 @@ class Fit:
             clock.step += 1
             if report is not None:
                 report(clock.progress, float(loss.detach().mean()))
+            if enough is not None and enough():
+                return
 
 
 def rounded(layers: list[nn.Parameter], steps: list[Tensor]) -> list[Tensor]:
@@ -311,3 +323,171 @@ def integers_of(fit: Fit, codes: list[int]) -> list[Int32Array]:
         for layer, step in zip(fit.layers, steps)
     ]
     return [*(matrix[:, :-1] for matrix in whole), np.concatenate([matrix[:, -1] for matrix in whole])]
+
+
+# --- restoration ------------------------------------------------------------------------------------
+
+COPIES = 4  # networks of a picture whose mean is taken; each is kept from another part of the pixels
+FOLDS = 10  # one part of so many
+EVERY = 10  # steps between two looks at what was held out
+PATIENCE = 12  # looks without anything better, and a fit ends
+PROBES = 16_384  # places that are looked at, at most
+STRIP = 16_384  # places that are drawn at a time
+LR_RESTORING = 3e-3
+WAVES = 2.0  # spread of the first sine layer behind octaves: smoother than what keeps every detail
+
+
+def restoring_shape(variant: str, layers: int, width: int, size: tuple[int, int]) -> Shape:
+    """The network for a picture of a size: the finest wave of its octaves is eight pixels long."""
+    octaves = int(np.clip(round(math.log2(max(size))) - 2, 0, MAX_OCTAVES)) if variant == "sine" else 0
+    return Shape(variant, layers, width, octaves)
+
+
+def restoring(variant: str) -> FitSettings:
+    """How networks of restoration are fitted."""
+    if variant == "paper":
+        return SETTINGS["paper"]
+    return FitSettings(lr=LR_RESTORING, optimizer="soap", first=WAVES)
+
+
+def denoised(
+    shape: Shape,
+    pictures: UInt8Array,
+    budget: Budget,
+    copies: int = COPIES,
+    threads: int = 1,
+    report: Report | None = None,
+    settings: FitSettings | None = None,
+) -> UInt8Array:
+    """Pictures of one size without their noise: what networks see in them before they learn the noise by heart.
+
+    Each network of a picture is kept from a tenth of its pixels. When their error there, which is the true picture's plus a
+    constant if the noise of one pixel tells nothing of another's, no longer falls, that is where the picture is taken.
+
+    Args:
+        pictures: (N, H, W, planes).
+        copies: networks of each picture, 1..10.
+    """
+    count, height, width, planes = pictures.shape
+    settings = settings or restoring(shape.variant)
+    with threads_of(threads):
+        generator = torch.Generator().manual_seed(settings.seed)
+        flat = torch.from_numpy(
+            pictures.reshape(count, -1, planes).transpose(0, 2, 1).astype(np.float32) / 255
+        )
+        places = height * width
+        fold = torch.stack([torch.randperm(places, generator=generator) % FOLDS for _ in range(count)])
+        held = torch.stack([fold == copy for copy in range(copies)], 1).reshape(count * copies, 1, places)
+        if places < FOLDS:  # too few to hold any out
+            held = torch.zeros_like(held)
+        inputs = torch.from_numpy(inputs_of(shape, (width, height), (width, height)))
+        colours = flat.repeat_interleave(copies, 0).contiguous()
+        fit = Fit(shape, colours, inputs, settings, (~held).float())
+        best = _Best(fit, held, copies)
+        fit.run(Clock(budget), lr=(settings.lr, settings.lr), report=report, enough=best.look)
+        found = colours_at(fit, best.layers, (width, height), (width, height))
+        mean = found.reshape(count, copies, planes, height, width).mean(1)
+    return _pixels(mean)
+
+
+class _Best:
+    """The weights with the least error where each network was not looking, for each picture."""
+
+    def __init__(self, fit: Fit, held: Tensor, copies: int) -> None:
+        self.fit, self.copies, self.looks = fit, copies, 0
+        count = fit.inputs.shape[1]
+        probes = torch.arange(count)
+        if count > PROBES:
+            probes = torch.randperm(count, generator=fit.generator)[:PROBES]
+        self.inputs, self.colours = fit.inputs[:, probes], fit.colours[..., probes]
+        self.held = held[..., probes].float()
+        self.layers: list[Tensor] = [layer.detach().clone() for layer in fit.layers]
+        pictures = len(held) // copies
+        self.least = torch.full((pictures,), math.inf)
+        self.stale = torch.zeros(pictures)
+        self.steps = 0
+
+    @torch.no_grad()
+    def look(self) -> bool:
+        """After a step: keep what is better than before; True when no picture has got better for long."""
+        self.steps += 1
+        if self.steps % EVERY and self.steps > 1:
+            return False
+        apart = (self.fit.predicted(self.fit.layers, self.inputs) - self.colours).square() * self.held
+        error = apart.mean((1, 2)).reshape(-1, self.copies).mean(1)
+        if not self.held.any():
+            error = -torch.full_like(error, float(self.steps))  # nothing to judge by: the last is the best
+        better = error < self.least
+        self.least = torch.where(better, error, self.least)
+        self.stale = torch.where(better, 0.0, self.stale + 1)
+        taken = better.repeat_interleave(self.copies)[:, None, None]
+        for kept, layer in zip(self.layers, self.fit.layers):
+            kept.copy_(torch.where(taken, layer, kept))
+        return bool((self.stale >= PATIENCE).all())
+
+
+def completed(
+    shape: Shape,
+    pixels: UInt8Array,
+    missing: NDArray[np.bool_],
+    budget: Budget,
+    threads: int = 1,
+    report: Report | None = None,
+) -> UInt8Array:
+    """A picture (H, W, planes) whose ``missing`` pixels (H, W) are what a network makes of the others."""
+    height, width, planes = pixels.shape
+    known = torch.from_numpy(~missing.reshape(-1))
+    with threads_of(threads):
+        fit = fit_to(shape, pixels, restoring(shape.variant))
+        fit.colours, fit.inputs = fit.colours[..., known].contiguous(), fit.inputs[:, known].contiguous()
+        fit.run(Clock(budget), report=report)
+        layers: list[Tensor] = [layer.detach() for layer in fit.layers]
+        found = colours_at(fit, layers, (width, height), (width, height))
+    drawn = _pixels(found.reshape(1, planes, height, width))[0]
+    return np.where(missing[..., None], drawn, pixels)
+
+
+def enlarged(
+    shape: Shape,
+    pixels: UInt8Array,
+    scale: int,
+    budget: Budget,
+    threads: int = 1,
+    report: Report | None = None,
+) -> UInt8Array:
+    """A picture (H, W, planes) at ``scale`` times its size.
+
+    A pixel of "sine" is the mean of the scale x scale pixels in its place, as if a camera's sensor had taken it; of "paper" the
+    colour at its centre.
+    """
+    height, width, planes = pixels.shape
+    large = width * scale, height * scale
+    with threads_of(threads):
+        fit = fit_to(shape, pixels, restoring(shape.variant))
+        if shape.variant == "sine":
+            fine = torch.from_numpy(inputs_of(shape, large, (width, height)))
+            blocks = fine.reshape(-1, height, scale, width, scale).permute(0, 1, 3, 2, 4)
+            fit.inputs = blocks.reshape(len(fine), height * width, scale * scale).contiguous()
+            fit.settings = replace(fit.settings, batch=max(256, fit.settings.batch // scale**2))
+        fit.run(Clock(budget), report=report)
+        layers: list[Tensor] = [layer.detach() for layer in fit.layers]
+        found = colours_at(fit, layers, large, (width, height))
+    return _pixels(found.reshape(1, planes, large[1], large[0]))[0]
+
+
+@torch.no_grad()
+def colours_at(fit: Fit, layers: list[Tensor], size: tuple[int, int], aspect: tuple[int, int]) -> Tensor:
+    """All pixels of pictures drawn at a size (width, height), (N, planes, width * height), not clipped."""
+    rows, columns = np.divmod(np.arange(size[0] * size[1]), size[0])
+    parts = []
+    for start in range(0, len(rows), STRIP):
+        part = slice(start, start + STRIP)
+        inputs = coordinates(fit.shape, *places(rows[part], columns[part], size), aspect)
+        parts.append(fit.predicted(layers, torch.from_numpy(inputs)))
+    return torch.cat(parts, -1)
+
+
+def _pixels(colours: Tensor) -> UInt8Array:
+    """(N, planes, H, W) in 0..1 to (N, H, W, planes) uint8."""
+    values = (colours * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(values.permute(0, 2, 3, 1).numpy())

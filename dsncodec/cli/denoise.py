@@ -1,0 +1,57 @@
+"""dsncodec denoise: pictures without their noise, by networks fitted to each of them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import dsncodec
+
+from ..writing import write
+from .common import (
+    PICTURES,
+    Job,
+    add_files,
+    add_fit,
+    add_format,
+    add_output,
+    add_threads,
+    fit_line,
+    load,
+    picture_suffix,
+    plan,
+    run_all,
+)
+from .decode import describe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    add_files(parser, "pictures that Pillow reads")
+    add_output(parser, "beside the input, NAME-denoised.png")
+    add_format(parser)
+    add_fit(parser)
+    add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise everything."""
+    load("fit")
+    args.suffix = picture_suffix(args)
+    return run_all(args, plan(args, PICTURES, args.suffix, "-denoised"), denoise, describe)
+
+
+def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """One picture."""
+    pictures = load("pictures")
+    image = dsncodec.denoise(pictures.open_picture(job), **fit_settings(args))
+    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
+    return {"width": image.width, "height": image.height, "mode": image.mode}
+
+
+def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the verbs that fit networks hand on."""
+    return {
+        "seconds": args.seconds, "steps": args.steps, "variant": args.variant or "sine", "threads": args.threads,
+        "report": fit_line(args),
+    }  # fmt: skip
