@@ -25,6 +25,8 @@ TABLES = {
         "DSN Table 5: bpp and SSIM of Set5; and luma SSIM curves beside JPEG, JPEG 2000, AVIF",
     ),
     "dsn-9": ("bench.tables.dsn9", "DSN Figure 9: speed against PSNR"),
+    "coconet-1": ("bench.tables.coconet1", "CocoNet Table 1: noise on CIFAR-10, beside filters"),
+    "coconet-2": ("bench.tables.coconet2", "CocoNet Table 2: Set5 x4, beside bicubic"),
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),
@@ -41,6 +43,7 @@ STUDIES = {
         "bench.restored",
         "what a network over a standard codec costs in time, and half the size at low rates",
     ),
+    "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
     "memory": ("bench.memory", "peak memory and region cost of a 12-megapixel photo"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
     "readme": ("bench.readme", "copy tables and plot into README.md"),

@@ -13,7 +13,7 @@ from PIL import Image
 from . import weights
 from .checks import positive, whole
 from .codecs import coconet
-from .codecs.coordinates import VARIANTS
+from .codecs.coordinates import VARIANTS, shape_for
 from .codecs.dsn import Decoder, Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
@@ -219,7 +219,7 @@ class _Fitting:
     def run(self, name: str, sides: tuple[int, int], pixels: UInt8Array, *more: Any) -> UInt8Array:
         """Call one of the module's functions with a network of ``sides`` (layers, width)."""
         height, width = pixels.shape[-3:-1]
-        shape = self.module.restoring_shape(self.variant, *sides, (width, height))
+        shape = shape_for(self.variant, *sides, (width, height))
         function = getattr(self.module, name)
         found: UInt8Array = function(
             shape, pixels, *more, self.budget, threads=self.threads, report=self.report

@@ -89,8 +89,8 @@ def test_a_hole_is_filled_and_the_rest_stays() -> None:
     found = fitting.completed(SMALL, broken, missing, fitting.Budget(steps=300))
     np.testing.assert_array_equal(found[~missing], clean[~missing])
     middle = broken[~missing].mean(0).astype(np.uint8)
-    assert np.abs(found[missing].astype(int) - clean[missing]).mean() < 12
-    assert np.abs(middle.astype(int) - clean[missing]).mean() > 24
+    apart, flat = (np.abs(guess.astype(int) - clean[missing]).mean() for guess in (found[missing], middle))
+    assert apart < 0.6 * flat
 
 
 def test_masks_of_every_kind() -> None:

@@ -32,6 +32,7 @@ from .coordinates import (
     check_shape,
     decode,
     network,
+    shape_for,
 )
 from .sections import encode_alpha
 
@@ -43,7 +44,6 @@ Report = Callable[[float, float], None]
 DEFAULT_SECONDS = 60.0
 DEFAULT_BPP = 0.3
 LAYERS = 4
-OCTAVES = 0
 BITS = 6.0  # of a weight, in the mean: docs/decisions/0013-coconet.md
 _FITTER = "dsncodec.train.coconet"
 
@@ -180,7 +180,7 @@ class Encoder:
         return self.header.colour_planes
 
     def _shape(self, width: int) -> Shape:
-        return Shape(self.variant, self.layers, width, OCTAVES)
+        return shape_for(self.variant, self.layers, width, (self.header.width, self.header.height))
 
     def _allowed(self, shape: Shape) -> Shape:
         return check_shape(shape, self._planes, self.header.width * self.header.height)

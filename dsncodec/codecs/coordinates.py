@@ -9,6 +9,7 @@ representations with periodic activation functions", 2020, and as a codec in Dup
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,13 @@ class Shape:
     def weights(self, planes: int) -> int:
         """Weights and biases, all together."""
         return sum(rows * (columns + 1) for rows, columns in self.matrices(planes))
+
+
+def shape_for(variant: str, layers: int, width: int, size: tuple[int, int]) -> Shape:
+    """The network that a picture of a size (width, height) gets: of "sine", the finest wave of its octaves is 16 pixels
+    long."""
+    octaves = min(max(round(math.log2(max(size))) - 2, 0), MAX_OCTAVES) if variant == "sine" else 0
+    return Shape(variant, layers, width, octaves)
 
 
 @dataclass(frozen=True)

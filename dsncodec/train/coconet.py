@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backends import rangecoder
-from ..codecs.coordinates import MAX_OCTAVES, Parameters, Shape, code_of, coordinates, places, step_of
+from ..codecs.coordinates import Parameters, Shape, code_of, coordinates, places, step_of
 from ..errors import SettingError
 from ..rate import last_true
 from .soap import Soap
@@ -27,9 +27,7 @@ FloatArray = NDArray[np.floating]
 Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
-FIRST = (
-    10.0  # spread of the first sine layer's weights: how many radians it turns from the centre to the edge
-)
+FIRST = 3.0  # spread of the first sine layer's weights, in radians, times the root of its inputs
 OPTIMIZERS = ("adam", "soap")
 
 
@@ -54,7 +52,7 @@ class FitSettings:
 
 SETTINGS = {
     "paper": FitSettings(lr=1e-4, optimizer="adam"),
-    "sine": FitSettings(lr=5e-3, optimizer="soap"),
+    "sine": FitSettings(lr=3e-2, optimizer="soap", batch=4096),
 }
 
 
@@ -205,7 +203,7 @@ def threads_of(count: int) -> Iterator[None]:
 QUANTISED_FROM = 0.75  # of the budget: weights are rounded from here on
 LR_QUANTISED = (0.2, 0.02)  # of the first learning rate, begin and end
 SAMPLE = 4096  # places at which the weights' sensitivity is looked at
-NOISE = 0.02  # of a layer's own root mean square, to see it
+ROUNDS = 3  # of choosing the steps: their sensitivity depends on them
 
 
 def compressed(
@@ -254,9 +252,12 @@ def fitting_codes(fit: Fit, max_bytes: int) -> list[int]:
     A step s costs a layer of n weights n log2(1 / s) bits and a squared error of S s^2, S being its sensitivity:
     the sum of both is least where s^2 is n / S, up to a factor for all layers.
     """
-    counts, sensitivities = _sensitivities(fit)
-    steps = np.sqrt(counts / sensitivities)
-    return coarsened(fit, [code_of(step) for step in steps / steps.max() * 2.0**-14], max_bytes)
+    codes = coarsened(fit, [0] * (len(fit.layers) + 1), max_bytes)  # one step for all
+    for _ in range(ROUNDS):
+        counts, sensitivities = _sensitivities(fit, codes)
+        steps = np.sqrt(counts / sensitivities)
+        codes = coarsened(fit, [code_of(step) for step in steps / steps.max() * 2.0**-14], max_bytes)
+    return codes
 
 
 def coarsened(fit: Fit, codes: list[int], max_bytes: int) -> list[int]:
@@ -274,32 +275,28 @@ def coarsened(fit: Fit, codes: list[int], max_bytes: int) -> list[int]:
     return raised(by)
 
 
-def _sensitivities(fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """For each layer's weights, and last for all biases: how many there are, and the squared error that noise of
-    variance 1 in them would make, were it small."""
+def _sensitivities(fit: Fit, codes: list[int]) -> tuple[FloatArray, FloatArray]:
+    """For each layer's weights, and last for all biases: how many there are, and the squared error that noise like that
+    of these steps makes, divided by the noise's variance."""
     count = fit.inputs.shape[1]
     chosen = torch.randint(count, (min(SAMPLE, count),), generator=fit.generator)
     inputs = fit.inputs[:, chosen]
+    everything = list(range(len(fit.layers)))
     with torch.no_grad():
         clean = fit.predicted(fit.layers, inputs)
 
-        def error(noisy: list[int], part: slice) -> tuple[int, float]:
-            size = (
-                NOISE
-                * torch.cat([fit.layers[at][:, :, part].flatten() for at in noisy]).square().mean().sqrt()
-            )
-            size = size.clamp_min(1e-6)
+        def error(noisy: list[int], part: slice, step: float) -> tuple[int, float]:
             changed, total = list[Tensor](fit.layers), 0
             for at in noisy:
                 changed[at] = fit.layers[at].clone()
                 place = changed[at][:, :, part]
-                place += size * torch.randn(place.shape, generator=fit.generator)
+                place += step * (torch.rand(place.shape, generator=fit.generator) - 0.5)
                 total += place.numel()
             apart = (fit.predicted(changed, inputs) - clean).square().mean()
-            return total, max(float(apart / size**2), 1e-12)
+            return total, max(float(apart) * 12 / step**2, 1e-12)
 
-        everything = list(range(len(fit.layers)))
-        found = [error([at], slice(0, -1)) for at in everything] + [error(everything, slice(-1, None))]
+        found = [error([at], slice(0, -1), step_of(codes[at])) for at in everything]
+        found.append(error(everything, slice(-1, None), step_of(codes[-1])))
     counts, sensitivities = np.array(found, np.float64).T
     return counts, sensitivities
 
@@ -335,12 +332,6 @@ PROBES = 16_384  # places that are looked at, at most
 STRIP = 16_384  # places that are drawn at a time
 LR_RESTORING = 3e-3
 WAVES = 2.0  # spread of the first sine layer behind octaves: smoother than what keeps every detail
-
-
-def restoring_shape(variant: str, layers: int, width: int, size: tuple[int, int]) -> Shape:
-    """The network for a picture of a size: the finest wave of its octaves is eight pixels long."""
-    octaves = int(np.clip(round(math.log2(max(size))) - 2, 0, MAX_OCTAVES)) if variant == "sine" else 0
-    return Shape(variant, layers, width, octaves)
 
 
 def restoring(variant: str) -> FitSettings:

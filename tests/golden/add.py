@@ -1,7 +1,7 @@
 """Add golden files: all that this release has not added yet, or the named ones.
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
-and one per network.
+and one per network; of method coconet, one per variant.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ def restored(base: str, strength: int, model_id: bytes) -> bytes:
     return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
 
 
+def coconet(mode: str, variant: str) -> bytes:
+    """A file of method coconet. No two machines make the same: what is kept is what this one made."""
+    return dsncodec.encode(
+        picture(mode), "coconet", variant=variant, steps=300, layers=2, width=12, threads=1
+    )
+
+
 def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
     """The header and the payloads of a file."""
     stream = io.BytesIO(data)
@@ -73,6 +80,10 @@ def cases() -> dict[str, Callable[[], bytes]]:
     made |= {
         f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(restored, row.base, UNIT_STRENGTH, row.wire_id)
         for row in weights.restorations()
+    }
+    made |= {
+        f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)
+        for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
     return made
 
