@@ -200,8 +200,8 @@ def threads_of(count: int) -> Iterator[None]:
 
 # --- compression ------------------------------------------------------------------------------------
 
-QUANTISED_FROM = 0.75  # of the budget: weights are rounded from here on
-LR_QUANTISED = (0.2, 0.02)  # of the first learning rate, begin and end
+QUANTISED_FROM = 0.5  # of the budget: weights are rounded from here on
+LR_QUANTISED = (1.0, 0.02)  # of the first learning rate, begin and end
 SAMPLE = 4096  # places at which the weights' sensitivity is looked at
 ROUNDS = 3  # of choosing the steps: their sensitivity depends on them
 
@@ -328,6 +328,7 @@ COPIES = 4  # networks of a picture whose mean is taken; each is kept from anoth
 FOLDS = 10  # one part of so many
 EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 12  # looks without anything better, and a fit ends
+LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
 STRIP = 16_384  # places that are drawn at a time
 LR_RESTORING = 3e-3
@@ -382,7 +383,10 @@ def denoised(
 
 
 class _Best:
-    """The weights with the least error where each network was not looking, for each picture."""
+    """The weights with the least error where each network was not looking, for each picture.
+
+    What is looked at is a mean of the latest weights: that is less noisy than any of them.
+    """
 
     def __init__(self, fit: Fit, held: Tensor, copies: int) -> None:
         self.fit, self.copies, self.looks = fit, copies, 0
@@ -392,7 +396,8 @@ class _Best:
             probes = torch.randperm(count, generator=fit.generator)[:PROBES]
         self.inputs, self.colours = fit.inputs[:, probes], fit.colours[..., probes]
         self.held = held[..., probes].float()
-        self.layers: list[Tensor] = [layer.detach().clone() for layer in fit.layers]
+        self.mean = [layer.detach().clone() for layer in fit.layers]
+        self.layers = [layer.clone() for layer in self.mean]
         pictures = len(held) // copies
         self.least = torch.full((pictures,), math.inf)
         self.stale = torch.zeros(pictures)
@@ -402,9 +407,12 @@ class _Best:
     def look(self) -> bool:
         """After a step: keep what is better than before; True when no picture has got better for long."""
         self.steps += 1
+        torch._foreach_lerp_(
+            self.mean, [layer.detach() for layer in self.fit.layers], max(LATELY, 1 / self.steps)
+        )
         if self.steps % EVERY and self.steps > 1:
             return False
-        apart = (self.fit.predicted(self.fit.layers, self.inputs) - self.colours).square() * self.held
+        apart = (self.fit.predicted(self.mean, self.inputs) - self.colours).square() * self.held
         error = apart.mean((1, 2)).reshape(-1, self.copies).mean(1)
         if not self.held.any():
             error = -torch.full_like(error, float(self.steps))  # nothing to judge by: the last is the best
@@ -412,7 +420,7 @@ class _Best:
         self.least = torch.where(better, error, self.least)
         self.stale = torch.where(better, 0.0, self.stale + 1)
         taken = better.repeat_interleave(self.copies)[:, None, None]
-        for kept, layer in zip(self.layers, self.fit.layers):
+        for kept, layer in zip(self.layers, self.mean):
             kept.copy_(torch.where(taken, layer, kept))
         return bool((self.stale >= PATIENCE).all())
 
