@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,10 +170,10 @@ def complete(
 def _missing(mask: ImageLike | NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask as (H, W) bool; its alpha is not looked at."""
     if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-        missing = mask
+        missing = np.asarray(mask, np.bool_)
     else:
-        read = read_picture(mask)
-        missing = read.pixels[..., : 1 if read.mode.startswith("L") else 3].any(-1)
+        read = read_picture(cast(ImageLike, mask))
+        missing = np.asarray(read.pixels[..., : 1 if read.mode.startswith("L") else 3].any(-1))
     if missing.shape != (size[1], size[0]):
         shown = " x ".join(str(side) for side in missing.shape[::-1])
         raise SettingError(f"the mask is {shown} pixels, the picture {size[0]} x {size[1]}")

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=600, help="of each fit of all pictures (default: %(default)s)"
     )
     parser.add_argument(
-        "--copies", type=int, default=4, help="networks of each picture (default: %(default)s)"
+        "--copies", type=int, default=8, help="networks of each picture (default: %(default)s)"
     )
     parser.add_argument("--layers", type=int, default=3, help="hidden layers (default: %(default)s)")
     parser.add_argument("--width", type=int, default=64, help="neurons of a layer (default: %(default)s)")

@@ -128,7 +128,7 @@ class Fit:
             if at < self.shape.layers:
                 h = torch.tanh(h) if paper else torch.sin(h)
         h = torch.sigmoid(h) if paper else h + 0.5
-        return h if inputs.dim() == 2 else h.unflatten(-1, inputs.shape[1:]).mean(-1)
+        return h if inputs.dim() == 2 else h.reshape(*h.shape[:2], *inputs.shape[1:]).mean(-1)
 
     def run(
         self,
@@ -324,7 +324,7 @@ def integers_of(fit: Fit, codes: list[int]) -> list[Int32Array]:
 
 # --- restoration ------------------------------------------------------------------------------------
 
-COPIES = 4  # networks of a picture whose mean is taken; each is kept from another part of the pixels
+COPIES = 8  # networks of a picture whose mean is taken; each is kept from another part of the pixels
 FOLDS = 10  # one part of so many
 EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 12  # looks without anything better, and a fit ends
@@ -332,7 +332,7 @@ LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
 STRIP = 16_384  # places that are drawn at a time
 LR_RESTORING = 3e-3
-WAVES = 2.0  # spread of the first sine layer behind octaves: smoother than what keeps every detail
+WAVES = 2.0  # spread of the first sine layer here: smoother than what keeps every detail
 
 
 def restoring(variant: str) -> FitSettings:
@@ -358,7 +358,7 @@ def denoised(
 
     Args:
         pictures: (N, H, W, planes).
-        copies: networks of each picture, 1..10.
+        copies: networks of each picture.
     """
     count, height, width, planes = pictures.shape
     settings = settings or restoring(shape.variant)
@@ -369,7 +369,9 @@ def denoised(
         )
         places = height * width
         fold = torch.stack([torch.randperm(places, generator=generator) % FOLDS for _ in range(count)])
-        held = torch.stack([fold == copy for copy in range(copies)], 1).reshape(count * copies, 1, places)
+        held = torch.stack([fold == copy % FOLDS for copy in range(copies)], 1).reshape(
+            count * copies, 1, places
+        )
         if places < FOLDS:  # too few to hold any out
             held = torch.zeros_like(held)
         inputs = torch.from_numpy(inputs_of(shape, (width, height), (width, height)))
