@@ -43,9 +43,9 @@ def dsn(mode: str, scale: int, levels: int, backend: str) -> bytes:
     return dsncodec.encode(picture(mode), "dsn", scale=scale, levels=levels, backend=backend)
 
 
-def restored(base: str, strength: int, model_id: bytes) -> bytes:
+def restored(base: str, strength: int, model_id: bytes, scale: int = 1) -> bytes:
     """A file of method restored, as if the encoder had found this strength best."""
-    data = dsncodec.encode(picture("RGB"), "restored", backend=base, base_quality=QUALITY)
+    data = dsncodec.encode(picture("RGB"), "restored", backend=base, base_quality=QUALITY, scale=scale)
     header, sections = sections_of(data)
     parameters = replace(
         Parameters.unpack(sections["PARM"]), strength=strength, gain_db=0.0, model_id=model_id
@@ -71,8 +71,11 @@ def cases() -> dict[str, Callable[[], bytes]]:
     }
     made |= {f"rgb-q{QUALITY}-{base}": partial(restored, base, 0, NO_MODEL) for base in BASE_CODECS}
     made |= {
-        f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(restored, row.base, UNIT_STRENGTH, row.wire_id)
+        f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(
+            restored, row.base, UNIT_STRENGTH, row.wire_id, row.scale
+        )
         for row in weights.restorations()
+        if row.default  # the others have files of their own time
     }
     return made
 
