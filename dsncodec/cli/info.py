@@ -46,4 +46,5 @@ def _settings(report: dict[str, Any]) -> str:
         chroma = f" (chroma {report['chroma_levels']})" if report["chroma_levels"] else ""
         return f"scale {report['scale']}, {report['levels']} levels{chroma}"
     restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
-    return f"base quality {report['base_quality']}, {restored if report['strength'] else 'no network'}"
+    base = f"base quality {report['base_quality']}" + (" at half the size" if report["scale"] == 2 else "")
+    return f"{base}, {restored if report['strength'] else 'no network'}"
