@@ -28,6 +28,7 @@ check: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/audit.py
 
 # Every published table; needs the image sets (--data), see bench/README.md
 bench: $(VENV)/test-ready

@@ -42,6 +42,7 @@ STUDIES = {
         "what a network over a standard codec costs in time, and half the size at low rates",
     ),
     "memory": ("bench.memory", "peak memory and region cost of a 12-megapixel photo"),
+    "hostile": ("bench.hostile", "broken files, lies and bombs at every door: a picture or a DsnError"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
     "readme": ("bench.readme", "copy tables and plot into README.md"),
 }

@@ -16,7 +16,7 @@ from . import backends, codecs, container, rate
 from .checks import positive, whole
 from .codecs.layer import explicit_point
 from .container import MAX_PIXELS, Header, Section
-from .errors import Corrupt, SettingError
+from .errors import Corrupt, LimitExceeded, SettingError
 from .metrics import bpp
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
@@ -260,7 +260,7 @@ def decode(
         A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``.
     Raises:
         CodestreamError: the bytes are not a valid file.
-        LimitExceeded: the picture is larger than ``max_pixels``.
+        LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0).
         SettingError: an impossible region or thread count.
         OSError: the path cannot be read.
     """
@@ -270,12 +270,18 @@ def decode(
         header, sections, _ = read_structure(stream, max_pixels)
         window = _window(region, header, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
-    coded = codecs.load_layer(header.method).read_layer(header, payloads)
-    if reduce or coded.is_final:
-        pixels = coded.picture()[window or ...]
-    else:
-        pixels = codecs.load(header.method).decode(coded, window, threads)
-    return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+    try:
+        coded = codecs.load_layer(header.method).read_layer(header, payloads)
+        if reduce or coded.is_final:
+            pixels = coded.picture()[window or ...]
+        else:
+            pixels = codecs.load(header.method).decode(coded, window, threads)
+        return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+    except MemoryError as exc:
+        asked = header.width * header.height
+        raise LimitExceeded(
+            f"{header.width} x {header.height} pixels are more than memory holds", asked=asked, limit=0
+        ) from exc
 
 
 def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:

@@ -112,8 +112,8 @@ def stretched(symbols: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
     >>> stretched(np.array([0, 1, 2, 3], np.uint8), 4).tolist()
     [0, 85, 170, 255]
     """
-    scaled: NDArray[np.uint8] = np.floor(symbols * (255 / (levels - 1)) + 0.5).astype(np.uint8)
-    return scaled
+    table: NDArray[np.uint8] = np.floor(np.arange(levels) * (255 / (levels - 1)) + 0.5).astype(np.uint8)
+    return table[symbols]
 
 
 def to_png(symbols: NDArray[np.uint8]) -> bytes:
