@@ -11,6 +11,7 @@ from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
 from ..errors import Corrupt, DsnError, MissingComponent
+from ..planes import pixels_of
 
 UInt8Array = NDArray[np.uint8]
 
@@ -60,8 +61,10 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     with AvifImageFile(io.BytesIO(payload)) as image:
         if image.size != (shape[1], shape[0]):
             raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="avif")
-        pixels = np.asarray(image.convert("RGB"))
-    return np.ascontiguousarray(pixels[..., : shape[2]])
+        image.load()
+    vars(image).pop("_decoder", None)  # and with it libavif's own copies of the picture
+    colour = image if image.mode == "RGB" else image.convert("RGB")
+    return np.ascontiguousarray(pixels_of(colour)[..., : shape[2]])
 
 
 def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:

@@ -5,9 +5,12 @@ A progressive file would be smaller by itself, and larger in that form: it has m
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
+import threading
+from collections.abc import Iterator
 
 import imagecodecs
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import Corrupt, MissingComponent
+from ..planes import pixels_of
 from . import jxl
 
 UInt8Array = NDArray[np.uint8]
@@ -24,16 +28,31 @@ MAX_MARKERS = 80  # of a recompressed file; Pillow writes 7 or 10
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but restarts, which coded data holds
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
     """(H, W, 1 or 3) to a JPEG file. There is nothing that more effort would buy."""
-    # the whole file has to fit into Pillow's buffer, and noise can outgrow its guess
-    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 2 * colour.size)
     image = Image.fromarray(colour[..., 0] if colour.shape[2] == 1 else colour)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    with _room_for(2 * colour.size):
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _room_for(size_bytes: int) -> Iterator[None]:
+    """The whole file has to fit into a buffer of Pillow's, and noise can outgrow its guess.
+
+    Pillow has one setting for it, of the whole process: other threads' pictures wait, and all find it as it was.
+    """
+    with _ONE_AT_A_TIME:
+        before = ImageFile.MAXBLOCK
+        ImageFile.MAXBLOCK = max(before, size_bytes)
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = before
 
 
 def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
@@ -43,8 +62,9 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     """
     _check(payload, shape)
     with JpegImageFile(io.BytesIO(payload)) as image:
-        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
-    return np.ascontiguousarray(pixels.reshape(shape))
+        image.load()
+    mode = "L" if shape[2] == 1 else "RGB"
+    return pixels_of(image if image.mode == mode else image.convert(mode))
 
 
 def _check(payload: bytes, shape: tuple[int, int, int]) -> None:

@@ -70,17 +70,20 @@ class CodedPicture:
         return colour[..., 0] if self.shape[2] == 1 else colour
 
 
-def read_plane(source: Source, name: str | None) -> CodedPlane | CodedPicture:
+def read_plane(
+    source: Source, name: str | None, max_pixels: int = container.MAX_PIXELS
+) -> CodedPlane | CodedPicture:
     """Find "luma", "chroma", "alpha" or "picture" in a file; nothing is decoded.
 
     Args:
         name: None for what the method has: "picture" or "luma".
     Raises:
         CodestreamError: the file is broken.
+        LimitExceeded: the picture is larger than ``max_pixels``.
         SettingError: the file has no such plane.
     """
     with opened(source) as stream:
-        header, sections, _ = read_structure(stream, container.MAX_PIXELS)
+        header, sections, _ = read_structure(stream, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
     if name is None:
         name = "luma" if header.method == "dsn" else "picture"

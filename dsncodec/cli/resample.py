@@ -8,9 +8,9 @@ from typing import Any
 import dsncodec
 
 from .. import weights
+from ..folders import PICTURES
 from ..writing import write
 from .common import (
-    PICTURES,
     Job,
     add_files,
     add_format,
