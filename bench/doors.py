@@ -100,7 +100,9 @@ def _extracted(data: bytes, folder: Path) -> None:
         ("chroma", "png"),
         ("alpha", "png"),
     ):
-        args = argparse.Namespace(plane=plane, format=form, stretch=form == "png", force=True)
+        args = argparse.Namespace(
+            plane=plane, format=form, stretch=form == "png", force=True, max_pixels=None
+        )
         try:
             extract.extract(args, Job(str(source), f"{target}.{form}"))
         except DsnError as exc:
