@@ -44,7 +44,16 @@ STUDIES = {
         "what a network over a standard codec costs in time, and half the size at low rates",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
-    "memory": ("bench.memory", "peak memory and region cost of a 12-megapixel photo"),
+    "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
+    "interrupted": (
+        "bench.interrupted",
+        "kill encode, batch, train and bench at random moments, and run them again",
+    ),
+    "batch": (
+        "bench.batch",
+        "pictures per second of one and two workers, and what a batch costs beside the bare codec",
+    ),
+    "hostile": ("bench.hostile", "broken files, lies and bombs at every door: a picture or a DsnError"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
     "readme": ("bench.readme", "copy tables and plot into README.md"),
 }

@@ -1,4 +1,4 @@
-"""A 12-megapixel photo: peak memory of a decode, equality with the untiled pixels, cost of a region."""
+"""Peak memory: a 12-megapixel photo, and what its regions cost; with --huge, pictures of odd and of huge sizes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ from .results import table, write_report
 
 REGION = 256
 SIZE = (4000, 3000)
+ODD = ((1, 1), (1, 20_000), (20_000, 1))
+METHODS: dict[str, dict[str, object]] = {
+    "restored, AVIF": {"backend": "avif"},
+    "dsn x3": {"method": "dsn", "scale": 3, "levels": 96},
+    "restored, JPEG": {"backend": "jpeg"},
+}
 # Linux: VmHWM starts anew with the program, where getrusage's maximum would include the parent's
 _CHILD = """
 import json, sys, dsncodec
@@ -29,9 +36,36 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]) / 1024)
 """
 
+# What a job does, in a process of its own: coded.dsn and the picture lie in the folder that is its first argument
+_JOBS = {
+    "start": "",
+    "encode": "open(f'{folder}/coded.dsn', 'wb').write(dsncodec.encode(f'{folder}/picture.ppm', threads=1, **options))",
+    "decode": "image = dsncodec.decode(f'{folder}/coded.dsn', max_pixels=None, threads=1)",
+    "decode to .ppm": "main(['decode', f'{folder}/coded.dsn', '-o', f'{folder}/back.ppm', '--threads', '1', '--force', '--quiet'])",
+    "region": "image = dsncodec.decode(f'{folder}/coded.dsn', region=options['region'], max_pixels=None, threads=1)",
+}  # fmt: skip
+_JOB = """
+import json, sys, numpy, dsncodec, dsncodec.inference
+from dsncodec.cli import main
+folder, options = sys.argv[1], json.loads(sys.argv[2])
+{work}
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) / 1024)
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
+    parser.add_argument(
+        "--huge",
+        type=int,
+        metavar="SIDE",
+        help="odd sizes and a square of this side, 10000 for 100 megapixels, instead",
+    )
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of --huge (default: all)"
+    )
+    parser.add_argument("--effort", type=int, default=0, help="of --huge (default %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
 
 
@@ -67,7 +101,9 @@ def _median_s(call: object, runs: int = 5) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, and write memory.md."""
+    """Measure, print, and write memory.md, or memory-huge.md."""
+    if args.huge:
+        return _huge(args)
     image = photo(args.data)
     rows = []
     x, y = SIZE[0] // 2 + 13, SIZE[1] // 2 + 7
@@ -121,3 +157,67 @@ Urban100 pictures. That tiles give the untiled pixels is a test, `tests/test_inf
     else:
         write_report("memory.md", text, "python -m bench memory")
     return 0
+
+
+def _job_mib(job: str, folder: Path, options: dict[str, object]) -> float:
+    command = [sys.executable, "-c", _JOB.format(work=_JOBS[job]), str(folder), json.dumps(options)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _huge(args: argparse.Namespace) -> int:
+    """Each job in a process of its own, and what comes out compared: rows on disk, region, whole picture."""
+    texture, rows = np.asarray(photo(args.data)), []
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        least = _job_mib("start", folder, {})
+        for width, height in (*ODD, (args.huge, args.huge)):
+            whole = texture[np.arange(height)[:, None] % len(texture), np.arange(width) % texture.shape[1]]
+            Image.fromarray(whole).save(folder / "picture.ppm")
+            del whole
+            for name, settings in ((name, METHODS[name]) for name in args.methods):
+                x, y = max(0, width // 2 - 128), max(0, height // 2 - 128)
+                region = (x, y, min(width, x + REGION + 1), min(height, y + REGION + 3))
+                options = {"encode": {**settings, "effort": args.effort}, "region": {"region": region}}
+                peaks = [_job_mib(job, folder, options.get(job, {})) for job in _JOBS if job != "start"]
+                rows.append(
+                    (
+                        f"{width} x {height}", name, f"{(folder / 'coded.dsn').stat().st_size:,}",
+                        *(f"{peak:.0f}" for peak in peaks),
+                        *(f"{(peak - least) * 2**20 / (width * height):.1f}" if width * height > 10**6 else ""
+                          for peak in peaks[:3]),
+                        "yes" if _same(folder, region) else "NO",
+                    )
+                )  # fmt: skip
+                print(rows[-1], flush=True)
+    header = [
+        "picture", "method", "bytes", "encode MiB", "decode MiB", "decode to .ppm MiB", "region MiB",
+        "encode bytes/pixel", "decode bytes/pixel", "to .ppm bytes/pixel", "exact",
+    ]  # fmt: skip
+    report = f"""# Peak memory of odd and huge pictures
+
+{table(header, rows)}
+Resident memory at its highest, of a process that does one thing with one thread; {least:.0f} MiB of it are the interpreter and its libraries, and are
+left out of bytes/pixel. Effort {args.effort}. The large picture repeats a mosaic of Urban100 pictures. A region is {REGION + 1} x {REGION + 3}. Exact: regions in the
+middle and in two corners are what stands there in the .ppm file, which was written row by row.
+"""
+    if args.dry_run:
+        print(report)
+    else:
+        write_report("memory-huge.md", report, args.command)
+    return 0 if all(row[-1] == "yes" for row in rows) else 1
+
+
+def _same(folder: Path, region: tuple[int, int, int, int]) -> bool:
+    """Whether a region, and the corners, are those of the rows on disk."""
+    coded = folder / "coded.dsn"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(folder / "back.ppm") as written:
+            width, height = written.size
+            first = (0, 0, min(width, REGION), min(height, REGION))
+            last = (max(0, width - REGION), max(0, height - REGION), width, height)
+            return all(
+                dsncodec.decode(coded, region=box, max_pixels=None, threads=1).tobytes()
+                == written.crop(box).tobytes()
+                for box in (region, first, last)
+            )

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import ImageInfo, decode, encode, read_info, verify
+    from .api import ImageInfo, Rows, decode, decode_rows, encode, read_info, verify
     from .errors import (
         CodestreamError,
         Corrupt,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOME = {
-    "api": ["ImageInfo", "decode", "encode", "read_info", "verify"],
+    "api": ["ImageInfo", "Rows", "decode", "decode_rows", "encode", "read_info", "verify"],
     "errors": [
         "CodestreamError", "Corrupt", "DsnError", "LimitExceeded", "MissingComponent", "NotADsnFile",
         "SettingError", "Truncated", "UnsupportedVersion",
@@ -41,8 +41,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "CodestreamError", "Corrupt", "DsnError", "ImageInfo", "LimitExceeded", "MissingComponent",
-    "NotADsnFile", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "denoise", "downsample",
-    "encode", "read_info", "register_pillow", "upsample", "verify",
+    "NotADsnFile", "Rows", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "decode_rows",
+    "denoise", "downsample", "encode", "read_info", "register_pillow", "upsample", "verify",
 ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from . import backends, codecs, container, rate
@@ -20,8 +22,11 @@ from .errors import Corrupt, LimitExceeded, SettingError
 from .metrics import bpp
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
+UInt8Array = NDArray[np.uint8]
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
+BAND_PIXELS = 2**23  # what decode_rows gives at a time, about
+BAND_UNIT = 256  # rows: its bands are multiples, as tiles are
 _METADATA = {"iccp": "icc_profile", "exif": "exif", "xmp ": "xmp"}  # section tag -> Picture field
 
 
@@ -295,10 +300,12 @@ def decode(
         A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``.
     Raises:
         CodestreamError: the bytes are not a valid file.
-        LimitExceeded: the picture is larger than ``max_pixels``.
+        LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0).
         SettingError: an impossible region, size or thread count, or a size for another method.
         OSError: the path cannot be read.
     """
+    if region is None and size is None and not reduce:
+        return decode_rows(source, max_pixels=max_pixels, threads=threads).image()
     if threads is not None:
         whole("threads", threads, 1)
     with opened(source) as stream:
@@ -306,14 +313,79 @@ def decode(
         drawn = _drawn_size(size, header, reduce, max_pixels)
         window = _window(region, drawn, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
-    coded = codecs.load_layer(header.method).read_layer(header, payloads)
-    if size is not None:
-        coded = replace(coded, size=drawn)
-    if reduce or coded.is_final:
-        pixels = coded.picture()[window or ...]
-    else:
-        pixels = codecs.load(header.method).decode(coded, window, threads)
-    return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+    with _in_memory(header):
+        coded = codecs.load_layer(header.method).read_layer(header, payloads)
+        if size is not None:
+            coded = replace(coded, size=drawn)
+        if reduce or coded.is_final:
+            pixels = coded.picture()[window or ...]
+        else:
+            pixels = codecs.load(header.method).decode(coded, window, threads)
+        return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+
+
+@contextmanager
+def _in_memory(header: Header) -> Iterator[None]:
+    """Raises LimitExceeded where memory ends."""
+    try:
+        yield
+    except MemoryError as exc:
+        raise LimitExceeded(
+            f"{header.width} x {header.height} pixels are more than memory holds",
+            asked=header.width * header.height, limit=0,
+        ) from exc  # fmt: skip
+
+
+class Rows:
+    """A picture that comes in bands of rows, from top to bottom: iterate over it once.
+
+    A band is (rows, width, channels) uint8, 1 to 4 channels by ``mode``: L, LA, RGB or RGBA. All but the last have
+    ``band`` rows. ``metadata`` is as in Pillow's ``info``.
+    """
+
+    def __init__(self, coded: Any, threads: int | None, metadata: dict[str, bytes]) -> None:
+        self.width, self.height, self.mode = coded.header.width, coded.header.height, coded.header.mode
+        self.metadata = metadata
+        self.band = BAND_UNIT * max(1, BAND_PIXELS // self.width // BAND_UNIT)
+        self._coded, self._threads = coded, threads
+
+    def __iter__(self) -> Iterator[UInt8Array]:
+        coded = self._coded
+        with _in_memory(coded.header):
+            final = coded.picture() if coded.is_final else None
+        for top in range(0, self.height, self.band):
+            window = slice(top, min(top + self.band, self.height)), slice(0, self.width)
+            if final is None:
+                with _in_memory(coded.header):
+                    band = codecs.load(coded.header.method).decode(coded, window, self._threads)
+            yield band if final is None else final[window]
+
+    def image(self) -> Image.Image:
+        """All of it."""
+        with _in_memory(self._coded.header):
+            image = Image.new(self.mode, (self.width, self.height))
+            for top, band in zip(range(0, self.height, self.band), self):
+                image.paste(to_pillow(Picture(band, self.mode)), (0, top))
+        image.info.update(self.metadata)
+        return image
+
+
+def decode_rows(source: Source, *, max_pixels: int | None = MAX_PIXELS, threads: int | None = None) -> Rows:
+    """Decode a codestream band by band: the picture of ``decode``, never whole in memory.
+
+    What the method needs as a whole is: the symbols of the layer, or the base codec's picture.
+
+    Args, Raises: as ``decode``; a model that is not in this release is found with the first band.
+    """
+    if threads is not None:
+        whole("threads", threads, 1)
+    with opened(source) as stream:
+        header, sections, _ = read_structure(stream, max_pixels)
+        payloads = dict(container.iter_payloads(stream, sections))
+    kept = metadata(payloads)
+    with _in_memory(header):
+        coded = codecs.load_layer(header.method).read_layer(header, payloads)
+    return Rows(coded, threads, kept)
 
 
 def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:

@@ -59,3 +59,14 @@ class SettingError(DsnError, ValueError):
 
 class MissingComponent(DsnError, ImportError):
     """An extra or a weight file is absent; the message says the command that brings it."""
+
+
+def reason(exc: BaseException) -> str:
+    """An exception as one line for a person; one that nobody foresaw keeps its type's name."""
+    if isinstance(exc, OSError) and exc.strerror:
+        text = exc.strerror
+    elif isinstance(exc, (DsnError, OSError)):
+        text = str(exc)
+    else:
+        text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return " ".join(text.split())

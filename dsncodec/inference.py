@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from .checks import whole
+from .pool import cpu_count
 
 FloatArray = NDArray[np.float32]
 Window = tuple[slice, slice]  # rows, columns
@@ -24,11 +24,7 @@ Window = tuple[slice, slice]  # rows, columns
 
 def thread_count(threads: int | None) -> int:
     """As many threads as this process may use, or fewer if ``threads`` says so."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    available = len(affinity(0)) if affinity else os.cpu_count() or 1
-    if threads is None:
-        return available
-    return min(whole("threads", threads, 1), available)
+    return cpu_count() if threads is None else min(whole("threads", threads, 1), cpu_count())
 
 
 class Network:

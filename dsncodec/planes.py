@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import SettingError
 
@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
 
+STRIP = 256  # rows
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _CONVERT = {  # what Pillow turns into one of ours without losing what the picture shows
     "1": "L", "P": "RGB", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB",
@@ -79,6 +80,24 @@ def read_picture(image: ImageLike) -> Picture:
         return _from_pillow(opened)
 
 
+def loaded(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+    """A whole picture in memory, its file closed.
+
+    Raises:
+        OSError: missing, or not a picture, or a broken one, whatever Pillow called it.
+    """
+    try:
+        with Image.open(source) as image:
+            image.load()
+    except UnidentifiedImageError as exc:
+        raise OSError("not a picture in any format that Pillow reads") from exc
+    except OSError:
+        raise
+    except Exception as exc:  # hostile bytes bring out every kind of exception in Pillow
+        raise OSError(f"the picture cannot be read: {exc}") from exc
+    return image
+
+
 def _from_array(array: NDArray[Any]) -> Picture:
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
@@ -107,14 +126,23 @@ def _from_pillow(image: Image.Image) -> Picture:
         image = converted
     if 0 in image.size:
         raise SettingError(f"the picture is empty: {image.width} x {image.height}")
-    pixels = np.asarray(image)
     return Picture(
-        pixels[..., None] if pixels.ndim == 2 else pixels,
+        pixels_of(image),
         image.mode,
         _bytes(image.info.get("icc_profile")),
         _bytes(image.info.get("exif")),
         _bytes(image.info.get("xmp")),
     )
+
+
+def pixels_of(image: Image.Image) -> UInt8Array:
+    """A Pillow image of one of our modes as (H, W, channels), strip by strip: NumPy would hold it twice meanwhile."""
+    pixels = np.empty((image.height, image.width, CHANNELS[image.mode]), np.uint8)
+    for top in range(0, image.height, STRIP):
+        below = min(top + STRIP, image.height)
+        strip = np.asarray(image.crop((0, top, image.width, below)))
+        pixels[top:below] = strip.reshape(below - top, image.width, -1)
+    return pixels
 
 
 def _target_mode(image: Image.Image) -> str:

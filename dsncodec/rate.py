@@ -69,7 +69,7 @@ def encode_to_target(encoder: Encoder, target: Target, backend: str, pack: Calla
     return pack(encoder.point_of_quality(quality, backend))
 
 
-def last_true(count: int, test: Callable[[int], bool]) -> int:
+def _last_true(count: int, test: Callable[[int], bool]) -> int:
     """The last index of 0..count-1 where ``test`` holds, if it holds up to there; -1 for none."""
     low, high = -1, count
     while high - low > 1:
@@ -88,7 +88,7 @@ def _largest_within(encoder: Encoder, max_bytes: int, pack: Callable[[Point], by
         return len(files[point]) <= max_bytes
 
     points = encoder.points
-    best = last_true(len(points), lambda i: fits(points[i]))
+    best = _last_true(len(points), lambda i: fits(points[i]))
     if best < 0:
         raise SettingError(
             f"no setting reaches {max_bytes} bytes: the smallest file of this picture "
@@ -97,7 +97,7 @@ def _largest_within(encoder: Encoder, max_bytes: int, pack: Callable[[Point], by
     point = points[best]
     if best + 1 < len(points):
         finer = encoder.between(point, points[best + 1])
-        last = last_true(len(finer), lambda i: fits(finer[i]))
+        last = _last_true(len(finer), lambda i: fits(finer[i]))
         point = finer[last] if last >= 0 else point
     return files[point]
 
@@ -110,7 +110,7 @@ def _cheapest_above(encoder: Encoder, target_db: float, backend: str) -> Point:
         reached[index] = psnr_db(encoder.colour, encoder.reconstruct(points[index], backend))
         return reached[index] < target_db
 
-    index = last_true(len(points), falls_short) + 1
+    index = _last_true(len(points), falls_short) + 1
     if index == len(points):
         raise SettingError(
             f"no setting reaches {target_db:g} dB: the best of this picture is {max(reached.values()):.2f} dB"

@@ -7,10 +7,11 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 STDOUT = "-"
+PARTIAL = ".dsncodec-"  # how the names of files begin that are being written
 
 
 def check_free(target: str, force: bool, source: str | None = None) -> None:
@@ -40,7 +41,7 @@ def replacing(target: str, force: bool) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    partial = path.with_name(f".dsncodec-{secrets.token_hex(4)}{path.suffix}")
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch(exist_ok=False)
@@ -61,3 +62,15 @@ def write(target: str, data: bytes, force: bool) -> None:
         return
     with replacing(target, force) as partial:
         partial.write_bytes(data)
+
+
+def write_parts(target: str, parts: Iterable[bytes], force: bool) -> None:
+    """Write a file whose bytes come one part after the other."""
+    if target == STDOUT:
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+        return
+    with replacing(target, force) as partial, open(partial, "wb") as file:
+        for part in parts:
+            file.write(part)

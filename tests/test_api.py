@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends, codecs, container, rate, weights
+from dsncodec import backends, container, rate, weights
 from dsncodec.codecs.layer import point_of_quality
 from dsncodec.errors import (
     CodestreamError,
@@ -32,6 +32,7 @@ from dsncodec.metrics import psnr_db
 from dsncodec.planes import ImageLike
 
 from .conftest import (
+    METHODS,
     MODES,
     UInt8Array,
     header_bytes,
@@ -46,7 +47,7 @@ PARAMETERS_AT = (
     9  # of a picture below 128 pixels each way: behind 4 + 1 + 1 + 1 + 1 bytes, and their own length
 )
 MODEL_ID_AT = PARAMETERS_AT + 3  # scale, levels, chroma levels, id
-EVERY_METHOD = pytest.mark.parametrize("method", codecs.METHODS)
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 SECTIONS = {"dsn": ["PARM", "LUMA", "CHRO"], "restored": ["PARM", "BASE"]}  # of a colour picture
 
 

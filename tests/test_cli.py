@@ -738,6 +738,7 @@ def test_half_the_size(photo: Path, call: Call) -> None:
     code, out, _ = call("encode", photo, "--method", "restored", "--scale", 2, "-q", 40)
     assert code == 0
     assert ", scale 2, avif" in out
+    assert "at half the size, " in call("info", photo.with_suffix(".dsn"))[1]
     assert call("extract", photo.with_suffix(".dsn"))[0] == 0
     with Image.open(photo.with_name("photo-layer.avif")) as image:
         assert image.size == (19, 13)

@@ -106,6 +106,11 @@ def test_only_train_knows_torch() -> None:
         assert all(name.startswith("dsncodec.train.") for name in importers(package))
 
 
+def test_what_a_batch_needs_of_others_has_one_importer() -> None:
+    assert importers("fsspec") == {"dsncodec.remote"}
+    assert importers("distributed") == {"dsncodec.cluster"}
+
+
 def test_codec_libraries_stay_in_the_backends_and_the_peers() -> None:
     homes = ("dsncodec.backends.", "dsncodec.bench.peers.")
     for package in ("imagecodecs", "py7zr"):
@@ -122,7 +127,7 @@ def test_the_library_knows_no_command() -> None:
 
 
 ABOVE = {  # layers in the order of STYLE.md; a module may import from its own line and those before
-    "dsncodec.errors": 0, "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.quantise": 1,
+    "dsncodec.errors": 0, "dsncodec.writing": 0, "dsncodec.pool": 0, "dsncodec.folders": 1, "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.quantise": 1,
     "dsncodec.metrics": 1, "dsncodec.backends": 2, "dsncodec.weights": 2, "dsncodec.inference": 3,
     "dsncodec.codecs": 4, "dsncodec.rate": 3, "dsncodec.api": 6, "dsncodec.restore": 6,
     "dsncodec.batch": 7, "dsncodec.cli": 7, "dsncodec.pillow_plugin": 7,

@@ -18,6 +18,8 @@ from dsncodec.backends import BACKENDS, BASE_CODECS
 from dsncodec.codecs import METHODS
 from dsncodec.codecs.layer import read_layer
 
+from .conftest import picture
+
 GOLDEN = Path(__file__).parent / "golden"
 ROWS = tomllib.loads((GOLDEN / "golden.toml").read_text("utf-8"))["file"]
 
@@ -44,4 +46,35 @@ def test_a_golden_file(row: dict[str, str]) -> None:
 def test_every_method_and_carrier_has_a_golden_file() -> None:
     found = [dsncodec.read_info(GOLDEN / row["name"]) for row in ROWS]
     assert {info.method for info in found} == set(METHODS)
-    assert {name for info in found for name in info.backends.values()} == {*BACKENDS, *BASE_CODECS}
+    carried = {(info.method, name) for info in found for tag, name in info.backends.items() if tag != "ALPH"}
+    assert carried == {("dsn", name) for name in BACKENDS} | {("restored", name) for name in BASE_CODECS}
+    assert {(info.method, info.scale) for info in found} >= {("dsn", s) for s in (2, 3, 4)} | {
+        ("restored", s) for s in (1, 2)
+    }
+
+
+def test_every_form_of_every_version_has_a_golden_file() -> None:
+    """Version 1 had neither short forms nor JPEG XL and JPEG 2000 as base codecs."""
+    of_dsn = {row.wire_id for row in BACKENDS.values()}
+    short = {row.short_id for row in BASE_CODECS.values() if row.short_id is not None}
+    found: dict[int, set[int]] = {1: set(), 2: set()}
+    for row in ROWS:
+        data = (GOLDEN / row["name"]).read_bytes()
+        stream = io.BytesIO(data)
+        header, sections, _ = read_structure(stream, None)
+        payloads = dict(container.iter_payloads(stream, sections))
+        found[2 if data[4] == 2 else 1].add(payloads["LUMA" if header.method == "dsn" else "BASE"][0])
+    whole = {BASE_CODECS[name].wire_id for name in ("jxl", "j2k")}
+    assert found[1] == of_dsn | {16, 17}
+    assert found[2] >= of_dsn | short | whole
+
+
+@pytest.mark.parametrize(
+    ("method", "backend"),
+    [*(("dsn", name) for name in BACKENDS), *(("restored", name) for name in BASE_CODECS)],
+)
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_the_same_picture_gives_the_same_bytes(method: str, backend: str, mode: str) -> None:
+    image, settings = picture(mode, 37, 23), {"scale": 2} if method == "dsn" else {"base_quality": 50}
+    once, twice = (dsncodec.encode(image, method, backend=backend, threads=1, **settings) for _ in range(2))
+    assert once == twice

@@ -6,13 +6,22 @@ right again after the change, as someone with bad intentions would.
 
 from __future__ import annotations
 
+import argparse
 import functools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
+import imagecodecs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageFile
 
 import dsncodec
+from bench import bombs, doors, hostile, mutations
 from dsncodec.backends import BACKENDS, BASE_CODECS
 from dsncodec.errors import DsnError
 
@@ -126,3 +135,166 @@ def test_two_files_in_one(method: str, backend: str) -> None:
             dsncodec.decode(data + data)
         with pytest.raises(DsnError):
             dsncodec.decode(data + b"\0")
+
+
+# --- the study's own machinery, with a few hundred of its seeds
+
+
+@functools.cache
+def corpus() -> list[mutations.File]:
+    return hostile.corpus()
+
+
+@pytest.mark.parametrize("number", range(len(ALL)), ids=["/".join(names) for names in ALL])
+def test_mutations_at_every_door(number: int, tmp_path: Path) -> None:
+    """Of each carrier's four files, and of the one of version 1."""
+    files = corpus()
+    of = [*range(4 * number, 4 * number + 4), 4 * len(ALL) + number]
+    seen = set()
+    for seed in range(150):
+        _, data = mutations.mutated(files, seed, of=of[seed % len(of)])
+        seen |= set(doors.knock(data, doors.ALL if seed % 30 else doors.NETWORKS, tmp_path))
+    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen  # neither harmless nor hopeless
+
+
+@pytest.mark.parametrize("base", ["avif", "jpeg", "j2k"])
+def test_mutations_of_short_forms(base: str, tmp_path: Path) -> None:
+    """Which JPEG 2000 has from 32 pixels each way on; also with another size in the header."""
+    size = (200, 150) if base == "jpeg" else (40, 33)  # where the short form is the shorter one
+    data = hostile.small_file("restored", base, "RGB", *size)
+    file = mutations.taken_apart(data)
+    assert file.parts[1].payload[0] == BASE_CODECS[base].short_id
+    seen = set()
+    for seed in range(100):
+        seen |= set(doors.knock(mutations.mutated([file], seed)[1], doors.ALL, tmp_path))
+    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
+    for side in (1, 31, 41, 2000):
+        list(doors.knock(bytes(replace(file, width=side, height=side)), doors.ALL, tmp_path))
+
+
+def test_files_are_taken_apart_and_put_together() -> None:
+    for file in corpus():
+        data = bytes(file)
+        assert mutations.taken_apart(data) == file
+        assert mutations.with_right_checksums(data) == data
+        dsncodec.verify(data)
+    assert {file.version for file in corpus()} == {1, 2}
+
+
+def test_a_seed_is_one_file() -> None:
+    one, other = (mutations.mutated(corpus(), 17) for _ in range(2))
+    assert one == other != mutations.mutated(corpus(), 18)
+
+
+LARGE = (
+    "by both, 16 there",
+    "as large as that, 64 there",
+    "said by both, 30 there",
+    "said by both, 256 there",
+    "the same in colour",
+    "2 scans of 13377",
+)
+SMALL = (
+    "metadata of 32 MiB",
+    "a dictionary of 4 GiB",
+    "2 scans of",
+    "a frame inside a comment",
+)
+
+
+def test_no_bomb_reaches_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are refused by what is read of them before, but for those that are what they say they are."""
+    everything = list(bombs.bombs())
+
+    def asked(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a decoder was asked")
+
+    for name in ("jpeg2k", "jpegxl", "jpegls", "webp"):
+        monkeypatch.setattr(imagecodecs, f"{name}_decode", asked)
+    monkeypatch.setattr(imagecodecs, "jpegxl_decode_jpeg", asked)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", asked)
+    monkeypatch.setattr("PIL.AvifImagePlugin.AvifImageFile.load", asked)
+    reached = [name for name, data in everything if _asks_a_decoder(data)]
+    allowed = (*LARGE, *SMALL, *THEIRS)
+    assert reached and not [name for name in reached if not any(part in name for part in allowed)]
+
+
+THEIRS = (
+    "webp: a chunk of",
+    "70 segments",
+    "codestreams",
+    "clap for pixi",
+    "irot for av1C",
+    "a recipe of",
+)  # small, and libavif's or libjxl's to refuse
+
+
+def _asks_a_decoder(data: bytes) -> bool:
+    try:
+        dsncodec.decode(data, reduce=True, threads=1)
+    except DsnError as exc:
+        return isinstance(exc.__cause__, AssertionError)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_bombs_at_every_door(tmp_path: Path) -> None:
+    for name, data in bombs.bombs():
+        if not any(part in name for part in LARGE):
+            said = dict(doors.knock(data, doors.ALL, tmp_path))
+            if said["decode"] == "done":
+                assert any(part in name for part in (*SMALL, *THEIRS)), name
+
+
+# --- what the study says when something is wrong
+
+
+def _cases(files: list[mutations.File], args: argparse.Namespace) -> Iterator[hostile.Case]:
+    for number in range(6):
+        yield f"case {number}", bytes([number]), doors.ALL
+
+
+def _knock(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
+    """One case ends the process, one hangs, one is another exception, one asks for more memory than there is."""
+    if len(data) == 1:
+        if data == b"\x01":
+            os._exit(77)
+        if data == b"\x02":
+            time.sleep(600)
+        if data == b"\x03":
+            raise doors.Broken("decode: KeyError: 3")
+        if data == b"\x04":
+            try:
+                bytearray(3 << 30)
+            except MemoryError:
+                yield "decode", "MemoryError"
+                return
+    yield "decode", "done"
+
+
+WORK = hostile._work
+
+
+def _broken_work(*args: object) -> None:
+    hostile.CAMPAIGNS["test"] = (_cases, 1.0)
+    hostile.knock = _knock  # type: ignore[assignment]
+    WORK(*args)
+
+
+def test_crashes_hangs_exceptions_and_memory_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(hostile.CAMPAIGNS, "test", (_cases, 1.0))
+    monkeypatch.setattr(hostile, "_work", _broken_work)
+    args = argparse.Namespace(keep=str(tmp_path / "kept"))
+    outcome = hostile.run_campaign("test", corpus()[:1], args)
+    assert [(name, what) for name, what in outcome.found] == [
+        ("case 1", "the process died, exit code 77"),
+        ("case 2", "no answer in time"),
+        ("case 3", "decode: KeyError: 3"),
+    ]
+    assert (outcome.cases, outcome.pictures, outcome.refused) == (6, 2, 1)
+    assert outcome.doors == {"decode": {"done": 2, "MemoryError": 1}}
+    kept = sorted(path.read_bytes() for path in (tmp_path / "kept").iterdir())
+    assert kept == [b"\x01", b"\x02", b"\x03"]

@@ -12,7 +12,7 @@ from dsncodec import checks, weights
 from dsncodec.codecs import dsn
 from dsncodec.codecs.layer import Point, between, explicit_point, point_of_quality, table
 from dsncodec.errors import SettingError
-from dsncodec.rate import _largest_within, last_true
+from dsncodec.rate import _largest_within, _last_true
 
 
 def test_quality_runs_through_the_table() -> None:
@@ -52,7 +52,7 @@ def testlast_true_finds_the_edge(count: int, data: st.DataObject) -> None:
         asked.append(index)
         return index < edge
 
-    assert last_true(count, test) == edge - 1
+    assert _last_true(count, test) == edge - 1
     assert len(asked) == len(set(asked)) <= count.bit_length()
 
 

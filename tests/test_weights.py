@@ -37,9 +37,9 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
         assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8] != NO_MODEL
         assert len(data) < 5 * MIB
         assert row.base in BASE_CODECS and row.size in ("fast", "best")
-        assert weights.restoration_of_wire_id(row.wire_id, row.base) is row
+        assert weights.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
     assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
-    defaults = [(row.base, row.size) for row in rows if row.default]
+    defaults = [(row.base, row.scale, row.size) for row in rows if row.default]
     assert len(set(defaults)) == len(defaults)
     for base in BASE_CODECS:
         for best in (False, True):

@@ -138,7 +138,7 @@ BASE_CODECS = {
         18, None, "dsncodec.backends.jxl_lossy", ".jxl", 2**18, 2**28, _JXL_AS_JPEG, tuple(range(101))
     ),
     "j2k": BaseCodec(
-        19, None, "dsncodec.backends.j2k_lossy", ".j2k", 2**18, 2**28, _J2K_AS_JPEG, tuple(range(101))
+        19, 22, "dsncodec.backends.j2k_lossy", ".j2k", 2**18, 2**28, _J2K_AS_JPEG, tuple(range(101))
     ),
 }
 

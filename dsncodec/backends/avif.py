@@ -11,6 +11,7 @@ from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
 from ..errors import Corrupt, DsnError, MissingComponent
+from ..planes import pixels_of
 
 UInt8Array = NDArray[np.uint8]
 
@@ -22,6 +23,7 @@ SPEEDS = (10, 9, 8, 7, 6, 6, 6, 5, 3, 2)  # libavif's, of effort 0..9
 _ADVANCED = {"tune": "psnr", "row-mt": "0"}
 _ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
 _SEQUENCE_HEADER = 1  # the kind of OBU
+_FRAMES = (3, 6)  # a frame's header, with or without its tiles
 
 
 def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
@@ -59,8 +61,10 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     with AvifImageFile(io.BytesIO(payload)) as image:
         if image.size != (shape[1], shape[0]):
             raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="avif")
-        pixels = np.asarray(image.convert("RGB"))
-    return np.ascontiguousarray(pixels[..., : shape[2]])
+        image.load()
+    vars(image).pop("_decoder", None)  # and with it libavif's own copies of the picture
+    colour = image if image.mode == "RGB" else image.convert("RGB")
+    return np.ascontiguousarray(pixels_of(colour)[..., : shape[2]])
 
 
 def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
@@ -141,8 +145,11 @@ def _boxes(data: bytes) -> dict[bytes, bytes]:
 
 
 def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
-    """(rows, columns) of all sequence headers; under this kind of header, frames have just that size."""
-    found = set()
+    """(rows, columns) of all sequence headers; under this kind of header, frames have just that size.
+
+    There is one frame: a flat one of any size takes 300 bytes, and libavif would decode each of a thousand.
+    """
+    found, frames = set(), 0
     at = 0
     while at < len(coded):
         if coded[at] & 0x87 != 0x02:  # a length, and no extension
@@ -156,7 +163,10 @@ def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
         at += 1
         if kind == _SEQUENCE_HEADER:
             found.add(_frame_size(coded[at : at + length]))
+        frames += kind in _FRAMES
         at += length
+    if frames != 1:
+        raise Corrupt(f"{frames} frames", field="avif")
     return found
 
 

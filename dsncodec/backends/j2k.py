@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from ..errors import Corrupt
 
 UInt8Array = NDArray[np.uint8]
+# COD: 12 bytes, no precincts or markers, progression by layer, one layer, one component at a time
+_COD_START = b"\xff\x52\x00\x0c\x00\x00\x00\x01\x00"
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
@@ -32,10 +34,32 @@ def _encode(symbols: UInt8Array, bits: int) -> bytes:
 
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
-    """The SIZ segment must say: our size, no offset, one tile, one component of at most 8 bits."""
+    """Only a codestream such as ``encode`` writes reaches OpenJPEG; see ``_check``."""
+    _check(payload, shape)
+    return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).astype(np.uint8, copy=False)
+
+
+def _check(payload: bytes, shape: tuple[int, int]) -> None:
+    """All that steers how much OpenJPEG allocates and how long it works.
+
+    SIZ: our size, no offset, one tile, one component of at most 8 bits. COD: no precincts of its own (of 2 x 2
+    samples, 144 bytes would cost gigabytes), one layer, blocks of 64 x 64, reversible. Then QCD, comments, and
+    one tile-part that reaches to the end.
+    Source: ITU-T T.800, Annex A.
+    """
     if size_of(payload, 1) != shape:
         raise Corrupt(f"the payload says {size_of(payload, 1)}, the header {shape}", field="j2k")
-    return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).astype(np.uint8, copy=False)
+    coding = payload[45:59]
+    if coding[:9] != _COD_START or coding[9] > 32 or coding[10:] != b"\x04\x04\x00\x01":
+        raise Corrupt("coded otherwise than this library does it", field="j2k")
+    at = 59
+    while payload[at : at + 2] in (b"\xff\x5c", b"\xff\x64"):  # QCD, COM
+        at += 2 + max(2, int.from_bytes(payload[at + 2 : at + 4], "big"))
+    length = int.from_bytes(payload[at + 6 : at + 10], "big")
+    parts = (payload[at : at + 6], payload[at + 10 : at + 14], payload[-2:])
+    whole = length in (0, len(payload) - 2 - at)
+    if parts != (b"\xff\x90\x00\x0a\x00\x00", b"\x00\x01\xff\x93", b"\xff\xd9") or not whole:
+        raise Corrupt("the payload is not one tile-part", field="j2k")
 
 
 def size_of(payload: bytes, components: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -17,6 +18,14 @@ UInt8Array = NDArray[np.uint8]
 if not features.check_codec("jpg_2000"):
     raise MissingComponent("Pillow is built without OpenJPEG: install a wheel of Pillow")
 
+# Of the main header, what no picture changes: COD without its component transform; the steps of five decompositions
+# of 8 bits (QCD); and the name of the program (COM)
+_COD_REST = bytes.fromhex("0504040000")
+_STEPS = bytes.fromhex(
+    "ff5c0023 42 7720 76f0 76f0 76c0 6f00 6f00 6ee0 6750 6750 6768 5005 5005 5047 57d3 57d3 5762"
+)
+_COMMENT = b"\xff\x64\0\x25\0\1Created by OpenJPEG version 2.5.4"
+_END = b"\xff\xd9"
 _MAIN_HEADER = 2  # where the segments begin, behind the start of the codestream
 _SIZ, _COD, _QCD, _COM, _SOT = (bytes([0xFF, kind]) for kind in (0x51, 0x52, 0x5C, 0x64, 0x90))
 
@@ -47,6 +56,26 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
         raise Corrupt(f"the payload says {size_of(payload, shape[2])}, the header {shape[:2]}", field="j2k")
     _check(payload, shape[2])
     return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).reshape(shape)
+
+
+def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The packets of the one tile-part. What stands around them, ``lengthen`` knows."""
+    return file[len(_before(b"", shape)) : -len(_END)]
+
+
+def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The codestream that OpenJPEG makes of a picture (H, W, 1 or 3) of at least 32 pixels each way."""
+    return _before(short, shape) + short + _END
+
+
+def _before(packets: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The 155 (grey: 149) bytes before the packets. Source: ISO/IEC 15444-1, annex A."""
+    rows, columns, components = shape
+    size = struct.pack(">2sHH8I", _SIZ, 38 + 3 * components, 0, columns, rows, 0, 0, columns, rows, 0, 0)
+    size += struct.pack(">H", components) + b"\7\1\1" * components
+    coding = _COD + struct.pack(">H5B", 12, 0, 0, 0, 1, components == 3) + _COD_REST
+    tile = _SOT + struct.pack(">HHIBB", 10, 0, 14 + len(packets), 0, 1)
+    return b"\xff\x4f" + size + coding + _STEPS + _COMMENT + tile + b"\xff\x93"
 
 
 def _check(payload: bytes, components: int) -> None:

@@ -22,7 +22,7 @@ def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
 
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
-    """The frame header (SOF55) must be the first marker segment, with our size and one component."""
+    """The frame header (SOF55) with our size and one component, and the header of one lossless scan (SOS)."""
     frame = payload[2:13]
     if payload[:2] != b"\xff\xd8" or frame[:4] != b"\xff\xf7\x00\x0b":
         raise Corrupt("not a JPEG-LS stream as this library writes it", field="jpegls")
@@ -31,4 +31,6 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
     size = (int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big"))
     if frame[4] != 8 or frame[9] != 1 or size != shape:
         raise Corrupt(f"the payload says {size}, the header {shape}", field="jpegls")
+    if payload[15:25] != b"\xff\xda\x00\x08\x01\x01\x00\x00\x00\x00":
+        raise Corrupt("not one lossless scan", field="jpegls")
     return np.asarray(imagecodecs.jpegls_decode(payload))

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Corrupt, DsnError
-from .jxl import Bits, read_size
+from .jxl import SIDES, Bits, read_size, skip_contents, u32
 
 UInt8Array = NDArray[np.uint8]
 
 EFFORTS = (3, 3, 4, 5, 6, 7, 7, 7, 7, 7)  # libjxl's, of effort 0..9
 _GREY = int("000001001001010001110110001"[::-1], 2)  # the metadata of a grey picture of 8 bits in sRGB
-_SIDES, _LENGTHS = ((8, 11, 14, 30), (0, 256, 2304, 18688)), ((10, 14, 22, 30), (0, 1024, 17408, 4211712))
 _PATCHES, _ROUGH_DC = 2, 128  # flags of a frame
 _REGULAR, _REFERENCE = 0, 2  # kinds of frame
 
@@ -105,7 +104,7 @@ def _frame(bits: Bits, rows: int, columns: int) -> int:
     if bits.take(1):  # a size of its own
         require(kind == _REFERENCE)  # else it would be a part of a picture, or more
         room = 2 * rows * columns + 2**16
-        columns, rows = _u32(bits, _SIDES), _u32(bits, _SIDES)
+        columns, rows = u32(bits, SIDES), u32(bits, SIDES)
         require(rows * columns <= room)
     if kind == _REGULAR:
         require(bits.take(2) == 0, bits.take(1) == 1)  # replaces all; is the last
@@ -117,25 +116,8 @@ def _frame(bits: Bits, rows: int, columns: int) -> int:
         require(bits.take(2) == 0)  # and none that preserves edges
         require(_u64(bits) == 0)
     require(_u64(bits) == 0)  # extensions
-    _skip_contents(bits, -(-rows // enlarged), -(-columns // enlarged), group)
+    skip_contents(bits, -(-rows // enlarged), -(-columns // enlarged), group)
     return kind
-
-
-def _skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
-    """By the table of contents, which gives the length of each part in bytes."""
-    groups, coarse = (-(-rows // side) * -(-columns // side) for side in (group, 8 * group))
-    if bits.take(1):
-        raise Corrupt("a frame whose parts are out of order", field="jxl")
-    bits.align()
-    parts = 1 if groups == 1 else 2 + coarse + groups
-    length = sum(_u32(bits, _LENGTHS) for _ in range(parts))
-    bits.align()
-    bits.at += 8 * length
-
-
-def _u32(bits: Bits, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
-    chosen, value = bits.one_of(*kind[0])
-    return value + kind[1][chosen]
 
 
 def _u64(bits: Bits) -> int:

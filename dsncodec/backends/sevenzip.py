@@ -21,16 +21,32 @@ from .lzma2 import inflate
 UInt8Array = NDArray[np.uint8]
 MEMBER = "layer.pgm"
 MAGIC = b"7z\xbc\xaf\x27\x1c"
+_TIME = (
+    b"\x14\x0a\x01\x00"  # a property, kLastWriteTime, of 10 bytes: all defined, not elsewhere; then 8 bytes
+)
+_1980 = 119_600_064_000_000_000  # in steps of 100 ns since 1601
 _FILTERS = [{"id": py7zr.FILTER_LZMA2, "preset": 9}]
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
-    """The symbols as a binary PGM picture inside an archive; it carries the time of writing."""
+    """The symbols as a binary PGM picture inside an archive; the same bytes whenever it is written."""
     buffer = io.BytesIO()
     with py7zr.SevenZipFile(buffer, "w", filters=_FILTERS) as archive:
         archive.set_encoded_header_mode(False)
         archive.writestr(_pgm_header(symbols.shape, levels) + symbols.tobytes(), MEMBER)
-    return buffer.getvalue()
+    return _undated(buffer.getvalue())
+
+
+def _undated(archive: bytes) -> bytes:
+    """The archive with 1980-01-01 as its member's time of writing."""
+    (offset,) = struct.unpack_from("<Q", archive, 12)
+    header = archive[32 + offset :]
+    at = header.rfind(_TIME)
+    if at < 0:
+        return archive
+    header = header[: at + len(_TIME)] + struct.pack("<Q", _1980) + header[at + len(_TIME) + 8 :]
+    start = struct.pack("<QQI", offset, len(header), zlib.crc32(header))
+    return archive[:8] + struct.pack("<I", zlib.crc32(start)) + start + archive[32 : 32 + offset] + header
 
 
 def _pgm_header(shape: tuple[int, ...], levels: int) -> bytes:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import folders
 from ..errors import DsnError, SettingError
 from ..metrics import bpp, luma, ms_ssim, psnr_db, ssim
 from ..planes import read_picture
@@ -34,9 +35,6 @@ except ImportError:  # Windows
 
 UInt8Array = NDArray[np.uint8]
 
-SUFFIXES = frozenset({
-    ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
 WARM_UP = 64  # pixels of a side: what is coded once before the clock runs
 
 
@@ -78,11 +76,7 @@ class PictureSet:
             SettingError: there is no such folder, or no picture in it.
         """
         root = Path(folder)
-        paths = sorted(
-            path for path in root.rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        )[:limit]  # fmt: skip
+        paths = folders.find(root, folders.PICTURES)[:limit]
         if not paths:
             raise SettingError(f"no pictures in {folder}" if root.is_dir() else f"no such folder: {folder}")
         pictures = tuple(_looked_at(path, path.relative_to(root).as_posix()) for path in paths)

@@ -379,6 +379,7 @@ def curves_csv(report: dict[str, Any]) -> str:
 
 
 _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
+    ("restored-jpeg", "#4d4d4d"), ("restored-jxl", "#00664b"), ("restored-j2k", "#8a4a70"),
     ("restored", "#d55e00"), ("dsn", "#8c4a1f"), ("avif", "#0072b2"), ("jxl", "#009e73"), ("j2k", "#cc79a7"), ("webp", "#b59a00"),
     ("jpeg", "#7f7f7f"), ("twin", "#e69f00"),
 )  # fmt: skip

@@ -7,14 +7,16 @@ import contextlib
 import functools
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from ..errors import SettingError
-from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, reason, shown
+from ..errors import SettingError, reason
+from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, shown
 
 VERBS = {  # name -> module, what it is for
     "encode": ("dsncodec.cli.encode", "turn pictures into .dsn files"),
@@ -32,6 +34,10 @@ VERBS = {  # name -> module, what it is for
     "complete": (
         "dsncodec.cli.complete",
         "fill in missing regions of pictures with networks fitted to the rest",
+    ),
+    "batch": (
+        "dsncodec.cli.batch",
+        "encode a folder of pictures by many processes or machines; can be stopped at any moment",
     ),
     "bench": ("dsncodec.cli.bench", "compare codecs over folders of pictures, and write a report"),
     "train": ("dsncodec.cli.train", "train the networks of a recipe"),
@@ -56,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
+        _heed_termination()
         args = _parser(arguments).parse_args(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
@@ -95,6 +102,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)
     return parser
+
+
+def _heed_termination() -> None:
+    """SIGTERM, by which schedulers end a job, is an interrupt: what is half written is removed."""
+    mine = threading.current_thread() is threading.main_thread()
+    if mine and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _open_closed_streams() -> None:

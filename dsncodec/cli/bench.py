@@ -5,14 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
-from .common import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, add_talk, complain, load, positive, shown, whole
+from .common import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    Progress,
+    add_talk,
+    complain,
+    load,
+    positive,
+    shown,
+    whole,
+)
 
 NONE = "none"
 
@@ -141,7 +150,7 @@ def _sets(args: argparse.Namespace, measure: Any) -> list[Any]:
 
 def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any) -> Any:
     store = bench["store"].Store(Path(args.output, pictures.name))
-    progress = _Progress(pictures.name, args.quiet)
+    progress = Progress(pictures.name, args.quiet)
     rows, failures = bench["measure"].run(
         pictures, codecs, store,
         jobs=args.jobs, repeats=args.repeats, timeout_s=args.timeout, progress=progress.show,
@@ -161,30 +170,3 @@ def _shown(args: argparse.Namespace, sets: list[Any]) -> list[str]:
 def _say(args: argparse.Namespace, text: str) -> None:
     if not args.quiet:
         complain(text)
-
-
-class _Progress:
-    """One line on a terminal: how far, how long still, and what is at hand."""
-
-    def __init__(self, name: str, quiet: bool) -> None:
-        self.name, self.silent = name, quiet or not sys.stderr.isatty()
-        self.start, self.first = time.monotonic(), -1
-
-    def show(self, done: int, total: int, what: str) -> None:
-        """Draw it."""
-        if self.silent:
-            return
-        if self.first < 0:
-            self.first = done - 1
-        seconds = (time.monotonic() - self.start) * (total - done) / max(done - self.first, 1)
-        left = f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
-        filled = 24 * done // max(total, 1)
-        bar = "#" * filled + "-" * (24 - filled)
-        line = f"{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"
-        columns = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{line[:columns]}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Leave the terminal as it was."""
-        if not self.silent:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

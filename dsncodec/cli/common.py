@@ -9,11 +9,9 @@ import functools
 import importlib
 import json
 import math
-import multiprocessing
 import os
 import re
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -22,20 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DsnError, MissingComponent, SettingError
+from ..errors import MissingComponent, SettingError, reason
+from ..folders import find
+from ..pool import process_pool
 from ..writing import STDOUT, check_free
 
 STDIN = "-"
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 DSN = frozenset({".dsn"})
-PICTURES = frozenset({
-    ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-    ".ppm", ".tga", ".tif", ".tiff", ".webp",
-})  # fmt: skip
 
 _BENCH = "pip install dsncodec[bench]"
 _PARTS = {  # what only a running verb needs -> module, the command that brings it if it is an extra
+    "batch": ("dsncodec.batch", ""),
+    "cluster": ("dsncodec.cluster", "pip install dsncodec[cluster]"),
     "pictures": ("dsncodec.cli.pictures", ""),
     "layers": ("dsncodec.cli.layers", ""),
     "jp2": ("dsncodec.cli.jp2", "pip install dsncodec[jp2]"),
@@ -134,6 +132,18 @@ def fit_line(args: argparse.Namespace) -> Callable[[float, float], None] | None:
             print(text, end="", file=sys.stderr, flush=True)
 
     return show
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """The largest picture that is decoded; ``limit_of`` reads it."""
+    parser.add_argument(
+        "--max-pixels", type=whole(1), metavar="N", help="refuse larger pictures (default 178956970)"
+    )
+
+
+def limit_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword of ``dsncodec.decode``, if it is given."""
+    return {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
@@ -248,12 +258,8 @@ def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
     """(path, path below the folder) of what one input stands for; hidden files and folders are left alone."""
     if text == STDIN or not os.path.isdir(text):
         return [(text, os.path.basename(text))]
-    below = sorted(
-        path for path in Path(text).rglob("*")
-        if path.suffix.lower() in wanted and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(text).parts)
-    )  # fmt: skip
-    return [(str(path), str(path.relative_to(text))) for path in below] or [(text, "")]
+    found = [(str(path), str(path.relative_to(text))) for path in find(text, wanted)]
+    return found or [(text, "")]
 
 
 def _output_is_folder(args: argparse.Namespace) -> bool:
@@ -354,8 +360,7 @@ def _outcomes(args: argparse.Namespace, jobs: list[Job], work: Work) -> Iterator
         return
     settings = argparse.Namespace(**{"threads": None, **vars(args)})
     settings.threads = settings.threads or 1
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, spawn, _ignore_interrupts) as pool:
+    with process_pool(processes) as pool:
         futures = [pool.submit(attempt, work, settings, job) for job in jobs]
         try:
             for job, future in zip(jobs, futures):
@@ -365,11 +370,6 @@ def _outcomes(args: argparse.Namespace, jobs: list[Job], work: Work) -> Iterator
                     yield Outcome(job, error="its process died, perhaps for want of memory")
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """An interrupt is for the parent: what its children have begun, they finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
@@ -389,17 +389,6 @@ def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
 
 
 # --- what is said ---------------------------------------------------------------------------------
-
-
-def reason(exc: BaseException) -> str:
-    """An exception as one line for a person; one that nobody foresaw keeps its type's name."""
-    if isinstance(exc, OSError) and exc.strerror:
-        text = exc.strerror
-    elif isinstance(exc, (DsnError, OSError)):
-        text = str(exc)
-    else:
-        text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return " ".join(text.split())
 
 
 def complain(message: str) -> None:
@@ -426,3 +415,30 @@ def _with_progress(
         outcome = next(outcomes)
         say("\r\x1b[K")
         yield outcome
+
+
+class Progress:
+    """One line on a terminal: how far, how long still, and what is at hand."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.name, self.silent = name, quiet or not sys.stderr.isatty()
+        self.start, self.first = time.monotonic(), -1
+
+    def show(self, done: int, total: int, what: str) -> None:
+        """Draw it."""
+        if self.silent:
+            return
+        if self.first < 0:
+            self.first = done - 1
+        seconds = (time.monotonic() - self.start) * (total - done) / max(done - self.first, 1)
+        left = f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
+        filled = 24 * done // max(total, 1)
+        bar = "#" * filled + "-" * (24 - filled)
+        line = f"{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"
+        columns = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[K{line[:columns]}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the terminal as it was."""
+        if not self.silent:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

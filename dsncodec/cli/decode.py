@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 import dsncodec
 
-from ..writing import write
+from ..writing import write, write_parts
 from .common import (
     DSN,
     Job,
     add_files,
     add_format,
+    add_limit,
     add_output,
     add_threads,
+    limit_of,
     load,
     picture_suffix,
     plan,
     run_all,
     take_last_as_output,
-    whole,
 )
+
+_NETPBM = {
+    ".pgm": ("L",),
+    ".ppm": ("L", "RGB"),
+    ".pnm": ("L", "RGB"),
+}  # written row by row; the modes they hold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="draw a file of method coconet at this size"
     )
-    parser.add_argument(
-        "--max-pixels",
-        type=whole(1),
-        metavar="N",
-        help="refuse larger pictures (default 178956970)",
-    )
+    add_limit(parser)
     add_threads(parser)
 
 
@@ -78,11 +81,25 @@ def run(args: argparse.Namespace) -> int:
 
 def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file to one picture."""
-    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
-    part = {"reduce": args.reduce, "region": args.region, "size": args.size}
-    image = dsncodec.decode(job.read(), **part, **limit, threads=args.threads)
-    write(str(job.target), load("pictures").to_bytes(image, args.suffix), args.force)
+    source, target = job.read(), str(job.target)
+    options = {**limit_of(args), "threads": args.threads}
+    if args.suffix in _NETPBM and not (args.reduce or args.region or args.size):
+        rows = dsncodec.decode_rows(source, **options)
+        if rows.mode in _NETPBM[args.suffix]:
+            write_parts(target, _netpbm(rows), args.force)
+            return {"width": rows.width, "height": rows.height, "mode": rows.mode}
+        image = rows.image()
+    else:
+        image = dsncodec.decode(source, reduce=args.reduce, region=args.region, size=args.size, **options)
+    write(target, load("pictures").to_bytes(image, args.suffix), args.force)
     return {"width": image.width, "height": image.height, "mode": image.mode}
+
+
+def _netpbm(rows: dsncodec.Rows) -> Iterator[bytes]:
+    """The picture as a PGM or PPM file, as its rows come."""
+    yield b"P%d\n%d %d\n255\n" % (6 if rows.mode == "RGB" else 5, rows.width, rows.height)
+    for band in rows:
+        yield band.tobytes()
 
 
 def describe(report: dict[str, Any]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import dsncodec
 
+from ..folders import PICTURES
 from ..writing import write
 from .common import (
-    PICTURES,
     Job,
     add_files,
     add_fit,

@@ -11,9 +11,9 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
+from ..folders import PICTURES
 from ..writing import STDOUT, write
 from .common import (
-    PICTURES,
     STDIN,
     Job,
     add_files,
@@ -41,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, "pictures that Pillow reads")
     add_output(parser, "beside the input, .dsn")
+    add_settings(parser)
+    parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
+    parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
+    add_threads(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """What decides the bytes of a file; ``settings_of`` reads it."""
     rate = parser.add_argument_group("how small and how good (one of these; default: -q 75)")
     rate.add_argument("-q", "--quality", type=int, metavar="0..100", help="bytes and PSNR rise with it")
     rate.add_argument(
@@ -97,9 +105,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strip", type=_kinds, default=(), metavar="icc,exif,xmp", help="metadata to leave out"
     )
-    parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
-    parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
-    add_threads(parser)
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -112,11 +117,11 @@ def _kinds(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> int:
     """Encode everything."""
     take_last_as_output(args, reads_dsn=False)
-    _check(args)
+    check(args)
     return run_all(args, plan(args, PICTURES, ".dsn"), code, describe)
 
 
-def _check(args: argparse.Namespace) -> None:
+def check(args: argparse.Namespace) -> None:
     """An impossible setting is bad usage, whatever the pictures are: one pixel shows it."""
     targets = [name for name in _TARGETS if getattr(args, name) is not None]
     settings = [name for name in _POINT if name != "scale" or args.method != "restored"]
@@ -124,22 +129,23 @@ def _check(args: argparse.Namespace) -> None:
     if len(targets) + point > 1:
         raise SettingError("give one of a quality, a target, or the settings themselves")
     pixel = load("pictures").Image.new("L", (1, 1))
+    reachable = {name: value for name, value in settings_of(args).items() if not name.startswith("target_")}
     once = {"steps": 1} if args.method == "coconet" else {}
-    dsncodec.encode(pixel, quality=args.quality, **_settings(args) | once)
+    dsncodec.encode(pixel, **reachable | once)
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in ("method", *_POINT, "backend", "effort", "threads", *_FIT)}
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of ``dsncodec.encode``."""
+    names = (*_TARGETS, "method", *_POINT, "backend", "effort", "threads", *_FIT)
+    return {name: getattr(args, name) for name in names} | {_METADATA[kind]: b"" for kind in args.strip}
 
 
 def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture to one file; reports what was reached."""
     pictures = load("pictures")
     image = pictures.open_picture(job)
-    targets = {name: getattr(args, name) for name in _TARGETS}
-    stripped: dict[str, Any] = {_METADATA[kind]: b"" for kind in args.strip}
     line = fit_line(args) if args.method == "coconet" else None
-    data = dsncodec.encode(image, **targets, **stripped, **_settings(args), report=line)
+    data = dsncodec.encode(image, **settings_of(args), report=line)
     info = asdict(dsncodec.read_info(data))
     names = (
         "width",

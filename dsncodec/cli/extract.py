@@ -8,7 +8,18 @@ from typing import Any
 
 from ..errors import SettingError
 from ..writing import STDOUT, write
-from .common import DSN, Job, add_files, add_output, load, plan, run_all, take_last_as_output
+from .common import (
+    DSN,
+    Job,
+    add_files,
+    add_limit,
+    add_output,
+    limit_of,
+    load,
+    plan,
+    run_all,
+    take_last_as_output,
+)
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PAYLOADS = (".avif", ".jpg", ".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")
@@ -27,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="own: the payload's bytes; png, jp2: symbols as grey (default: as -o ends, or own)",
     )  # fmt: skip
     parser.add_argument("--stretch", action="store_true", help="png, jp2: spread the symbols over 0..255")
+    add_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +64,7 @@ def _suffix(args: argparse.Namespace, job: Job) -> str:
 def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file's plane."""
     layers = load("layers")
-    coded = layers.read_plane(job.read(), args.plane)
+    coded = layers.read_plane(job.read(), args.plane, **limit_of(args))
     suffix, target = _suffix(args, job), str(job.target)
     if suffix == _OWN:
         target = target.removesuffix(_OWN) + (coded.extension if target.endswith(_OWN) else "")

@@ -49,4 +49,5 @@ def _settings(report: dict[str, Any]) -> str:
     if report["method"] == "coconet":
         return "a network fitted to the picture"
     restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
-    return f"base quality {report['base_quality']}, {restored if report['strength'] else 'no network'}"
+    base = f"base quality {report['base_quality']}" + (" at half the size" if report["scale"] == 2 else "")
+    return f"{base}, {restored if report['strength'] else 'no network'}"

@@ -70,17 +70,20 @@ class CodedPicture:
         return colour[..., 0] if self.shape[2] == 1 else colour
 
 
-def read_plane(source: Source, name: str | None) -> CodedPlane | CodedPicture:
+def read_plane(
+    source: Source, name: str | None, max_pixels: int = container.MAX_PIXELS
+) -> CodedPlane | CodedPicture:
     """Find "luma", "chroma", "alpha" or "picture" in a file; nothing is decoded.
 
     Args:
         name: None for what the method has: "picture" or "luma".
     Raises:
         CodestreamError: the file is broken.
+        LimitExceeded: the picture is larger than ``max_pixels``.
         SettingError: the file has no such plane.
     """
     with opened(source) as stream:
-        header, sections, _ = read_structure(stream, container.MAX_PIXELS)
+        header, sections, _ = read_structure(stream, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
     if name is None:
         name = "luma" if header.method == "dsn" else "picture"
@@ -112,8 +115,8 @@ def stretched(symbols: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
     >>> stretched(np.array([0, 1, 2, 3], np.uint8), 4).tolist()
     [0, 85, 170, 255]
     """
-    scaled: NDArray[np.uint8] = np.floor(symbols * (255 / (levels - 1)) + 0.5).astype(np.uint8)
-    return scaled
+    table: NDArray[np.uint8] = np.floor(np.arange(levels) * (255 / (levels - 1)) + 0.5).astype(np.uint8)
+    return table[symbols]
 
 
 def to_png(symbols: NDArray[np.uint8]) -> bytes:

@@ -7,11 +7,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from .. import metrics
 from ..errors import SettingError
-from ..planes import read_picture
+from ..planes import loaded, read_picture
 from .common import Job
 
 _XMP_TAG = 700  # of TIFF
@@ -32,16 +32,7 @@ def open_picture(job: Job) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module="PIL")  # of odd metadata
-        try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                image.load()
-        except UnidentifiedImageError as exc:
-            raise OSError("not a picture in any format that Pillow reads") from exc
-        except OSError:
-            raise
-        except Exception as exc:  # hostile bytes bring out every kind of exception in Pillow
-            raise OSError(f"the picture cannot be read: {exc}") from exc
-    return image
+        return loaded(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def format_of(suffix: str) -> str:

@@ -9,9 +9,9 @@ import dsncodec
 
 from .. import weights
 from ..checks import whole as in_range
+from ..folders import PICTURES
 from ..writing import write
 from .common import (
-    PICTURES,
     Job,
     add_files,
     add_format,

@@ -13,7 +13,9 @@ from .common import (
     Job,
     add_files,
     add_format,
+    add_limit,
     add_output,
+    limit_of,
     load,
     picture_suffix,
     plan,
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, ".dsn files")
     add_output(parser, "beside the input, NAME-thumbnail.png")
     add_format(parser)
+    add_limit(parser)
     parser.add_argument(
         "--size",
         type=whole(1),
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 def shrink(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file's thumbnail; it is never enlarged."""
-    image = dsncodec.decode(job.read(), reduce=True)
+    image = dsncodec.decode(job.read(), reduce=True, **limit_of(args))
     if args.size is not None:
         image.thumbnail((args.size, args.size))
     write(str(job.target), load("pictures").to_bytes(image, args.suffix), args.force)

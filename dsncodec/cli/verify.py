@@ -7,13 +7,14 @@ from typing import Any
 
 import dsncodec
 
-from .common import DSN, Job, add_files, add_threads, plan, run_all
+from .common import DSN, Job, add_files, add_limit, add_threads, limit_of, plan, run_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, ".dsn files")
     parser.add_argument("--decode", action="store_true", help="decode the pictures, too")
+    add_limit(parser)
     add_threads(parser)
 
 
@@ -26,7 +27,8 @@ def check(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """Verify one file; the first thing that is wrong is raised."""
     source = job.read()
     if args.decode:  # which checks all that verify does
-        dsncodec.decode(source, threads=args.threads)
+        for _ in dsncodec.decode_rows(source, **limit_of(args), threads=args.threads):
+            pass
     else:
         dsncodec.verify(source)
     return {"decoded": args.decode}

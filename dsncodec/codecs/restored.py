@@ -10,10 +10,11 @@ standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched ima
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,6 @@ from ..container import Header
 from ..inference import Tile, Window, common, moved, network, thread_count, tiles
 from ..metrics import psnr_db
 from ..planes import TO_YCBCR, crop_padded
-from ..rate import last_true
 from . import DEFAULT_EFFORT
 from .base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters
 from .halves import doubled, half_shape, halved
@@ -153,9 +153,11 @@ class Encoder:
         best = self._code(way, point)
         limit = len(best.payload)
         for other, qualities in self._others(way, point, backend):
-            fitting = last_true(len(qualities), lambda i: len(self._payload(other, qualities[i])) <= limit)
-            if fitting >= 0:
-                candidate = self._code(other, qualities[fitting])
+            fitting = bisect.bisect(
+                qualities, limit, key=partial(self._size, other)
+            )  # sizes rise with quality
+            if fitting:
+                candidate = self._code(other, qualities[fitting - 1])
                 if candidate.mse < best.mse:
                     way, best = other, candidate
         return way, best
@@ -186,6 +188,9 @@ class Encoder:
             coded = backends.encode_base(colour, quality, way.base, self.effort, self.threads)
             self._payloads[way, quality] = coded
         return self._payloads[way, quality]
+
+    def _size(self, way: Way, quality: int) -> int:
+        return len(self._payload(way, quality))
 
     def _decoded(self, way: Way, payload: bytes) -> UInt8Array:
         """The base picture at full size."""

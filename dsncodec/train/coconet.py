@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 from ..backends import rangecoder
 from ..codecs.coordinates import Parameters, Shape, code_of, coordinates, places, step_of
 from ..errors import SettingError
-from ..rate import last_true
 from .soap import Soap
 
 FloatArray = NDArray[np.floating]
@@ -266,10 +266,10 @@ def coarsened(fit: Fit, codes: list[int], max_bytes: int) -> list[int]:
     def raised(by: int) -> list[int]:
         return [min(code + by, 255) for code in codes]
 
-    def too_long(by: int) -> bool:
-        return len(rangecoder.encode(integers_of(fit, raised(by)))) > max_bytes
+    def fits(by: int) -> bool:
+        return len(rangecoder.encode(integers_of(fit, raised(by)))) <= max_bytes
 
-    by = last_true(256, too_long) + 1
+    by = bisect_left(range(256), True, key=fits)
     if by == 256:
         raise SettingError(f"no setting reaches {max_bytes} bytes for the weights of this network")
     return raised(by)

@@ -10,21 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import SettingError
-
-SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+from ..folders import PICTURES, find
 
 
 def find_images(folders: Iterable[str | Path]) -> list[Path]:
-    """All picture files below the folders, sorted, so that a seed names the same patches."""
+    """All picture files below the folders, sorted, so that a seed names the same patches; hidden ones are left out."""
     found: list[Path] = []
     for folder in map(Path, folders):
         if not folder.exists():
             raise SettingError(f"training data: no such file or folder: {folder}")
-        found += (
-            [folder]
-            if folder.is_file()
-            else sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        )
+        found += [folder] if folder.is_file() else find(folder, PICTURES)
     if not found:
         raise SettingError(f"training data: no pictures below {', '.join(map(str, folders))}")
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SettingError
+from ..writing import write
 from .muon import Muon
 from .recipe import OptimSettings, Recipe
 
@@ -122,9 +123,12 @@ class Trainer:
         self.rng = np.random.default_rng([self.recipe.optim.seed, self.step])
 
     def save(self) -> None:
-        """Write the checkpoint beside its place and rename it, so that a kill loses nothing."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
+        """Write the checkpoint, in the place of the last one: a kill or a full disk loses neither.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        buffer = io.BytesIO()  # torch says RuntimeError where a disk is full
         torch.save(
             {
                 "nets": self.nets.state_dict(),
@@ -134,9 +138,9 @@ class Trainer:
                 "seconds": self.seconds,
                 "recipe": asdict(self.recipe),
             },
-            partial,
+            buffer,
         )
-        os.replace(partial, self.checkpoint)
+        write(str(self.checkpoint), buffer.getvalue(), force=True)
 
     @property
     def progress(self) -> float:
@@ -174,12 +178,23 @@ class Trainer:
         nets.load_state_dict(self.ema)
         return nets.eval()
 
+    def _logged(self, path: Path) -> bool:
+        """Whether the log has begun. Rows behind the checkpoint, of a run that was killed, are taken back."""
+        if not path.exists():
+            return False
+        log = path.read_bytes()
+        heading, *rows = log[: log.rfind(b"\n") + 1].splitlines(keepends=True) or [b""]
+        kept = b"".join([heading, *(row for row in rows if int(row.split(b",")[0]) <= self.step)])
+        if kept != log:
+            write(str(path), kept, force=True)
+        return bool(kept)
+
     def run(self, log_every: float = 120.0) -> None:
         """Train until the budget is spent, with a line and a checkpoint every ``log_every`` seconds."""
         self.task.batch(np.random.default_rng(0))  # reads the pictures: no part of the budget
         self.out.mkdir(parents=True, exist_ok=True)
         log_path = self.out / "log.csv"
-        fresh = not log_path.exists()
+        fresh = not self._logged(log_path)
         started, before, last_log = time.monotonic(), self.seconds, time.monotonic()
         running = 0.0
         with open(log_path, "a", newline="", buffering=1) as log_file:

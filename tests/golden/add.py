@@ -1,7 +1,7 @@
 """Add golden files: all that this release has not added yet, or the named ones.
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
-and one per network; of method coconet, one per variant.
+two at half the size, one per network; of method coconet, one per variant.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ HERE = Path(__file__).parent
 QUALITY = 50
 
 
-def picture(mode: str) -> Image.Image:
-    """53 x 41 pixels of a photo: the astronaut's collar, with edges, skin and flag."""
+def picture(mode: str, width: int = 53, height: int = 41) -> Image.Image:
+    """53 x 41 pixels of a photo: the astronaut's collar, with edges, skin and flag; or more of it."""
     with Image.open(HERE.parent / "photos" / "astronaut.webp") as photo:
-        crop = photo.convert("RGB").crop((180, 60, 233, 101))
+        crop = photo.convert("RGB").crop((180, 60, 180 + width, 60 + height))
     if mode.endswith("A"):
-        ramp = np.linspace(0, 255, 53 * 41).astype(np.uint8).reshape(41, 53)
+        ramp = np.linspace(0, 255, width * height).astype(np.uint8).reshape(height, width)
         crop.putalpha(Image.fromarray(ramp))
     return crop.convert(mode)
 
@@ -43,9 +43,9 @@ def dsn(mode: str, scale: int, levels: int, backend: str) -> bytes:
     return dsncodec.encode(picture(mode), "dsn", scale=scale, levels=levels, backend=backend)
 
 
-def restored(base: str, strength: int, model_id: bytes) -> bytes:
+def restored(base: str, strength: int, model_id: bytes, scale: int = 1, mode: str = "RGB") -> bytes:
     """A file of method restored, as if the encoder had found this strength best."""
-    data = dsncodec.encode(picture("RGB"), "restored", backend=base, base_quality=QUALITY)
+    data = dsncodec.encode(picture(mode), "restored", backend=base, base_quality=QUALITY, scale=scale)
     header, sections = sections_of(data)
     parameters = replace(
         Parameters.unpack(sections["PARM"]), strength=strength, gain_db=0.0, model_id=model_id
@@ -77,9 +77,21 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for mode, scale, levels, backend in points
     }
     made |= {f"rgb-q{QUALITY}-{base}": partial(restored, base, 0, NO_MODEL) for base in BASE_CODECS}
+    # large enough for JPEG's short form to be the shorter one
+    made["rgb-161x120-q50-jpeg"] = lambda: dsncodec.encode(
+        picture("RGB", 161, 120), "restored", backend="jpeg", base_quality=QUALITY
+    )
+    made["l-q50-j2k-short"] = partial(restored, "j2k", 0, NO_MODEL, 1, "L")
     made |= {
-        f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(restored, row.base, UNIT_STRENGTH, row.wire_id)
+        f"{mode.lower()}-q{QUALITY}-avif-half": partial(restored, "avif", 0, NO_MODEL, 2, mode)
+        for mode in ("L", "RGBA")
+    }
+    made |= {
+        f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(
+            restored, row.base, UNIT_STRENGTH, row.wire_id, row.scale
+        )
         for row in weights.restorations()
+        if row.default  # the others have files of their own time
     }
     made |= {
         f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)

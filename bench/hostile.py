@@ -1,0 +1,405 @@
+"""Hostile bytes at every door: truncations, single bytes, structure-aware mutations, and bombs.
+
+Files are tried in a process of its own, with 2 GiB of address space beyond what it has at the start; when it dies or
+is silent for too long, the file at hand is to blame, and a new one goes on behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import dsncodec
+from dsncodec.backends import BACKENDS, BASE_CODECS, base_name
+from dsncodec.weights import restorations
+
+from .bombs import bombs
+from .doors import ALL, FEW, NETWORKS, Broken, knock
+from .mutations import File, Part, mutated, taken_apart, with_right_checksums
+from .results import RESULTS, table, write_report
+
+ROOM = 2 << 30  # bytes of address space beyond those at the start
+PATIENCE_S = 20.0  # for one file
+PATIENCE_WITH_A_BOMB_S = 180.0  # those that are a picture are as large as the default limit allows
+ALL_EVERY, NETWORKS_EVERY = (
+    10,
+    50,
+)  # of so many single bytes, one goes to all doors, or also through the networks
+MUTATED_NETWORKS_EVERY = 20  # of so many mutations
+Case = tuple[str, bytes, int]  # what it is, the file, and which doors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument("--mutations", type=int, default=100_000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="SEED", help="of the first mutation (default: 0)"
+    )
+    parser.add_argument(
+        "--values",
+        type=int,
+        default=255,
+        metavar="N",
+        help="other values tried of each byte (default: all 255)",
+    )
+    parser.add_argument(
+        "--keep", default="hostile", metavar="DIR", help="where reproducers go (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only",
+        choices=("truncations", "bytes", "mutations", "bombs"),
+        help="one campaign; the others keep their rows",
+    )
+    parser.add_argument(
+        "--carriers",
+        nargs="+",
+        metavar="METHOD/NAME",
+        help="files of these backends only, in a row of its own",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
+
+
+# --- the files
+
+
+def _picture(mode: str, width: int, height: int) -> Image.Image:
+    """Smooth, with some grain, from a fixed seed."""
+    channels = len(mode)
+    y, x = np.mgrid[:height, :width]
+    waves = np.stack([128 + 90 * np.sin(x / (5 + c) + c) * np.cos(y / (7 + c)) for c in range(channels)], -1)
+    grain = np.random.default_rng(width).normal(0, 4, waves.shape)
+    pixels = np.clip(waves + grain, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+
+
+def small_file(method: str, backend: str, mode: str, width: int = 6, height: int = 5) -> bytes:
+    """A tiny file by one backend or base codec."""
+    settings = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
+    image = _picture(mode, width, height)
+    return dsncodec.encode(image, method, backend=backend, effort=0, threads=1, **settings)
+
+
+def carriers() -> list[str]:
+    """Every backend and base codec, as METHOD/NAME."""
+    return [f"dsn/{name}" for name in BACKENDS] + [f"restored/{name}" for name in BASE_CODECS]
+
+
+def corpus(wanted: list[str] | None = None) -> list[File]:
+    """What mutations begin with: each carrier in grey, in colour, and with alpha, of several sizes, in both versions;
+    and each base codec under its network. ``wanted``: of these carriers only."""
+    kinds = [("L", 6, 5), ("RGBA", 6, 5), ("RGB", 17, 9), ("LA", 1, 1)]
+    names = [name.split("/") for name in wanted or carriers()]
+    files = [taken_apart(small_file(method, name, *kind)) for method, name in names for kind in kinds]
+    files = [_under_its_network(file) for file in files]
+    return files + [replace(file, version=1) for file in files[1::4]]
+
+
+def _under_its_network(file: File) -> File:
+    """A file of a base codec with strength 1, as if its encoder had found that best."""
+    if file.method != 2:
+        return file
+    base = base_name(file.parts[1].payload)
+    known = [row.wire_id for row in restorations() if row.base == base]
+    parameters = file.parts[0].payload
+    strong = parameters[:3] + bytes([64, 0]) + known[0][:4] if known else parameters
+    return file.with_part(0, Part("PARM", strong))
+
+
+# --- the campaigns: name -> cases. Made again in each process, from the same files
+
+
+def truncations(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
+    """Every beginning of every file, as it is and with right checksums."""
+    for number, file in enumerate(files):
+        data = bytes(file)
+        for length in range(len(data)):
+            yield f"file {number}, {length} bytes", data[:length], ALL
+            yield f"file {number}, {length} bytes, checksums right", with_right_checksums(data[:length]), ALL
+
+
+def larger(files: list[File]) -> list[int]:
+    """Where the file in RGBA of each carrier is, of version 2; and that of one carrier of each method, of version 1."""
+    found = [number for number, file in enumerate(files) if file.mode == 4 and file.version == 2]
+    old = {file.method: number for number, file in enumerate(files) if file.mode == 4 and file.version == 1}
+    return found + sorted(old.values())
+
+
+def single_bytes(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
+    """Every byte of the larger file of each carrier with other values, checksums made right; and once as it is."""
+    count = itertools.count()
+    for number in larger(files):
+        data = bytes(files[number])
+        for at in range(len(data)):
+            changed = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+            yield f"file {number}, byte {at} inverted", changed, ALL
+            for step in range(1, args.values + 1):
+                value = (data[at] + (step * 255 // args.values)) & 255
+                changed = with_right_checksums(data[:at] + bytes([value]) + data[at + 1 :])
+                turn = next(count)
+                doors = NETWORKS if turn % NETWORKS_EVERY == 0 else ALL if turn % ALL_EVERY == 0 else FEW
+                yield f"file {number}, byte {at} is {value}", changed, doors
+
+
+def mutations(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
+    """Structure-aware mutations, by their seeds."""
+    for seed in range(args.first, args.first + args.mutations):
+        name, data = mutated(files, seed)
+        yield f"seed {seed}: {name}", data, ALL if seed % MUTATED_NETWORKS_EVERY else NETWORKS
+
+
+def all_bombs(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
+    """Each bomb once."""
+    for name, data in bombs():
+        yield name, data, ALL
+
+
+CAMPAIGNS: dict[str, tuple[Callable[[list[File], argparse.Namespace], Iterator[Case]], float]] = {
+    "truncations": (truncations, PATIENCE_S),
+    "bytes": (single_bytes, PATIENCE_S),
+    "mutations": (mutations, PATIENCE_S),
+    "bombs": (all_bombs, PATIENCE_WITH_A_BOMB_S),
+}
+
+
+# --- the process that opens them
+
+
+def address_space() -> int:
+    """Of this process, in bytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def confine() -> None:
+    """Allow ``ROOM`` beyond what this process has now."""
+    limit = address_space() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _work(pipe: Connection, campaign: str, files: list[File], args: argparse.Namespace, start: int) -> None:
+    """Open the files of a campaign from one on; say of each what the doors said, or what is wrong with them."""
+    warnings.simplefilter("ignore")
+    cases = CAMPAIGNS[campaign][0](files, args)
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        for file in files:  # everything is loaded before the limit is set
+            list(knock(bytes(file), NETWORKS, Path(folder)))
+        confine()
+        pipe.send("ready")
+        for name, data, doors in itertools.islice(cases, start, None):
+            began = time.perf_counter()
+            try:
+                said: list[tuple[str, str]] | str = list(knock(data, doors, Path(folder)))
+            except Broken as exc:
+                said = str(exc)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            pipe.send((name, said, time.perf_counter() - began, peak))
+    pipe.send(None)
+
+
+# --- the parent
+
+
+@dataclass
+class Outcome:
+    """What a campaign came to."""
+
+    cases: int = 0
+    pictures: int = 0
+    refused: int = 0
+    doors: dict[str, dict[str, int]] = field(default_factory=dict)  # door -> what it said -> how often
+    found: list[tuple[str, str]] = field(default_factory=list)  # what the file is, and what happened
+    slowest: tuple[float, str] = (0.0, "")
+    peak_bytes: int = 0
+    seconds: float = 0.0
+
+
+def run_campaign(campaign: str, files: list[File], args: argparse.Namespace) -> Outcome:
+    """All cases of a campaign, with as many processes, one after the other, as it takes."""
+    outcome, began = Outcome(), time.perf_counter()
+    while not _run_process(campaign, files, args, outcome):
+        pass
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _answer(pipe: Connection, pid: int, patience: float) -> Any:
+    """The next answer of a process; TimeoutError when it has worked for ``patience`` seconds, or had ten times as long:
+    others may be using the machine."""
+    began, worked = time.perf_counter(), cpu_s(pid)
+    while not pipe.poll(0.5):
+        if cpu_s(pid) - worked > patience or time.perf_counter() - began > 10 * patience:
+            raise TimeoutError("no answer in time")
+    return pipe.recv()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that a process has worked, all threads together (Linux)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:  # it is no more, which the pipe will say
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _run_process(campaign: str, files: list[File], args: argparse.Namespace, outcome: Outcome) -> bool:
+    """Go on with a campaign until it is done (True) or its process is lost to a file (False)."""
+    make, patience = CAMPAIGNS[campaign]
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, campaign, files, args, outcome.cases), daemon=True)
+    process.start()
+    theirs.close()
+    assert ours.recv() == "ready"  # or the process died before any case
+    try:
+        while True:
+            answer = _answer(ours, process.pid or 0, patience)
+            if answer is None:
+                return True
+            _count(outcome, make, files, args, *answer)
+            if outcome.cases % 1000 == 0:
+                print(
+                    f"{campaign}: {outcome.cases:,}, {len(outcome.found)} found", file=sys.stderr, flush=True
+                )
+    except (TimeoutError, EOFError) as exc:
+        process.kill()
+        process.join()
+        what = (
+            str(exc) if isinstance(exc, TimeoutError) else f"the process died, exit code {process.exitcode}"
+        )
+        name, data, _ = next(itertools.islice(make(files, args), outcome.cases, None))
+        _keep(outcome, args, name, data, what)
+        outcome.cases += 1
+        return False
+    finally:
+        process.join(5)
+
+
+def _count(
+    outcome: Outcome,
+    make: Callable[[list[File], argparse.Namespace], Iterator[Case]],
+    files: list[File],
+    args: argparse.Namespace,
+    name: str,
+    said: list[tuple[str, str]] | str,
+    seconds: float,
+    peak: int,
+) -> None:
+    if isinstance(said, str):
+        _, data, _ = next(itertools.islice(make(files, args), outcome.cases, None))
+        _keep(outcome, args, name, data, said)
+    else:
+        for door, answer in said:
+            answers = outcome.doors.setdefault(door, {})
+            answers[answer] = answers.get(answer, 0) + 1
+        decoded = dict(said)["decode"] == "done"
+        outcome.pictures += decoded
+        outcome.refused += not decoded
+    outcome.cases += 1
+    outcome.slowest = max(outcome.slowest, (seconds, name))
+    outcome.peak_bytes = max(outcome.peak_bytes, peak)
+
+
+def _keep(outcome: Outcome, args: argparse.Namespace, name: str, data: bytes, what: str) -> None:
+    """Write a reproducer, and say so."""
+    folder = Path(args.keep)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{len(list(folder.iterdir())):04d}.dsn"
+    path.write_bytes(data)
+    outcome.found.append((name, what))
+    print(f"FOUND {path}: {name}: {what}", file=sys.stderr, flush=True)
+
+
+# --- the report
+
+
+def run(args: argparse.Namespace) -> int:
+    """The campaigns; prints, and writes hostile.json and hostile.md. The exit code is 1 if anything was found."""
+    files = corpus(args.carriers)
+    names = [args.only] if args.only else list(CAMPAIGNS)
+    kept = RESULTS / "hostile.json"
+    rows: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    failed = False
+    for name in names:
+        outcome = run_campaign(name, files, args)
+        label = " ".join([name, *(args.carriers or [])])
+        rows[label] = {"what": describe(name, files, args), **asdict(outcome)}
+        failed = failed or bool(outcome.found)
+        print(f"{label}: {outcome.cases:,} files, {len(outcome.found)} found", file=sys.stderr, flush=True)
+        if not args.dry_run:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    if args.dry_run:
+        print(report(rows))
+    else:
+        write_report("hostile.md", report(rows), "python -m bench hostile")
+    return int(failed)
+
+
+def describe(campaign: str, files: list[File], args: argparse.Namespace) -> str:
+    """What a campaign was run over."""
+    return {
+        "truncations": f"every beginning of {len(files)} files, as it is and with right checksums",
+        "bytes": f"every byte of {len(larger(files))} files with {args.values} other values and right checksums; "
+        "and once with the checksums as they were",
+        "mutations": f"seeds {args.first} to {args.first + args.mutations - 1}, from {len(files)} files",
+        "bombs": "each of bench/bombs.py",
+    }[campaign]
+
+
+def report(rows: dict[str, dict[str, Any]]) -> str:
+    """The counts as Markdown."""
+    lines = [
+        (
+            name, f"{o['cases']:,}", f"{o['pictures']:,}", f"{o['refused']:,}", len(o["found"]), f"{o['slowest'][0]:.2f}",
+            f"{o['peak_bytes'] / 2**20:.0f}", f"{o['seconds']:.0f}",
+        )
+        for name, o in rows.items()
+    ]  # fmt: skip
+    heading = ("campaign", "files", "pictures", "refusals", "anything else", "slowest s", "peak MiB", "all s")
+    total: dict[str, collections.Counter[str]] = {}
+    for o in rows.values():
+        for door, answers in o["doors"].items():
+            total.setdefault(door, collections.Counter()).update(answers)
+    said = sorted({answer for answers in total.values() for answer in answers})
+    by_door = [(door, *(f"{answers[answer]:,}" for answer in said)) for door, answers in total.items()]
+    what = "\n".join(f"- {name}: {o['what']}. Slowest: {o['slowest'][1]}" for name, o in rows.items())
+    found = "\n".join(f"- {name}: {text}" for o in rows.values() for name, text in o["found"]) or "Nothing."
+    return f"""# Hostile bytes
+
+{table(heading, lines)}
+A picture has the mode and size that its header says; a refusal is a `DsnError` (in Pillow an `OSError`). Anything else is
+another exception, a process that died, or one that worked for {PATIENCE_S:.0f} s ({PATIENCE_WITH_A_BOMB_S:.0f} s with a bomb). The process has
+{ROOM >> 30} GiB of address space beyond that at its start; peak is its resident memory. Seconds are those of a machine busy with other work.
+
+{what}
+
+Mutations are those of bench/mutations.py, one to three in a file, with right checksums. Doors are `read_info`, `verify`, `decode`, the
+sections one by one, `dsncodec extract`, and Pillow's open, draft, load and verify. Of the single bytes, one in {ALL_EVERY} goes to all of them,
+the others to the first three; one in {NETWORKS_EVERY} also runs the networks, over the whole picture and a region of it, and so does one mutation
+in {MUTATED_NETWORKS_EVERY}. One campaign again: `--only NAME`.
+
+## Door by door
+
+{table(("door", *said), by_door)}
+## Found
+
+{found}
+"""

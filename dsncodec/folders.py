@@ -1,0 +1,116 @@
+"""Folders of files, on this machine or behind a URL: what lies below them, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import importlib
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Protocol
+
+from .errors import MissingComponent, SettingError
+from .writing import PARTIAL, replacing
+
+PICTURES = frozenset({
+    ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+
+
+def suffix(name: str) -> str:
+    """The suffix of a file's name in lower case, with its dot; "" for none.
+
+    >>> suffix("a.b/Photo.PNG"), suffix("a.b/.png")
+    ('.png', '')
+    """
+    stem, dot, end = name.rpartition("/")[2].rpartition(".")
+    return f".{end.lower()}" if stem and dot else ""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path, parts joined by /, goes through a hidden file or folder."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def find(root: str | Path, suffixes: frozenset[str]) -> list[Path]:
+    """The files below a local folder that end so, sorted; what is hidden is left alone."""
+    root = Path(root)
+    return sorted(
+        path for path in root.rglob("*")
+        if path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root).as_posix())
+        and path.is_file()
+    )  # fmt: skip
+
+
+class Folder(Protocol):
+    """A place of files. A name is a path below it, its parts joined by /."""
+
+    url: str
+
+    def files(self) -> list[str]:
+        """The names of all files, sorted; none where there is no folder yet."""
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """A whole file, in the place of one that may be there; nobody ever sees a part of it."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+
+class LocalFolder:
+    """A folder that the file system shows."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self.url = str(self.path)
+
+    def files(self) -> list[str]:
+        return sorted(p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file())
+
+    def read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        with replacing(str(self.path / name), force=True) as partial:
+            partial.write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+
+def opened(url: str) -> Folder:
+    """The folder of a path, of ``file://``, or of any URL that fsspec knows.
+
+    Raises:
+        SettingError: nobody knows such URLs.
+        MissingComponent: the package that knows them is not installed.
+    """
+    kind, mark, _ = url.partition("://")
+    if not mark:
+        return LocalFolder(url)
+    if kind == "file":
+        return LocalFolder(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+    try:
+        remote = importlib.import_module("dsncodec.remote")
+    except ModuleNotFoundError as exc:
+        raise MissingComponent(f"{kind}:// needs the package fsspec: pip install dsncodec[batch]") from exc
+    folder: Folder = remote.RemoteFolder(url)
+    return folder
+
+
+def swept(folder: Folder) -> list[str]:
+    """The names of all files, after what killed writers left behind is removed; nobody may be writing."""
+    names = folder.files()
+    partial = {name for name in names if name.rpartition("/")[2].startswith(PARTIAL)}
+    for name in partial:
+        folder.remove(name)
+    return [name for name in names if name not in partial]
+
+
+def check_source(folder: Folder) -> None:
+    """Raises SettingError where a local folder is missing, which ``files`` takes for an empty one."""
+    if isinstance(folder, LocalFolder) and not folder.path.is_dir():
+        raise SettingError(f"no such folder: {folder.url}")

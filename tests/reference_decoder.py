@@ -1,0 +1,434 @@
+"""A second decoder of .dsn files, written from docs/format.md and from nothing else.
+
+It shares no code with the package, and none of its habits: it takes whole planes through the networks where the
+package works in tiles, trusts its input, and is slow. What both make of a file is what the page says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import math
+import struct
+import tomllib
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+MODELS = Path(__file__).parent.parent / "models"
+Array = NDArray[Any]
+
+
+@dataclass
+class File:
+    """Section 1: what the container says."""
+
+    version: int
+    method: int
+    mode: str
+    width: int
+    height: int
+    sections: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def colour(self) -> bool:
+        return self.mode in ("RGB", "RGBA")
+
+
+def parse(data: bytes) -> File:
+    """The container. Every checksum is compared."""
+    assert data[:4] == bytes.fromhex("8E44534E")
+    return parse_2(data) if data[4] == 2 else parse_1(data)
+
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+CODES = {1: "LUMA", 2: "CHRO", 3: "BASE", 4: "ALPH", 128: "iccp", 129: "exif", 130: "xmp "}
+
+
+def parse_2(data: bytes) -> File:
+    """Version 2: the parameters and a table of sections in the header, then the payloads."""
+    at = 6
+
+    def varint() -> int:
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            value += (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 128:
+                return value
+
+    width, height = varint(), varint()
+    file = File(2, data[5] // 16, MODES[data[5] % 16], width, height)
+    length = varint()
+    file.sections["PARM"] = data[at : at + length]
+    at += length + 1
+    table = []
+    for _ in range(data[at - 1]):
+        at += 1
+        tag = CODES[data[at - 1]]
+        table.append((tag, varint(), data[at : at + 4]))
+        at += 4
+    assert zlib.crc32(data[:at]) == int.from_bytes(data[at : at + 4], "little")
+    at += 4
+    for tag, length, crc in table:
+        file.sections[tag] = data[at : at + length]
+        assert zlib.crc32(file.sections[tag]) == int.from_bytes(crc, "little")
+        at += length
+    assert at == len(data)
+    return file
+
+
+def parse_1(data: bytes) -> File:
+    """Version 1: a fixed header, then each section behind its own."""
+    assert data[4:8] == bytes.fromhex("0D0A1A0A")
+    version, flags, method, mode = data[8:12]
+    assert (version, flags) == (1, 0)
+    width, height, count, crc = struct.unpack("<IIHI", data[12:26])
+    assert zlib.crc32(data[:22]) == crc
+    file = File(version, method, MODES[mode], width, height)
+    at = 26
+    for _ in range(count):
+        tag, length, crc = struct.unpack("<4sII", data[at : at + 12])
+        payload = data[at + 12 : at + 12 + length]
+        assert zlib.crc32(tag + payload) == crc
+        file.sections[tag.decode("ascii")] = payload
+        at += 12 + length
+    assert at == len(data)
+    return file
+
+
+# --- section 3: symbols
+
+
+def symbols(payload: bytes, planes: int, rows: int, columns: int, levels: int) -> Array:
+    """(planes, rows, columns) of one section."""
+    decoder = {1: lzma2, 2: sevenzip, 3: j2k, 4: jxl, 5: jpegls, 6: webp}[payload[0]]
+    picture = decoder(payload[1:], planes * rows, columns, levels)
+    assert picture.shape == (planes * rows, columns) and picture.max() < levels
+    return picture.reshape(planes, rows, columns)
+
+
+def inflate(data: bytes, size: int) -> bytes:
+    """Raw LZMA2 under the dictionary that the page gives a reader."""
+    dictionary = max(4096, min(size, 2**26))
+    decoder = lzma.LZMADecompressor(
+        lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": dictionary}]
+    )
+    out = decoder.decompress(data)
+    assert len(out) == size and decoder.eof and not decoder.unused_data
+    return out
+
+
+def lzma2(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    return np.frombuffer(inflate(data, rows * columns), np.uint8).reshape(rows, columns)
+
+
+def sevenzip(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    """A plain archive begins with its only packed stream, behind 32 bytes of start header."""
+    assert data[:6] == b"7z\xbc\xaf\x27\x1c"
+    offset, length, crc = struct.unpack("<QQI", data[12:32])
+    assert zlib.crc32(data[12:32]) == int.from_bytes(data[8:12], "little")
+    header = data[32 + offset : 32 + offset + length]
+    assert zlib.crc32(header) == crc
+    head = f"P5\n{columns} {rows}\n{levels - 1}\n".encode("ascii")
+    member = inflate(data[32 : 32 + offset], len(head) + rows * columns)
+    assert member[: len(head)] == head
+    return np.frombuffer(member[len(head) :], np.uint8).reshape(rows, columns)
+
+
+def j2k(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    return imagecodecs.jpeg2k_decode(data).astype(np.uint8)
+
+
+def jxl(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    return imagecodecs.jpegxl_decode(data)
+
+
+def jpegls(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    return imagecodecs.jpegls_decode(data)
+
+
+def webp(data: bytes, rows: int, columns: int, levels: int) -> Array:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))[..., 1]
+
+
+# --- networks
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def model_id(*paths: Path) -> bytes:
+    return hashlib.sha256("".join(map(digest, paths)).encode("ascii")).digest()[:8]
+
+
+def run(path: Path, threads: int, *inputs: Array) -> Array:
+    """A network over arrays 1 x planes x rows x columns, in the order of its inputs."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    feed = {
+        node.name: value.astype(np.float32) for node, value in zip(session.get_inputs(), inputs, strict=True)
+    }
+    return np.asarray(session.run(None, feed)[0])
+
+
+# --- sections 2 to 4: deep sampling
+
+
+@dataclass
+class Sampled:
+    """A file of method 1 up to the networks."""
+
+    file: File
+    scale: int
+    levels: int
+    chroma_levels: int
+    model: bytes
+    luma: Array
+    chroma: Array | None
+    alpha: Array | None
+
+
+def sampled(file: File) -> Sampled:
+    parameters = file.sections["PARM"]
+    s, levels, chroma_levels = parameters[0], parameters[1] + 1, parameters[2] + 1
+    height, width = file.height, file.width
+    if file.colour:
+        rows, columns = math.ceil(height / (2 * s)), math.ceil(width / (2 * s))
+        luma = symbols(file.sections["LUMA"], 1, 2 * rows, 2 * columns, levels)
+        chroma = symbols(file.sections["CHRO"], 2, rows, columns, chroma_levels)
+    else:
+        luma = symbols(file.sections["LUMA"], 1, math.ceil(height / s), math.ceil(width / s), levels)
+        chroma = None
+    return Sampled(file, s, levels, chroma_levels, parameters[3:11], luma, chroma, alpha_of(file))
+
+
+def alpha_of(file: File) -> Array | None:
+    if file.mode not in ("LA", "RGBA"):
+        return None
+    return symbols(file.sections["ALPH"], 1, file.height, file.width, 256)[0]
+
+
+def latents(coded: Sampled) -> tuple[Array, Array | None]:
+    """Section 4, step 1."""
+    y = coded.luma / (coded.levels - 1)
+    if coded.chroma is None:
+        return y, None
+    q = coded.chroma_levels
+    return y, coded.chroma / (q - 1) - (math.floor(q / 2) / (q - 1) - 128 / 255)
+
+
+def pixels_of(y: Array, chroma: Array | None) -> Array:
+    """Step 4: (rows, columns, 1 or 3) of 0 .. 255."""
+    if chroma is None:
+        values = y[0][..., None]
+    else:
+        n = 128 / 255
+        cb, cr = chroma[0] - n, chroma[1] - n
+        values = np.stack(
+            [y[0] + 1.402 * cr, y[0] - 0.344136286 * cb - 0.714136286 * cr, y[0] + 1.772 * cb], -1
+        )
+    return np.clip(np.floor(255 * values + 0.5), 0, 255).astype(np.uint8)
+
+
+def sampled_picture(coded: Sampled, threads: int) -> Array:
+    pairs = {
+        model_id(up, up.with_name(up.name.replace("-up.", "-chroma_up."))): up
+        for up in MODELS.glob("*-up.onnx")
+    }
+    up = pairs[coded.model]
+    y, c = latents(coded)
+    luma = np.floor(65535 * np.clip(run(up, threads, y[None])[0], 0, 1) + 0.5) / 65535
+    chroma = None
+    if c is not None:
+        assert coded.chroma is not None
+        if (coded.chroma == coded.chroma_levels // 2).all():
+            chroma = np.full((2, *luma.shape[1:]), 128 / 255)
+        else:
+            chroma_up = up.with_name(up.name.replace("-up.", "-chroma_up."))
+            chroma = run(chroma_up, threads, c[None], luma[None])[0]
+    pixels = pixels_of(luma, chroma)[: coded.file.height, : coded.file.width]
+    return with_alpha(pixels, coded.alpha)
+
+
+def sampled_small(coded: Sampled) -> Array:
+    """The low-resolution picture."""
+    y, c = latents(coded)
+    if c is not None:
+        c = c.repeat(2, axis=1).repeat(2, axis=2)
+    rows, columns = math.ceil(coded.file.height / coded.scale), math.ceil(coded.file.width / coded.scale)
+    pixels = pixels_of(y, c)[:rows, :columns]
+    return with_alpha(pixels, small_alpha(coded.alpha, coded.scale))
+
+
+def small_alpha(alpha: Array | None, s: int) -> Array | None:
+    """The mean of each s x s block, rounded half up."""
+    if alpha is None:
+        return None
+    rows, columns = math.ceil(alpha.shape[0] / s), math.ceil(alpha.shape[1] / s)
+    padded = np.pad(
+        alpha, ((0, rows * s - alpha.shape[0]), (0, columns * s - alpha.shape[1])), "edge"
+    ).astype(int)
+    sums = padded.reshape(rows, s, columns, s).sum((1, 3))
+    return ((2 * sums + s * s) // (2 * s * s)).astype(np.uint8)
+
+
+def with_alpha(pixels: Array, alpha: Array | None) -> Array:
+    return pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], -1)
+
+
+# --- section 5: restored
+
+
+def box(kind: str, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind.encode("ascii") + content
+
+
+def base_size(file: File) -> tuple[int, int]:
+    """Rows and columns of the base picture."""
+    scale = file.sections["PARM"][0]
+    return math.ceil(file.height / scale), math.ceil(file.width / scale)
+
+
+def avif_of(file: File, obus: bytes) -> bytes:
+    """Short form 20: the boxes that the page draws, and the OBUs."""
+    n, colour = len(obus), file.colour
+    rows, columns = base_size(file)
+    level = (obus[4] & 7) << 2 | obus[5] >> 6
+    brands = b"avif" + bytes(4) + b"avifmif1miaf" + (b"MA1A" if colour else b"")
+    samples = bytes([3, 8, 8, 8]) if colour else bytes([1, 8])
+    coded = bytes([0x81, 0x20 + level, 0, 0]) if colour else bytes([0x81, level, 0x1C, 0])
+    properties = box("ispe", bytes(4) + struct.pack(">II", columns, rows))
+    properties += box("pixi", bytes(4) + samples) + box("av1C", coded)
+    properties += box("colr", b"nclx" + bytes.fromhex("0001000d000680"))
+    place = bytes.fromhex("0000000044000001000100000001") + struct.pack(">II", 275 if colour else 269, n)
+    item = box("infe", bytes.fromhex("0200000000010000") + b"av01Color" + bytes(1))
+    meta = bytes(4) + box("hdlr", bytes(8) + b"pict" + bytes(13)) + box("pitm", bytes.fromhex("000000000001"))
+    meta += box("iloc", place) + box("iinf", bytes.fromhex("000000000001") + item)
+    links = box("ipma", bytes.fromhex("000000000000000100010401028304"))
+    meta += box("iprp", box("ipco", properties) + links)
+    return box("ftyp", brands) + box("meta", meta) + box("mdat", obus)
+
+
+def jpeg_of(short: bytes) -> bytes:
+    """Short form 21, by libjxl."""
+    (r,) = struct.unpack_from("<H", short, 0)
+    (m,) = struct.unpack_from("<H", short, 2 + r)
+    codestream = short[4 + r :]
+    boxes = box("JXL ", bytes.fromhex("0d0a870a")) + box("ftyp", b"jxl " + bytes(4) + b"jxl ")
+    boxes += box("jxlp", bytes(4) + codestream[:m]) + box("jbrd", short[2 : 2 + r])
+    boxes += box("jxlp", bytes.fromhex("80000001") + codestream[m:])
+    return bytes(imagecodecs.jpegxl_decode_jpeg(boxes))
+
+
+QCD = """ff 5c 00 23 42 77 20 76 f0 76 f0 76 c0 6f 00 6f 00 6e e0 67 50 67 50 67 68 50 05 50 05 50 47 57 d3 57 d3 57 62"""
+
+
+def j2k_of(file: File, packets: bytes) -> bytes:
+    """Short form 22: the segments that the page lists, the packets, and EOC."""
+    (rows, columns), count = base_size(file), 3 if file.colour else 1
+    out = bytes.fromhex("ff4f ff51 00") + bytes([0x2F if file.colour else 0x29, 0, 0])
+    out += struct.pack(">8I", columns, rows, 0, 0, columns, rows, 0, 0)
+    out += bytes([0, count]) + bytes([7, 1, 1]) * count
+    out += (
+        bytes.fromhex("ff52 000c 00 00 0001") + bytes([count == 3]) + bytes.fromhex("05 04 04 00 00 " + QCD)
+    )
+    out += bytes.fromhex("ff64 0025 0001") + b"Created by OpenJPEG version 2.5.4"
+    out += (
+        bytes.fromhex("ff90 000a 0000") + struct.pack(">I", len(packets) + 14) + bytes.fromhex("00 01 ff93")
+    )
+    return out + packets + bytes.fromhex("ffd9")
+
+
+def base_file(file: File) -> bytes:
+    """The base codec's own file."""
+    form, rest = file.sections["BASE"][0], file.sections["BASE"][1:]
+    if form == 20:
+        return avif_of(file, rest)
+    if form == 21:
+        return jpeg_of(rest)
+    if form == 22:
+        return j2k_of(file, rest)
+    assert form in (16, 17, 18, 19)
+    return rest
+
+
+def base_picture(file: File) -> Array:
+    """(ceil(H/s), ceil(W/s), 1 or 3), as any program shows it."""
+    form, data = file.sections["BASE"][0], base_file(file)
+    if form in (18, 19, 22):
+        pixels = (imagecodecs.jpegxl_decode if form == 18 else imagecodecs.jpeg2k_decode)(data)
+    else:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(image.convert("RGB" if file.colour else "L"))
+    return pixels.reshape(*base_size(file), 3 if file.colour else 1)
+
+
+def doubled(b: Array) -> Array:
+    """Scale 2, before it is cut: along each column, then along each row."""
+    r0, r1, r2, r3 = -9, 111, 29, -3
+    t = b.astype(np.int64)
+    for axis in (0, 1):
+        count = t.shape[axis]
+
+        def at(step: int) -> Array:
+            return t.take(np.clip(np.arange(count) + step, 0, count - 1), axis)
+
+        even = r3 * at(-2) + r2 * at(-1) + r1 * at(0) + r0 * at(1)
+        odd = r0 * at(-1) + r1 * at(0) + r2 * at(1) + r3 * at(2)
+        t = np.stack([even, odd], axis + 1).reshape(*t.shape[:axis], 2 * count, *t.shape[axis + 1 :])
+    return np.clip((t + 8192) >> 14, 0, 255)
+
+
+def restored_picture(file: File, threads: int) -> Array:
+    parameters = file.sections["PARM"]
+    scale, q, p, t, _ = parameters[:5]
+    base = base_picture(file)
+    if scale == 2:
+        base = doubled(base)[: file.height, : file.width].astype(np.uint8)
+    if t == 0:
+        return with_alpha(base, alpha_of(file))
+    rows = tomllib.loads((MODELS / "manifest.toml").read_text("utf-8"))["restorer"]
+    (row,) = (r for r in rows if model_id(MODELS / r["files"]["restore"]["name"]).startswith(parameters[5:]))
+    block = row["config"]["block"]
+    below, right = -file.height % block, -file.width % block
+    x = np.pad(base, ((0, below), (0, right), (0, 0)), "edge").astype(np.float32)
+    x = np.repeat(x, 3, axis=2) if not file.colour else x
+    x = (x / 255).transpose(2, 0, 1)[None]
+    known = [np.full((1, 1, 1, 1), value) for value in (q / 100, 10 ** (-p / 80))]
+    y = run(MODELS / row["files"]["restore"]["name"], threads, x, *known)
+    c = 255 * (y - x)[0, :, : file.height, : file.width].transpose(1, 2, 0)
+    if not file.colour:
+        c = (c @ np.array([0.299, 0.587, 0.114]))[..., None]
+    values = np.floor(np.clip(base + t / 64 * c, 0, 255) + 0.5)
+    return with_alpha(values.astype(np.uint8), alpha_of(file))
+
+
+# --- all of it
+
+
+def decode(data: bytes, threads: int = 1) -> Array:
+    """(H, W, channels)."""
+    file = parse(data)
+    return sampled_picture(sampled(file), threads) if file.method == 1 else restored_picture(file, threads)
+
+
+def decode_small(data: bytes) -> Array:
+    """The picture that needs no network."""
+    file = parse(data)
+    if file.method == 1:
+        return sampled_small(sampled(file))
+    return with_alpha(base_picture(file), small_alpha(alpha_of(file), file.sections["PARM"][0]))
