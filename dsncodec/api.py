@@ -101,8 +101,9 @@ def encode(
             32768 jpeg, beyond 65500 jxl; of "dsn", who carries the symbols, "lzma2", "7z", "j2k", "jxl",
             "jpegls" or "webp", or "auto": the smallest of those tried.
         effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size
-            too at low rates, from 6 on the larger network, from 8 on all base codecs; or steps of refinement of the latent (none below 4), backends that "auto" tries, and how
-            hard they work. Any reader decodes all of them.
+            too at low rates, from 6 on the larger network, from 8 on all base codecs; or steps of refinement of
+            the latent (none below 4), backends that "auto" tries, and how hard they work. Any reader decodes all
+            of them.
         icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
