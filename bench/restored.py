@@ -107,7 +107,7 @@ def _low_rates(args: argparse.Namespace) -> str:
         kept,
     )
     return (
-        "## Half the size at low rates\n\nThe best file within a rate (bpp of the whole file), AVIF speed 6 inside, tuning pictures that reach it "
+        "#### Half the size at low rates\n\nThe best file within a rate (bpp of the whole file), AVIF speed 6 inside, tuning pictures that reach it "
         "at full size; RGB PSNR in dB.\n\n"
         + table(
             [

@@ -107,9 +107,10 @@ def encode(
         backend: of "restored", the base codec, "avif", "jpeg", "jxl" or "j2k", or "auto": avif, for sides beyond
             32768 jpeg, beyond 65500 jxl; of "dsn", who carries the symbols, "lzma2", "7z", "j2k", "jxl",
             "jpegls" or "webp", or "auto": the smallest of those tried.
-        effort: 0..9, how long the encoder works for the picture: speed of the base codec and size of the
-            network; or steps of refinement of the latent (none below 4), backends that "auto" tries, and how
-            hard they work. Any reader decodes all of them.
+        effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size
+            too at low rates, from 6 on the larger network, from 8 on all base codecs; or steps of refinement of
+            the latent (none below 4), backends that "auto" tries, and how hard they work. Any reader decodes all
+            of them.
         seconds, steps: of "coconet", the budget of the fit, whichever ends first; default: 60 seconds.
         variant: of "coconet", "sine" (default) or "paper".
         layers, width: of "coconet", the hidden layers (default 4) and their neurons (default: what the bytes asked

@@ -56,7 +56,7 @@ class Header:
     width: int
     height: int
     table: tuple[Section, ...] | None = field(default=None, compare=False)  # None: it is not read yet
-    count: int = field(default=0, compare=False)  # of sections to read
+    count: int = field(default=0, compare=False)  # of sections, where the table is not read yet
 
     @property
     def has_alpha(self) -> bool:
@@ -211,7 +211,7 @@ def _read_header_2(reader: _Reader) -> Header:
         table.append(Section(tag, offset, length, crc))
         offset += length
     header = _checked(kinds >> 4, kinds & 15, width, height)
-    return replace(header, table=tuple(table), count=count)
+    return replace(header, table=tuple(table))
 
 
 def _read_header_1(reader: _Reader) -> Header:

@@ -406,25 +406,28 @@ def test_the_command_on_a_cluster(cluster: Any, local: Urls) -> None:
     whole(local)
 
 
+class InPlaceOf:
+    """The workers of a cluster, who do something else than they are asked."""
+
+    def __init__(self, client: Any, task: Callable[[Shard], Any]) -> None:
+        from dsncodec.cluster import executor
+
+        self.real, self.task = executor(client), task
+
+    def submit(self, asked: Any, shard: Shard) -> Any:
+        return self.real.submit(self.task, shard)
+
+    def shutdown(self) -> None:
+        self.real.shutdown()
+
+
 @DASK
 def test_a_cluster_worker_killed_in_the_middle(cluster: Any, local: Urls) -> None:
-    from dsncodec.cluster import connected, executor
-
-    class Slow:
-        """Half a second more for each shard."""
-
-        def __init__(self, client: Any) -> None:
-            self.real = executor(client)
-
-        def submit(self, asked: Any, shard: Shard) -> Any:
-            return self.real.submit(batch_tasks.slow, shard)
-
-        def shutdown(self) -> None:
-            self.real.shutdown()
+    from dsncodec.cluster import connected
 
     with connected(cluster.scheduler_address) as client:
         client.wait_for_workers(2)
-        rows = Batch(*local, FAST).run(lambda: Slow(client), lambda: 4)  # type: ignore[arg-type, return-value]
+        rows = Batch(*local, FAST).run(lambda: InPlaceOf(client, batch_tasks.slow), lambda: 4)  # type: ignore[arg-type, return-value]
         first = next(rows)
         victim = next(iter(client.run(os.getpid).values()))
         os.kill(victim, signal.SIGKILL)
@@ -438,22 +441,12 @@ def test_a_cluster_worker_killed_in_the_middle(cluster: Any, local: Urls) -> Non
 
 @DASK
 def test_a_picture_that_kills_cluster_workers_is_named(cluster: Any, local: Urls) -> None:
-    from dsncodec.cluster import connected, executor
-
-    class Fatal:
-        def __init__(self, client: Any) -> None:
-            self.real = executor(client)
-
-        def submit(self, asked: Any, shard: Shard) -> Any:
-            return self.real.submit(batch_tasks.fatal, shard)
-
-        def shutdown(self) -> None:
-            self.real.shutdown()
+    from dsncodec.cluster import connected
 
     fill(local[0], ["killer.png"])
     with connected(cluster.scheduler_address) as client:
         client.wait_for_workers(1)
-        rows = ran(local, start=lambda: Fatal(client))
+        rows = ran(local, start=lambda: InPlaceOf(client, batch_tasks.fatal))
     assert {name for name, row in rows.items() if row.error} == {"killer.png"}
 
 

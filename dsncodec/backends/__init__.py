@@ -35,7 +35,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CodestreamError, Corrupt, MissingComponent, SettingError, UnsupportedVersion
+from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 
 UInt8Array = NDArray[np.uint8]
 
@@ -250,6 +250,21 @@ def has_base(name: str) -> bool:
     except MissingComponent:
         return False
     return True
+
+
+@contextlib.contextmanager
+def written_by(library: str, instead: str) -> Iterator[None]:
+    """A base codec's look at the file it has just written: what its decoder would refuse is no file to give away.
+
+    Raises:
+        DsnError: the library is of another age.
+    """
+    try:
+        yield
+    except Corrupt as exc:
+        raise DsnError(
+            f"{library} writes files that decode would refuse ({exc}): use backend={instead!r}"
+        ) from exc
 
 
 def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
-from ..errors import Corrupt, DsnError, MissingComponent
+from ..errors import Corrupt, MissingComponent
 from ..planes import pixels_of
+from . import written_by
 
 UInt8Array = NDArray[np.uint8]
 
@@ -40,13 +41,8 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
         max_threads=threads,
         advanced=_ADVANCED,
     )
-    try:
+    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
         size_of(buffer.getvalue())
-    except Corrupt as exc:  # a libavif of another age
-        version = features.version_module("avif")
-        raise DsnError(
-            f"libavif {version} writes files that decode would refuse ({exc}): use backend='jpeg'"
-        ) from exc
     return buffer.getvalue()
 
 

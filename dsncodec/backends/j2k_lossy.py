@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from ..errors import Corrupt, DsnError, MissingComponent
+from ..errors import Corrupt, MissingComponent
+from . import written_by
 from .j2k import size_of
 
 UInt8Array = NDArray[np.uint8]
@@ -40,13 +41,8 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
         # OpenJPEG wants every resolution to have a pixel
         num_resolutions=max(1, min(6, min(colour.shape[:2]).bit_length())),
     )  # fmt: skip
-    try:
+    with written_by(f"OpenJPEG {features.version_codec('jpg_2000')}", instead="avif"):
         _check(buffer.getvalue(), colour.shape[2])
-    except Corrupt as exc:  # an OpenJPEG of another age
-        version = features.version_codec("jpg_2000")
-        raise DsnError(
-            f"OpenJPEG {version} writes files that decode would refuse ({exc}): use backend='avif'"
-        ) from exc
     return buffer.getvalue()
 
 

@@ -27,7 +27,7 @@ _RESTORED = (  # base codec, effort, key, label, detail, qualities; of AVIF on o
     ("jpeg", 5, "restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", jpeg.QUALITIES),
     ("jxl", 5, "restored-jxl", "dsncodec JPEG XL", "JPEG XL effort 7 under the fast network",
         (0, 10, 20, 40, 59, 72, 81, 88, 93)),
-    ("j2k", 5, "restored-j2k", "dsncodec JPEG 2000", "JPEG 2000 9/7, mct=1, by PSNR, under the fast network",
+    ("j2k", 5, "restored-j2k", "dsncodec JPEG 2000 by PSNR", "JPEG 2000 9/7, mct=1, under the fast network",
         (4, 12, 20, 28, 36, 44, 52, 60, 68)),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from ...errors import MissingComponent
 from . import Codec, UInt8Array, opened, saved
 
 RATIOS = (240, 160, 110, 75, 50, 33, 22, 14, 9)
-DECIBELS = tuple(20 + 0.3 * quality for quality in (4, 12, 20, 28, 36, 44, 52, 60, 68))
+DECIBELS = tuple(round(20 + 0.3 * quality, 1) for quality in (4, 12, 20, 28, 36, 44, 52, 60, 68))
 
 
 def version() -> str:
