@@ -19,11 +19,14 @@ from .codecs.layer import Layer, Parameters, Point
 from .container import Header
 from .errors import SettingError
 from .inference import thread_count
+from .picture_networks import run
 from .planes import ImageLike, Picture, read_picture, to_pillow, to_planes
 from .quantise import quantise, quantise_chroma
 
 UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float], None]
+
+UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
 
 # Hidden layers and their width
 DENOISING = (3, 64)
@@ -64,14 +67,14 @@ def upsample(
     threads: int | None = None,
     report: Report | None = None,
 ) -> Image.Image:
-    """Enlarge a picture with Up-SNet, as if it were the low-resolution layer of a file; or with a network fitted to it.
+    """Enlarge a picture: with Up-SNet, as if it were the low-resolution layer of a file, or another network.
 
     Up-SNet expects what Down-SNet makes: it sharpens a picture that was shrunk in another way less well.
 
     Args:
         image: as for ``dsncodec.encode``.
-        scale: 2, 3 or 4; with "coconet" 1 to 16.
-        model: "dsn", or "coconet" (needs torch).
+        scale: 2, 3 or 4; with "ppcn" 4, with "perceptual" 4 or 8, with "coconet" 1 to 16.
+        model: "dsn"; "ppcn"; "perceptual", which prefers what looks real to a high PSNR; or "coconet" (needs torch).
         seconds, steps, variant, report: of "coconet", as for ``denoise``.
         threads: default: the CPUs this process may use.
     Returns:
@@ -85,10 +88,12 @@ def upsample(
         return _with_colour(
             read_picture(image), scale, lambda colour: fit.run("enlarged", UPSAMPLING, colour, scale)
         )
-    if model != "dsn":
-        raise SettingError(f"model must be 'dsn' or 'coconet', not {model!r}")
+    if model not in UPSAMPLERS:
+        raise SettingError(f"model must be one of {', '.join(UPSAMPLERS)}, not {model!r}")
     if seconds is not None or steps is not None:
         raise SettingError("seconds and steps are settings of model 'coconet'")
+    if model != "dsn":
+        return _through(weights.picture_network(model, f"x{scale}"), read_picture(image), threads)
     weights_of_scale = weights.for_scale(scale)
     picture = read_picture(image)
     width, height = picture.size
@@ -192,6 +197,18 @@ def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UI
         large = np.asarray(alpha if scale == 1 else alpha.resize((width, height), Image.Resampling.BICUBIC))
         pixels = np.concatenate([pixels, large[..., None]], -1)
     return to_pillow(replace(picture, pixels=pixels))
+
+
+def _through(row: weights.PictureNetwork, picture: Picture, threads: int | None) -> Image.Image:
+    """The picture after a network. A grey one stays grey."""
+
+    def change(colour: UInt8Array) -> UInt8Array:
+        made = run(row, colour, thread_count(threads))
+        if colour.shape[2] == 3:
+            return made
+        return np.asarray(Image.fromarray(made).convert("L"))[..., None]
+
+    return _with_colour(picture, row.scale, change)
 
 
 class _Fitting:

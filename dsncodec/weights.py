@@ -139,6 +139,58 @@ def restoration_of_wire_id(wire_id: bytes, base: str | None = None, scale: int |
     )
 
 
+@dataclass(frozen=True, eq=False)
+class PictureNetwork:
+    """A row of models/manifest.toml: a network from an RGB picture to one ``scale`` times as large.
+
+    ``kind`` is what it is for, "ppcn" or "style", say, and ``variant`` which of them, "x4" or "udnie"; the name is both.
+    Sides of what it is given are multiples of ``unit``; ``halo`` is its receptive radius in pixels of its input, a
+    multiple of ``unit``, or None if each pixel depends on the whole picture.
+    """
+
+    kind: str
+    variant: str
+    scale: int
+    unit: int
+    halo: int | None
+    file: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.variant}"
+
+
+@functools.cache
+def picture_networks() -> tuple[PictureNetwork, ...]:
+    """All published networks from pictures to pictures.
+
+    Raises:
+        MissingComponent: the manifest is not there.
+    """
+    return tuple(
+        PictureNetwork(
+            kind=row["kind"], variant=row["variant"], scale=row["scale"], unit=row["unit"], halo=row.get("radius"),
+            file=row["files"]["net"]["name"], sha256=row["files"]["net"]["sha256"],
+        )
+        for row in _rows("network")
+    )  # fmt: skip
+
+
+def picture_network(kind: str, variant: str) -> PictureNetwork:
+    """The network of this kind and name.
+
+    Raises:
+        SettingError: there is none; the message lists those there are.
+    """
+    known = [row for row in picture_networks() if row.kind == kind]
+    for row in known:
+        if row.variant == variant:
+            return row
+    names = ", ".join(row.variant for row in known) or "none"
+    raise SettingError(f"no network {variant!r} of {kind}: there is {names}")
+
+
 @functools.cache
 def quality_table() -> tuple[tuple[int, int, int], ...]:
     """The operating points of quality 0..100: (scale, levels, chroma levels), bytes and PSNR rising."""
@@ -195,8 +247,8 @@ def checked_path(model: Model, part: str) -> Path:
     return _checked(model.files[part], model.sha256[part])
 
 
-def checked_restoration(row: Restoration) -> Path:
-    """The same of a restoration network."""
+def checked_restoration(row: Restoration | PictureNetwork) -> Path:
+    """The same of a network that is one file."""
     return _checked(row.file, row.sha256)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import dsncodec
 
 from .. import weights
-from ..checks import whole as in_range
+from ..errors import SettingError
 from ..folders import PICTURES
 from ..writing import write
 from .common import (
@@ -38,10 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser, way: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resample everything."""
-    if getattr(args, "model", "dsn") == "dsn":
+    model = getattr(args, "model", "dsn")
+    if model == "dsn":
         weights.for_scale(args.scale)
-    else:
-        in_range("scale", args.scale, 1, 16)
+    elif model != "coconet":
+        weights.picture_network(model, f"x{args.scale}")
+    elif not 1 <= args.scale <= 16:
+        raise SettingError(f"scale must be a whole number from 1 to 16, not {args.scale}")
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, PICTURES, args.suffix, f"-{args.way}{args.scale}"), resample, describe)
 
@@ -52,9 +55,9 @@ def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     source = pictures.open_picture(job)
     if args.way == "down":
         image = dsncodec.downsample(source, args.scale, threads=args.threads)
-    elif args.model == "dsn":
-        image = dsncodec.upsample(source, args.scale, threads=args.threads)
-    else:
+    elif args.model == "coconet":
         image = dsncodec.upsample(source, args.scale, model=args.model, **fit_settings(args))
+    else:
+        image = dsncodec.upsample(source, args.scale, model=args.model, threads=args.threads)
     write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
     return {"width": image.width, "height": image.height, "mode": image.mode}

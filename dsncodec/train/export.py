@@ -17,8 +17,14 @@ from ..errors import SettingError
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
+# A recipe's task: (the class of its [model] table, the class of its networks)
+NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
+    "sampling": (SamplingConfig, SamplingNets),
+    "restoration": (RestorationConfig, RestorationNet),
+}
 
-def load_nets(checkpoint: str | Path) -> tuple[SamplingNets | RestorationNet, dict[str, Any]]:
+
+def load_nets(checkpoint: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The averaged networks of a checkpoint, and the checkpoint itself.
 
     Raises:
@@ -26,12 +32,8 @@ def load_nets(checkpoint: str | Path) -> tuple[SamplingNets | RestorationNet, di
     """
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        model = state["recipe"]["model"]
-        nets: SamplingNets | RestorationNet
-        if state["recipe"].get("task", "sampling") == "restoration":
-            nets = RestorationNet(RestorationConfig(**model))
-        else:
-            nets = SamplingNets(SamplingConfig(**model))
+        config, network = NETS[state["recipe"].get("task", "sampling")]
+        nets = network(config(**state["recipe"]["model"]))
         nets.load_state_dict(state["ema"])
     except OSError as exc:
         raise SettingError(f"checkpoint {checkpoint}: {exc}") from exc
@@ -73,15 +75,22 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = name or state["recipe"]["name"]
-    graphs = restoration_graphs(nets) if isinstance(nets, RestorationNet) else sampling_graphs(nets)
+    if isinstance(nets, SamplingNets):
+        graphs = sampling_graphs(nets)
+    elif isinstance(nets, RestorationNet):
+        graphs = restoration_graphs(nets)
+    else:
+        graphs = picture_graphs(nets)
     sha256 = {}
     for part, data in graphs.items():
         (folder / f"{name}-{part}.onnx").write_bytes(data)
         sha256[part] = hashlib.sha256(data).hexdigest()
-    if isinstance(nets, RestorationNet):
+    if isinstance(nets, SamplingNets):
+        row = _model_row(name, state, sha256)
+    elif isinstance(nets, RestorationNet):
         row = _restorer_row(name, state, sha256, nets.radius)
     else:
-        row = _model_row(name, state, sha256)
+        row = _network_row(name, state, sha256, nets)
     manifest = folder / "manifest.toml"
     rows = _other_rows(manifest, name)
     manifest.write_text("\n".join([_HEAD, *sorted([*rows, row])]), "utf-8")
@@ -110,10 +119,17 @@ def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
     return {"restore": to_onnx(net, (picture, quality, rmse), ["picture", "quality", "rmse"])}
 
 
+def picture_graphs(net: Any) -> dict[str, bytes]:
+    """The one ONNX file of a network from pictures to pictures, values 0 to 1; see ``weights.PictureNetwork``."""
+    side = 16 * net.unit
+    return {"net": to_onnx(net, (torch.rand(1, 3, side, side),), ["picture"])}
+
+
 _HEAD = """\
 # Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
 # wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore), as text.
 # [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
+# [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture.
 """
 
 
@@ -139,6 +155,14 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
         f"radius = {radius}",
     ]
     return _row("restorer", RestorationNet, name, state, sha256, about)
+
+
+def _network_row(name: str, state: dict[str, Any], sha256: dict[str, str], net: Any) -> str:
+    kind, variant = name.rsplit("-", 1)
+    about = [f'kind = "{kind}"', f'variant = "{variant}"', f"scale = {net.scale}", f"unit = {net.unit}"]
+    if net.radius is not None:
+        about.append(f"radius = {net.radius}")
+    return _row("network", type(net), name, state, sha256, about)
 
 
 def _row(

@@ -1,0 +1,56 @@
+"""Networks from pictures to pictures: RGB in, RGB out, tile by tile where the network looks only so far."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import weights
+from .errors import LimitExceeded
+from .inference import Window, common, moved, network, scaled, tiles
+from .planes import crop_padded
+
+UInt8Array = NDArray[np.uint8]
+
+TILE = 256  # pixels of a side of a tile's output, about
+MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: about 4 GiB of its memory
+
+
+def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
+    """What a network makes of a picture.
+
+    Args:
+        colour: (H, W, 3), or (H, W, 1) for grey, which is given as three equal planes.
+    Returns:
+        (H * scale, W * scale, 3): the same for any size of the tiles, but for rounding.
+    Raises:
+        LimitExceeded: the network must see the picture whole, and it has more than 2**24 pixels.
+        MissingComponent: the weight file is absent or was changed.
+    """
+    net = network(weights.checked_restoration(row), threads)
+    unit, scale = row.unit, row.scale
+    height, width = colour.shape[:2]
+    bounds = -(-height // unit) * unit, -(-width // unit) * unit
+    everything: Window = (slice(0, bounds[0]), slice(0, bounds[1]))
+    if row.halo is None:
+        if height * width > MAX_WHOLE_PIXELS:
+            raise LimitExceeded(
+                f"{row.name} sees a picture whole, up to {MAX_WHOLE_PIXELS} pixels; this one has {height * width}",
+                asked=height * width,
+                limit=MAX_WHOLE_PIXELS,
+            )
+        parts = tiles(everything, bounds, max(bounds), 0)
+    else:
+        side = max(unit, TILE // scale // unit * unit)
+        parts = tiles(everything, bounds, side, row.halo)
+    out = np.empty((height * scale, width * scale, 3), np.uint8)
+    inside: Window = (slice(0, height), slice(0, width))
+    for tile in parts:
+        rgb = crop_padded(colour, *tile.outer)
+        if rgb.shape[2] == 1:
+            rgb = rgb.repeat(3, 2)
+        planes = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        part = common(tile.inner, inside)
+        made = net(planes)[:, *scaled(moved(part, tile.outer), scale)].transpose(1, 2, 0)
+        out[scaled(part, scale)] = np.clip(made * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return out
