@@ -83,6 +83,8 @@ def encode(
     layers: int | None = None,
     width: int | None = None,
     report: Callable[[float, float], None] | None = None,
+    preview: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     icc_profile: bytes | None = None,
     exif: bytes | Image.Exif | None = None,
     xmp: bytes | None = None,
@@ -116,6 +118,9 @@ def encode(
         layers, width: of "coconet", the hidden layers (default 4) and their neurons (default: what the bytes asked
             for allow).
         report: of "coconet", called after each step with the part of the budget spent and the mean squared error.
+        preview: of "coconet", a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
+        checkpoint: of "coconet", a file that is written every few seconds and when the fit is interrupted. If it is
+            there already, the fit goes on from it.
         icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
@@ -143,6 +148,8 @@ def encode(
         "layers": layers,
         "width": width,
         "report": report,
+        "preview": preview,
+        "checkpoint": checkpoint,
     }
     if method == "coconet":
         if scale is not None or backend != "auto":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -223,8 +222,7 @@ class _Fitting:
         threads: int | None,
         report: Report | None,
     ) -> None:
-        coconet.fitter()  # refuses where torch is missing
-        self.module = importlib.import_module("dsncodec.train.fitted")
+        self.module = coconet.fitter("fitted")
         if seconds is None and steps is None:
             seconds = coconet.DEFAULT_SECONDS
         self.budget = self.module.Budget(

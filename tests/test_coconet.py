@@ -24,6 +24,7 @@ from dsncodec.container import Header
 from dsncodec.errors import Corrupt, DsnError, LimitExceeded, MissingComponent, SettingError
 from dsncodec.metrics import psnr_db
 from dsncodec.train import coconet as fitting
+from dsncodec.train import compressing
 from dsncodec.train.soap import Soap
 
 from .conftest import CHANNELS, MODES, UInt8Array, picture, with_fixed_checksums
@@ -297,11 +298,13 @@ def test_a_reader_gets_the_fits_own_picture(variant: str) -> None:
     np.testing.assert_array_equal(back, encoder.reconstruct(point))
     fit = fitting.fit_to(point.shape, np.asarray(image), fitting.SETTINGS[variant])
     fit.run(fitting.Clock(fitting.Budget(steps=20)))
-    codes = fitting.fitting_codes(fit, point.max_bytes)
-    steps = fitting.steps_of_layers(fit, codes)
+    codes = compressing.fitting_codes(fit, point.max_bytes)
+    steps = compressing.steps_of_layers(fit, codes)
     with torch.no_grad():
         own = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs)[0] * 255 + 0.5
-    net = coordinates.network(Parameters(point.shape, tuple(codes)), fitting.integers_of(fit, codes), header)
+    net = coordinates.network(
+        Parameters(point.shape, tuple(codes)), compressing.integers_of(fit, codes), header
+    )
     apart = own.clamp(0, 255).floor().numpy().T.reshape(21, 33, 3) - net.pixels((33, 21)).astype(int)
     assert np.abs(apart).max() <= 1 and (apart != 0).mean() < 0.01
 
@@ -333,17 +336,17 @@ def test_steps_are_of_equal_slope() -> None:
     fit = fitting.fit_to(Shape("sine", 2, 16), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
     most = 250
-    codes = fitting.fitting_codes(fit, most)
-    level = fitting.coarsened(fit, [80] * len(codes), most)
+    codes = compressing.fitting_codes(fit, most)
+    level = compressing.coarsened(fit, [80] * len(codes), most)
 
     def error(codes: list[int]) -> float:
-        steps = fitting.steps_of_layers(fit, codes)
+        steps = compressing.steps_of_layers(fit, codes)
         with torch.no_grad():
             own = fit.predicted(fit.layers, fit.inputs)
             apart = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs) - own
         return float(apart.square().mean())
 
-    assert len(rangecoder.encode(fitting.integers_of(fit, codes))) <= most
+    assert len(rangecoder.encode(compressing.integers_of(fit, codes))) <= most
     assert error(codes) < 0.8 * error(level)
 
 
@@ -352,7 +355,7 @@ def test_rounding_is_learned() -> None:
     image = np.asarray(picture("RGB", 40, 30))
     fit = fitting.fit_to(Shape("sine", 2, 16, 3), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
-    steps = fitting.steps_of_layers(fit, fitting.fitting_codes(fit, 260))
+    steps = compressing.steps_of_layers(fit, compressing.fitting_codes(fit, 260))
 
     def error() -> float:
         with torch.no_grad():
@@ -417,7 +420,7 @@ def test_an_interrupt_passes_and_torch_keeps_its_threads() -> None:
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dsncodec.train.coconet", None)
+    monkeypatch.setitem(sys.modules, "dsncodec.train.compressing", None)
     with pytest.raises(MissingComponent, match=r"dsncodec\[train\]"):
         dsncodec.encode(picture("L", 8, 8), **FAST)
 

@@ -41,7 +41,8 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
         f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
         for part in ("measure", "peers", "report", "samples", "store")
     },
-    "fit": ("dsncodec.train.coconet", "pip install dsncodec[train]"),
+    "fit": ("dsncodec.train.compressing", "pip install dsncodec[train]"),
+    "onnx_network": ("dsncodec.cli.onnx_network", "pip install dsncodec[train]"),
     "data": ("dsncodec.train.data", ""),
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),

@@ -12,7 +12,7 @@ import dsncodec
 
 from ..errors import SettingError
 from ..folders import PICTURES
-from ..writing import STDOUT, write
+from ..writing import STDOUT, check_free, write
 from .common import (
     STDIN,
     Job,
@@ -34,6 +34,7 @@ _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
 _POINT = ("scale", "levels", "chroma_levels", "base_quality")
 _FIT = ("seconds", "steps", "variant", "layers", "width")
+_KEPT = ("preview", "checkpoint")
 _RESTORED = ("base_psnr_db", "strength", "gain_db")
 
 
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, "pictures that Pillow reads")
     add_output(parser, "beside the input, .dsn")
     add_settings(parser)
+    parser.add_argument(
+        "--preview", metavar="FILE", help="coconet: a .gif, .png or .webp that shows the picture as it grows"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="coconet: keep the fit there when it is stopped, and go on from there"
+    )  # fmt: skip
     parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
     parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
     add_threads(parser)
@@ -118,7 +125,13 @@ def run(args: argparse.Namespace) -> int:
     """Encode everything."""
     take_last_as_output(args, reads_dsn=False)
     check(args)
-    return run_all(args, plan(args, PICTURES, ".dsn"), code, describe)
+    jobs = plan(args, PICTURES, ".dsn")
+    kept = [name for name in _KEPT if getattr(args, name) is not None]
+    if kept and (args.method != "coconet" or len(jobs) != 1):
+        raise SettingError(f"--{kept[0]} is of --method coconet, and of one picture")
+    if args.preview is not None:
+        check_free(args.preview, args.force, jobs[0].source)
+    return run_all(args, jobs, code, describe)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -145,7 +158,8 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     pictures = load("pictures")
     image = pictures.open_picture(job)
     line = fit_line(args) if args.method == "coconet" else None
-    data = dsncodec.encode(image, **settings_of(args), report=line)
+    kept = {name: getattr(args, name) for name in _KEPT}
+    data = dsncodec.encode(image, **settings_of(args), report=line, **kept)
     info = asdict(dsncodec.read_info(data))
     names = (
         "width",

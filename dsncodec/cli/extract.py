@@ -1,4 +1,4 @@
-"""dsncodec extract: what a .dsn file carries as an ordinary file: a base codec's picture, or a coded plane."""
+"""dsncodec extract: what a .dsn file carries as an ordinary file: a base codec's picture, a coded plane, a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from .common import (
 )
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
-_PAYLOADS = (".avif", ".jpg", ".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2")
+_PICTURES = ("picture", "network")  # what is pixels, and not symbols
+_PAYLOADS = (".avif", ".jpg", ".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2", ".onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, ".dsn files")
     add_output(parser, "beside the input, NAME-layer with the payload's suffix")
     parser.add_argument(
-        "--plane", choices=("picture", "luma", "chroma", "alpha"),
-        help="(default: the base codec's picture; of method dsn, luma)",
+        "--plane", choices=("picture", "luma", "chroma", "alpha", "network"),
+        help="(default: the base codec's picture; of method dsn, luma; of coconet, the network, as .onnx)",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=("own", "png", "jp2"),
@@ -82,7 +83,7 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         data = load("jp2").to_jp2(symbols) if suffix == ".jp2" else layers.to_png(symbols)
     write(target, data, args.force)
     rows, columns = (
-        coded.shape[:2] if coded.name == "picture" else (coded.shape[0] * coded.shape[1], coded.shape[2])
+        coded.shape[:2] if coded.name in _PICTURES else (coded.shape[0] * coded.shape[1], coded.shape[2])
     )
     return {
         "output": target, "plane": coded.name, "backend": coded.backend, "levels": coded.levels,
@@ -93,5 +94,5 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
     size = f"{report['width']} x {report['height']}"
-    what = f"{size} pixels" if report["plane"] == "picture" else f"{size} symbols, {report['levels']} levels"
+    what = f"{size} pixels" if report["plane"] in _PICTURES else f"{size} symbols, {report['levels']} levels"
     return f"{report['plane']} of {what}, {report['backend']}, {report['size_bytes']:,} bytes"

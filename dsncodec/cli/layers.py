@@ -1,4 +1,4 @@
-"""One coded plane of a .dsn file, or the base codec's picture, as a file of its own."""
+"""One coded plane of a .dsn file, the base codec's picture, or the network fitted to it, as a file of its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from PIL import Image
 
 from .. import backends, container
 from ..api import Source, opened, read_structure
-from ..codecs import base, layer
+from ..codecs import base, coordinates, layer
 from ..container import Header
 from ..errors import SettingError
+from .common import load
 
-_TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE"}
+_TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE", "network": "NETW"}
+_OF_METHOD = {"dsn": "luma", "restored": "picture", "coconet": "network"}
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,36 @@ class CodedPicture:
         return colour[..., 0] if self.shape[2] == 1 else colour
 
 
+@dataclass(frozen=True)
+class CodedNetwork:
+    """A network that was fitted to the picture."""
+
+    name: str
+    network: coordinates.Network
+    shape: tuple[int, int, int]
+    levels: int = 256
+    backend = "onnx"
+    extension = ".onnx"
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The network as an ONNX file."""
+        data: bytes = load("onnx_network").to_onnx(self.network)
+        return data
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The pixels of the picture, (rows, columns) or (rows, columns, 3)."""
+        colour = self.network.pixels((self.shape[1], self.shape[0]))
+        return colour[..., 0] if self.shape[2] == 1 else colour
+
+
 def read_plane(
     source: Source, name: str | None, max_pixels: int = container.MAX_PIXELS
-) -> CodedPlane | CodedPicture:
-    """Find "luma", "chroma", "alpha" or "picture" in a file; nothing is decoded.
+) -> CodedPlane | CodedPicture | CodedNetwork:
+    """Find "luma", "chroma", "alpha", "picture" or "network" in a file; nothing is decoded.
 
     Args:
-        name: None for what the method has: "picture" or "luma".
+        name: None for what the method has: "luma", "picture" or "network".
     Raises:
         CodestreamError: the file is broken.
         LimitExceeded: the picture is larger than ``max_pixels``.
@@ -86,15 +111,18 @@ def read_plane(
         header, sections, _ = read_structure(stream, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
     if name is None:
-        name = "luma" if header.method == "dsn" else "picture"
+        name = _OF_METHOD[header.method]
     if _TAGS[name] not in payloads:
-        what = name if name == "picture" else f"{name} plane"
+        what = name if name in ("picture", "network") else f"{name} plane"
         raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
     payload = payloads[_TAGS[name]]
     if name == "picture":
         scale = base.Parameters.unpack(payloads.get("PARM", b"")).scale
         shape = base.base_shape(header, scale)
         return CodedPicture(name, backends.base_name(payload), payload, shape)
+    if name == "network":
+        network = coordinates.read_layer(header, payloads).network
+        return CodedNetwork(name, network, (header.height, header.width, header.colour_planes))
     shape, levels = _shape_and_levels(header, payloads, name)
     return CodedPlane(name, backends.backend_name(payload), payload, shape, levels)
 

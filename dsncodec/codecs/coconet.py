@@ -8,6 +8,7 @@ Source: Bricman and Ionescu, "CocoNet", 2018.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,17 +46,17 @@ DEFAULT_SECONDS = 60.0
 DEFAULT_BPP = 0.3
 LAYERS = 4
 BITS = 6.0  # of a weight, in the mean: docs/decisions/0013-coconet.md
-_FITTER = "dsncodec.train.coconet"
+PREVIEWS = (".gif", ".png", ".webp")
 
 
-def fitter() -> Any:
-    """The module that fits.
+def fitter(name: str) -> Any:
+    """The module of dsncodec.train that fits: "compressing" or "fitted".
 
     Raises:
         MissingComponent: torch is not installed.
     """
     try:
-        return importlib.import_module(_FITTER)
+        return importlib.import_module(f"dsncodec.train.{name}")
     except ModuleNotFoundError as exc:
         raise MissingComponent(
             f"the package {exc.name} is not installed: pip install dsncodec[train]"
@@ -79,6 +80,7 @@ class Encoder:
         variant: "sine", or "paper": six coordinates, tanh layers, Adam.
         layers, width: of the network; default: 4, and the width that the bytes asked for allow.
         report: called after each step with the part of the budget that is spent, and the mean squared error.
+        preview, checkpoint: files, see ``dsncodec.encode``.
     Raises:
         SettingError: an impossible setting.
     """
@@ -95,6 +97,8 @@ class Encoder:
         layers: int | None = None,
         width: int | None = None,
         report: Report | None = None,
+        preview: str | os.PathLike[str] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
@@ -108,6 +112,10 @@ class Encoder:
             raise SettingError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS.values())}")
         self.layers = LAYERS if layers is None else whole("layers", layers, 1)
         self.width = None if width is None else whole("width", width, 1)
+        self.preview = None if preview is None else os.fspath(preview)
+        if self.preview is not None and os.path.splitext(self.preview)[1].lower() not in PREVIEWS:
+            raise SettingError(f"a preview is a {', '.join(PREVIEWS)} file, not {self.preview}")
+        self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         self._coded: dict[Point, tuple[Parameters, bytes]] = {}
 
     def aimed(self, target: rate.Target, extra: Sequence[tuple[str, bytes]]) -> rate.Target:
@@ -196,11 +204,12 @@ class Encoder:
 
     def _fitted(self, point: Point) -> tuple[Parameters, bytes]:
         if point not in self._coded:
-            fit = fitter()
+            fit = fitter("compressing")
             budget = fit.Budget(self.seconds, self.steps)
             self._coded[point] = fit.compressed(
-                point.shape, self.colour, point.max_bytes, budget, self.threads, self.report
-            )
+                point.shape, self.colour, point.max_bytes, budget, self.threads, self.report, self.preview,
+                self.checkpoint,
+            )  # fmt: skip
         return self._coded[point]
 
 

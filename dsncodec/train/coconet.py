@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..backends import rangecoder
-from ..codecs.coordinates import Parameters, Shape, code_of, coordinates, places, step_of
+from ..codecs.coordinates import Shape, coordinates, places
 from ..errors import SettingError
 from .soap import Soap
 
 FloatArray = NDArray[np.floating]
-Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
 FIRST = 3.0  # spread of the first sine layer's weights, in radians, times the root of its inputs
-OPTIMIZERS = ("adam", "soap")
+POOL = 64  # steps whose places are drawn together
+STRIP = 16_384  # places that are drawn at a time
+SWEEPS = 4  # times that they are gone through, where there are many of them
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,28 @@ SETTINGS = {
 
 
 class Clock:
-    """How much of a budget is spent, 0..1."""
+    """How much of a budget is spent, 0..1.
 
-    def __init__(self, budget: Budget) -> None:
+    Args:
+        step, seconds: what was spent before.
+    """
+
+    def __init__(self, budget: Budget, step: int = 0, seconds: float = 0.0) -> None:
         if budget.seconds is None and budget.steps is None:
             raise SettingError("a fit needs a budget in seconds or in steps")
-        self.budget, self.started, self.step = budget, time.monotonic(), 0
+        self.budget, self.step, self.started = budget, step, time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far."""
+        return time.monotonic() - self.started
 
     @property
     def progress(self) -> float:
         """At least 1 when it is spent."""
         seconds, steps = self.budget.seconds, self.budget.steps
         parts = [self.step / steps] if steps else []
-        parts += [(time.monotonic() - self.started) / seconds] if seconds else []
+        parts += [self.seconds / seconds] if seconds else []
         return max(parts)
 
 
@@ -130,6 +138,29 @@ class Fit:
         h = torch.sigmoid(h) if paper else h + 0.5
         return h if inputs.dim() == 2 else h.reshape(*h.shape[:2], *inputs.shape[1:]).mean(-1)
 
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """What each step looks at: inputs, colours, and which of them count.
+
+        Places are drawn for many steps at once, side by side in memory: to gather them anew for each step would take a
+        third of its time.
+        """
+        count, size = self.colours.shape[-1], self.settings.batch
+        if size >= count:
+            while True:
+                yield self.inputs, self.colours, self.seen
+        sweeps = SWEEPS if count >= 8 * size else 1
+        while True:
+            if count <= POOL * size:
+                chosen = torch.randperm(count, generator=self.generator)
+            else:
+                chosen = torch.randint(count, (POOL * size,), generator=self.generator)
+            inputs, colours = self.inputs[:, chosen], self.colours[..., chosen]
+            seen = None if self.seen is None else self.seen[..., chosen]
+            for _ in range(sweeps):
+                for start in range(0, len(chosen) - size + 1, size):
+                    part = slice(start, start + size)
+                    yield inputs[:, part], colours[..., part], None if seen is None else seen[..., part]
+
     def run(
         self,
         clock: Clock,
@@ -138,6 +169,8 @@ class Fit:
         lr: tuple[float, float] | None = None,
         report: Report | None = None,
         enough: Callable[[], bool] | None = None,
+        begun: float | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
         """Fit until a part of the budget is spent.
 
@@ -146,21 +179,18 @@ class Fit:
                 pass the rounding as if it were not there.
             lr: from, to; default: the settings' and a tenth of it.
             enough: asked after each step, whether to end already.
+            begun: the part of the budget at which the rate began to fall; default: now.
+            optimizer: one that has begun; default: a new one.
         """
         high, low = lr or (self.settings.lr, self.settings.lr / 10)
-        optimizer = self.optimizer(high)
-        begun, count = clock.progress, self.inputs.shape[1]
+        optimizer = optimizer or self.optimizer(high)
+        begun = clock.progress if begun is None else begun
+        batches = self._batches()
         while (progress := clock.progress) < until:
             done = (progress - begun) / (until - begun)
             for group in optimizer.param_groups:
                 group["lr"] = low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
-            inputs, colours, seen = self.inputs, self.colours, self.seen
-            if self.settings.batch < count:
-                chosen = torch.randint(count, (self.settings.batch,), generator=self.generator).to(
-                    inputs.device
-                )
-                inputs, colours = inputs[:, chosen], colours[..., chosen]
-                seen = None if seen is None else seen[..., chosen]
+            inputs, colours, seen = next(batches)
             layers = self.layers if steps_of is None else rounded(self.layers, steps_of)
             apart = self.predicted(layers, inputs) - colours
             if seen is not None:
@@ -176,6 +206,14 @@ class Fit:
                 return
 
 
+def fit_to(shape: Shape, pixels: UInt8Array, settings: FitSettings) -> Fit:
+    """A fresh fit of one picture (H, W, 1 or 3)."""
+    height, width, planes = pixels.shape
+    colours = torch.from_numpy(pixels.reshape(-1, planes).T.astype(np.float32) / 255)
+    inputs = torch.from_numpy(inputs_of(shape, (width, height), (width, height)))
+    return Fit(shape, colours[None].contiguous(), inputs, settings)
+
+
 def rounded(layers: list[nn.Parameter], steps: list[Tensor]) -> list[Tensor]:
     """Weights as a file would hold them, with the gradients of those that are not rounded."""
     return [layer + ((layer / step).round() * step - layer).detach() for layer, step in zip(layers, steps)]
@@ -187,6 +225,24 @@ def inputs_of(shape: Shape, size: tuple[int, int], aspect: tuple[int, int]) -> F
     return coordinates(shape, *places(rows, columns, size), aspect)
 
 
+@torch.no_grad()
+def colours_at(fit: Fit, layers: list[Tensor], size: tuple[int, int], aspect: tuple[int, int]) -> Tensor:
+    """All pixels of pictures drawn at a size (width, height), (N, planes, width * height), not clipped."""
+    rows, columns = np.divmod(np.arange(size[0] * size[1]), size[0])
+    parts = []
+    for start in range(0, len(rows), STRIP):
+        part = slice(start, start + STRIP)
+        inputs = coordinates(fit.shape, *places(rows[part], columns[part], size), aspect)
+        parts.append(fit.predicted(layers, torch.from_numpy(inputs)))
+    return torch.cat(parts, -1)
+
+
+def to_pixels(colours: Tensor) -> UInt8Array:
+    """(N, planes, H, W) in 0..1 to (N, H, W, planes) uint8."""
+    values = (colours * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(values.permute(0, 2, 3, 1).numpy())
+
+
 @contextmanager
 def threads_of(count: int) -> Iterator[None]:
     """torch's threads while a fit lasts."""
@@ -196,127 +252,3 @@ def threads_of(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-# --- compression ------------------------------------------------------------------------------------
-
-QUANTISED_FROM = 0.5  # of the budget: weights are rounded from here on
-LR_QUANTISED = (1.0, 0.02)  # of the first learning rate, begin and end
-SAMPLE = 4096  # places at which the weights' sensitivity is looked at
-ROUNDS = 3  # of choosing the steps: their sensitivity depends on them
-
-
-def compressed(
-    shape: Shape,
-    pixels: UInt8Array,
-    max_bytes: int,
-    budget: Budget,
-    threads: int = 1,
-    report: Report | None = None,
-) -> tuple[Parameters, bytes]:
-    """Fit a network to a picture, and code its weights.
-
-    Args:
-        pixels: (H, W, 1 or 3).
-        max_bytes: of the coded weights.
-    Returns:
-        The parameters and the payload of section NETW.
-    Raises:
-        SettingError: not even the coarsest steps reach ``max_bytes``.
-    """
-    with threads_of(threads):
-        fit = fit_to(shape, pixels, SETTINGS[shape.variant])
-        clock = Clock(budget)
-        fit.run(clock, QUANTISED_FROM, report=report)
-        codes = fitting_codes(fit, max_bytes)
-        lr = (LR_QUANTISED[0] * fit.settings.lr, LR_QUANTISED[1] * fit.settings.lr)
-        fit.run(clock, 1.0, steps_of_layers(fit, codes), lr, report)
-        payload = rangecoder.encode(integers_of(fit, codes))
-        if len(payload) > max_bytes:  # the last steps of the fit may have made the weights a little longer
-            codes = coarsened(fit, codes, max_bytes)
-            payload = rangecoder.encode(integers_of(fit, codes))
-    return Parameters(shape, tuple(codes)), payload
-
-
-def fit_to(shape: Shape, pixels: UInt8Array, settings: FitSettings) -> Fit:
-    """A fresh fit of one picture (H, W, 1 or 3)."""
-    height, width, planes = pixels.shape
-    colours = torch.from_numpy(pixels.reshape(-1, planes).T.astype(np.float32) / 255)
-    inputs = torch.from_numpy(inputs_of(shape, (width, height), (width, height)))
-    return Fit(shape, colours[None].contiguous(), inputs, settings)
-
-
-def fitting_codes(fit: Fit, max_bytes: int) -> list[int]:
-    """Steps of quantisation, as codes: of equal slope, and as fine as ``max_bytes`` allows.
-
-    A step s costs a layer of n weights n log2(1 / s) bits and a squared error of S s^2, S being its sensitivity:
-    the sum of both is least where s^2 is n / S, up to a factor for all layers.
-    """
-    codes = coarsened(fit, [0] * (len(fit.layers) + 1), max_bytes)  # one step for all
-    for _ in range(ROUNDS):
-        counts, sensitivities = _sensitivities(fit, codes)
-        steps = np.sqrt(counts / sensitivities)
-        codes = coarsened(fit, [code_of(step) for step in steps / steps.max() * 2.0**-14], max_bytes)
-    return codes
-
-
-def coarsened(fit: Fit, codes: list[int], max_bytes: int) -> list[int]:
-    """All codes raised alike, by as little as ``max_bytes`` allows."""
-
-    def raised(by: int) -> list[int]:
-        return [min(code + by, 255) for code in codes]
-
-    def fits(by: int) -> bool:
-        return len(rangecoder.encode(integers_of(fit, raised(by)))) <= max_bytes
-
-    by = bisect_left(range(256), True, key=fits)
-    if by == 256:
-        raise SettingError(f"no setting reaches {max_bytes} bytes for the weights of this network")
-    return raised(by)
-
-
-def _sensitivities(fit: Fit, codes: list[int]) -> tuple[FloatArray, FloatArray]:
-    """For each layer's weights, and last for all biases: how many there are, and the squared error that noise like that
-    of these steps makes, divided by the noise's variance."""
-    count = fit.inputs.shape[1]
-    chosen = torch.randint(count, (min(SAMPLE, count),), generator=fit.generator)
-    inputs = fit.inputs[:, chosen]
-    everything = list(range(len(fit.layers)))
-    with torch.no_grad():
-        clean = fit.predicted(fit.layers, inputs)
-
-        def error(noisy: list[int], part: slice, step: float) -> tuple[int, float]:
-            changed, total = list[Tensor](fit.layers), 0
-            for at in noisy:
-                changed[at] = fit.layers[at].clone()
-                place = changed[at][:, :, part]
-                place += step * (torch.rand(place.shape, generator=fit.generator) - 0.5)
-                total += place.numel()
-            apart = (fit.predicted(changed, inputs) - clean).square().mean()
-            return total, max(float(apart) * 12 / step**2, 1e-12)
-
-        found = [error([at], slice(0, -1), step_of(codes[at])) for at in everything]
-        found.append(error(everything, slice(-1, None), step_of(codes[-1])))
-    counts, sensitivities = np.array(found, np.float64).T
-    return counts, sensitivities
-
-
-def steps_of_layers(fit: Fit, codes: list[int]) -> list[Tensor]:
-    """The steps of each layer's columns, (columns + 1,): that of its weights, and behind them that of biases."""
-    found = []
-    for layer, code in zip(fit.layers, codes):
-        steps = torch.full((layer.shape[2],), step_of(code))
-        steps[-1] = step_of(codes[-1])
-        found.append(steps)
-    return found
-
-
-def integers_of(fit: Fit, codes: list[int]) -> list[Int32Array]:
-    """The weights of the first network as a file holds them: a list for each layer, and one for all biases."""
-    limit = 2**rangecoder.MAX_BITS - 1
-    steps = steps_of_layers(fit, codes)
-    whole = [
-        (layer.detach()[0] / step).round().clamp(-limit, limit).to(torch.int32).numpy()
-        for layer, step in zip(fit.layers, steps)
-    ]
-    return [*(matrix[:, :-1] for matrix in whole), np.concatenate([matrix[:, -1] for matrix in whole])]

@@ -14,8 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..codecs.coordinates import Shape, coordinates, places
-from .coconet import SETTINGS, Budget, Clock, Fit, FitSettings, Report, fit_to, inputs_of, threads_of
+from ..codecs.coordinates import Shape
+from .coconet import (
+    SETTINGS,
+    Budget,
+    Clock,
+    Fit,
+    FitSettings,
+    Report,
+    colours_at,
+    fit_to,
+    inputs_of,
+    threads_of,
+    to_pixels,
+)
 
 UInt8Array = NDArray[np.uint8]
 
@@ -25,7 +37,6 @@ EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 12  # looks without anything better, and a fit ends
 LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
-STRIP = 16_384  # places that are drawn at a time
 LR_RESTORING = 3e-3
 WAVES = 2.0  # spread of the first sine layer here: smoother than what keeps every detail
 
@@ -76,7 +87,7 @@ def denoised(
         fit.run(Clock(budget), lr=(settings.lr, settings.lr), report=report, enough=best.look)
         found = colours_at(fit, best.layers, (width, height), (width, height))
         mean = found.reshape(count, copies, planes, height, width).mean(1)
-    return _pixels(mean)
+    return to_pixels(mean)
 
 
 class _Best:
@@ -139,7 +150,7 @@ def completed(
         fit.run(Clock(budget), report=report)
         layers: list[Tensor] = [layer.detach() for layer in fit.layers]
         found = colours_at(fit, layers, (width, height), (width, height))
-    drawn = _pixels(found.reshape(1, planes, height, width))[0]
+    drawn = to_pixels(found.reshape(1, planes, height, width))[0]
     return np.where(missing[..., None], drawn, pixels)
 
 
@@ -168,22 +179,4 @@ def enlarged(
         fit.run(Clock(budget), report=report)
         layers: list[Tensor] = [layer.detach() for layer in fit.layers]
         found = colours_at(fit, layers, large, (width, height))
-    return _pixels(found.reshape(1, planes, large[1], large[0]))[0]
-
-
-@torch.no_grad()
-def colours_at(fit: Fit, layers: list[Tensor], size: tuple[int, int], aspect: tuple[int, int]) -> Tensor:
-    """All pixels of pictures drawn at a size (width, height), (N, planes, width * height), not clipped."""
-    rows, columns = np.divmod(np.arange(size[0] * size[1]), size[0])
-    parts = []
-    for start in range(0, len(rows), STRIP):
-        part = slice(start, start + STRIP)
-        inputs = coordinates(fit.shape, *places(rows[part], columns[part], size), aspect)
-        parts.append(fit.predicted(layers, torch.from_numpy(inputs)))
-    return torch.cat(parts, -1)
-
-
-def _pixels(colours: Tensor) -> UInt8Array:
-    """(N, planes, H, W) in 0..1 to (N, H, W, planes) uint8."""
-    values = (colours * 255 + 0.5).clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(values.permute(0, 2, 3, 1).numpy())
+    return to_pixels(found.reshape(1, planes, large[1], large[0]))[0]
