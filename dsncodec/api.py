@@ -115,7 +115,7 @@ def encode(
             of them.
         seconds, steps: of "coconet", the budget of the fit, whichever ends first; default: 60 seconds.
         variant: of "coconet", "sine" (default) or "paper".
-        layers, width: of "coconet", the hidden layers (default 4) and their neurons (default: what the bytes asked
+        layers, width: of "coconet", the hidden layers (default 5) and their neurons (default: what the bytes asked
             for allow).
         report: of "coconet", called after each step with the part of the budget spent and the mean squared error.
         preview: of "coconet", a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.

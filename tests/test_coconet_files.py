@@ -117,7 +117,9 @@ def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("mode", ["LA", "RGB"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 17), (33, 21)], ids=str)
-def test_onnx_runtime_draws_what_we_do(size: tuple[int, int], mode: str, shape: Shape, tmp_path: Path) -> None:
+def test_onnx_runtime_draws_what_we_do(
+    size: tuple[int, int], mode: str, shape: Shape, tmp_path: Path
+) -> None:
     """Within 1 grey level; the middle of an odd picture is where the paper's angle has none."""
     data = file_of(shape, mode, *size)
     source, target = tmp_path / "a.dsn", tmp_path / "a.onnx"
@@ -152,7 +154,18 @@ def test_the_command_keeps_and_shows(tmp_path: Path, capsys: pytest.CaptureFixtu
     source, target = tmp_path / "a.png", tmp_path / "a.dsn"
     picture("RGB", 24, 20).save(source)
     extra = ["--preview", str(tmp_path / "a.gif"), "--checkpoint", str(tmp_path / "a.ckpt")]
-    coconet = ["encode", str(source), "-o", str(target), "--method", "coconet", "--steps", "6", "--width", "6"]
+    coconet = [
+        "encode",
+        str(source),
+        "-o",
+        str(target),
+        "--method",
+        "coconet",
+        "--steps",
+        "6",
+        "--width",
+        "6",
+    ]
     assert main([*coconet, *extra]) == 0
     assert all((tmp_path / name).exists() for name in ("a.dsn", "a.gif", "a.ckpt"))
     target.unlink()

@@ -90,7 +90,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     fit = parser.add_argument_group("of method coconet (needs torch)")
     add_fit(fit)
-    fit.add_argument("--layers", type=whole(1), metavar="N", help="hidden layers (default 4)")
+    fit.add_argument("--layers", type=whole(1), metavar="N", help="hidden layers (default 5)")
     fit.add_argument(
         "--width",
         type=whole(1),

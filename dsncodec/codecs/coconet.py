@@ -44,7 +44,7 @@ Report = Callable[[float, float], None]
 
 DEFAULT_SECONDS = 60.0
 DEFAULT_BPP = 0.3
-LAYERS = 4
+LAYERS = 5
 BITS = 6.0  # of a weight, in the mean: docs/decisions/0013-coconet.md
 PREVIEWS = (".gif", ".png", ".webp")
 
@@ -78,7 +78,7 @@ class Encoder:
         threads: of the fit; default: the CPUs this process may use.
         seconds, steps: the fit's budget, whichever ends first; default: 60 seconds.
         variant: "sine", or "paper": six coordinates, tanh layers, Adam.
-        layers, width: of the network; default: 4, and the width that the bytes asked for allow.
+        layers, width: of the network; default: 5, and the width that the bytes asked for allow.
         report: called after each step with the part of the budget that is spent, and the mean squared error.
         preview, checkpoint: files, see ``dsncodec.encode``.
     Raises:
