@@ -27,7 +27,11 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec.backends import BACKENDS, BASE_CODECS, base_name
+from dsncodec.backends import BACKENDS, BASE_CODECS, base_name, rangecoder
+from dsncodec.codecs import coordinates
+from dsncodec.codecs.coordinates import shape_for
+from dsncodec.codecs.sections import encode_alpha
+from dsncodec.container import Header, pack
 from dsncodec.weights import restorations
 
 from .bombs import bombs
@@ -90,15 +94,33 @@ def _picture(mode: str, width: int, height: int) -> Image.Image:
 
 
 def small_file(method: str, backend: str, mode: str, width: int = 6, height: int = 5) -> bytes:
-    """A tiny file by one backend or base codec."""
-    settings = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
+    """A tiny file by one backend or base codec, or by a network of one variant."""
     image = _picture(mode, width, height)
+    if method == "coconet":
+        return _network(backend, mode, width, height, image)
+    settings = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
     return dsncodec.encode(image, method, backend=backend, effort=0, threads=1, **settings)
 
 
+def _network(variant: str, mode: str, width: int, height: int, image: Image.Image) -> bytes:
+    """Weights from a fixed seed, which no fit has seen."""
+    shape = shape_for(variant, 2, 4, (width, height))
+    header = Header("coconet", mode, width, height)
+    sides = shape.matrices(header.colour_planes)
+    counts = [*(rows * columns for rows, columns in sides), sum(rows for rows, _ in sides)]
+    rng = np.random.default_rng(width)
+    integers = [np.rint(rng.normal(0, 12, count)).astype(np.int32) for count in counts]
+    parameters = coordinates.Parameters(shape, (160,) * (shape.layers + 2))
+    sections = [("PARM", parameters.pack()), ("NETW", rangecoder.encode(integers))]
+    if header.has_alpha:
+        sections.append(("ALPH", encode_alpha(np.asarray(image.getchannel("A")), 0)))
+    return pack(header, sections)
+
+
 def carriers() -> list[str]:
-    """Every backend and base codec, as METHOD/NAME."""
-    return [f"dsn/{name}" for name in BACKENDS] + [f"restored/{name}" for name in BASE_CODECS]
+    """Every backend, base codec and variant of fitted networks, as METHOD/NAME."""
+    fitted = [f"coconet/{name}" for name in coordinates.VARIANTS.values()]
+    return [f"dsn/{name}" for name in BACKENDS] + [f"restored/{name}" for name in BASE_CODECS] + fitted
 
 
 def corpus(wanted: list[str] | None = None) -> list[File]:

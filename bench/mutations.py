@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 
 MAGIC = b"\x8eDSN"
 MAGIC_1 = MAGIC + b"\r\n\x1a\n"
-CODES = {"LUMA": 1, "CHRO": 2, "BASE": 3, "ALPH": 4, "iccp": 128, "exif": 129, "xmp ": 130}  # of version 2
+CODES = {
+    "LUMA": 1,
+    "CHRO": 2,
+    "BASE": 3,
+    "ALPH": 4,
+    "NETW": 5,
+    "iccp": 128,
+    "exif": 129,
+    "xmp ": 130,
+}  # of version 2
 SIZES = (
     0,
     1,

@@ -50,7 +50,7 @@ def parse(data: bytes) -> File:
 
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-CODES = {1: "LUMA", 2: "CHRO", 3: "BASE", 4: "ALPH", 128: "iccp", 129: "exif", 130: "xmp "}
+CODES = {1: "LUMA", 2: "CHRO", 3: "BASE", 4: "ALPH", 5: "NETW", 128: "iccp", 129: "exif", 130: "xmp "}
 
 
 def parse_2(data: bytes) -> File:
@@ -417,18 +417,113 @@ def restored_picture(file: File, threads: int) -> Array:
     return with_alpha(values.astype(np.uint8), alpha_of(file))
 
 
+# --- sections 6 and 7: a network fitted to the picture
+
+
+class Integers:
+    """Section 7: bits, then integers."""
+
+    def __init__(self, section: bytes) -> None:
+        self.bytes = iter(section)
+        self.r, self.c = 2**32 - 1, 0
+        for _ in range(4):
+            self.c = 256 * self.c + next(self.bytes, 0)
+
+    def bit(self, p: int) -> int:
+        b = self.r // 65536 * p
+        one = self.c < b
+        self.r, self.c = (b, self.c) if one else (self.r - b, self.c - b)
+        while self.r < 2**24:
+            self.r, self.c = 256 * self.r, (256 * self.c + next(self.bytes, 0)) % 2**32
+        return int(one)
+
+    def counted(self, contexts: dict[Any, list[int]], name: Any) -> int:
+        t, n = contexts.setdefault(name, [0, 0])
+        found = self.bit(min(max((2 * t + 1) * 2**15 // (n + 1), 64), 65472))
+        t, n = t + found, n + 1
+        contexts[name] = [t // 2, n // 2] if n == 1024 else [t, n]
+        return found
+
+    def read(self, count: int) -> Array:
+        contexts: dict[Any, list[int]] = {}
+        found = []
+        for _ in range(count):
+            digits = 0
+            while digits < 15 and self.counted(contexts, digits):
+                digits += 1
+            m = min(digits, 1)
+            for at in range(digits - 1):
+                m = 2 * m + (self.counted(contexts, (digits, m)) if at < 2 else self.bit(32768))
+            found.append(-m if m and self.bit(32768) else m)
+        return np.array(found, np.float64)
+
+
+def step(code: int) -> float:
+    return (8 + code % 8) / 8 * 2.0 ** (code // 8 - 24)
+
+
+def drawn(file: File, width: int, height: int) -> Array:
+    """Section 6, in double precision."""
+    parameters = file.sections["PARM"]
+    variant, layers, w, k = struct.unpack("<BBHB", parameters[:5])
+    steps = [step(code) for code in parameters[5:]]
+    x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    x, y = (part.ravel() for part in np.meshgrid(x, y))
+    if variant == 1:
+        dx, dy = (x - 0.5) * file.width, (y - 0.5) * file.height
+        r = np.hypot(dx, dy) / (math.hypot(file.width, file.height) / 2)
+        h = np.stack([x, y, 1 - x, 1 - y, r, np.arctan2(dy, dx) / (2 * np.pi) + 0.5])
+    else:
+        longer = max(file.width, file.height)
+        u, v = (2 * x - 1) * file.width / longer, (2 * y - 1) * file.height / longer
+        rows = [u, v]
+        for o in range(k):
+            rows += [f(2**o * np.pi * part) for f in (np.sin, np.cos) for part in (u, v)]
+        h = np.stack(rows)
+    sides = [len(h), *[w] * layers, 3 if file.colour else 1]
+    integers = Integers(file.sections["NETW"])
+    weights = [
+        integers.read(columns * rows).reshape(rows, columns) * s
+        for columns, rows, s in zip(sides, sides[1:], steps)
+    ]
+    biases = integers.read(sum(sides[1:])) * steps[-1]
+    for at, a in enumerate(weights):
+        b, biases = biases[: len(a), None], biases[len(a) :]
+        h = a @ h + b
+        if at < layers:
+            h = np.tanh(h) if variant == 1 else np.sin(h)
+    samples = 255 / (1 + np.exp(-h)) if variant == 1 else 255 * (h + 0.5)
+    pixels = np.floor(np.clip(samples, 0, 255) + 0.5).clip(0, 255).astype(np.uint8)
+    return pixels.reshape(-1, height, width).transpose(1, 2, 0)
+
+
+def fitted_picture(file: File, threads: int) -> Array:
+    return with_alpha(drawn(file, file.width, file.height), alpha_of(file))
+
+
 # --- all of it
+
+
+DECODERS = {
+    1: lambda file, threads: sampled_picture(sampled(file), threads),
+    2: restored_picture,
+    3: fitted_picture,
+}
 
 
 def decode(data: bytes, threads: int = 1) -> Array:
     """(H, W, channels)."""
     file = parse(data)
-    return sampled_picture(sampled(file), threads) if file.method == 1 else restored_picture(file, threads)
+    return DECODERS[file.method](file, threads)
 
 
 def decode_small(data: bytes) -> Array:
-    """The picture that needs no network."""
+    """What is shown as a preview: no network of ours is run."""
     file = parse(data)
     if file.method == 1:
         return sampled_small(sampled(file))
+    if file.method == 3:
+        return with_alpha(
+            drawn(file, -(-file.width // 8), -(-file.height // 8)), small_alpha(alpha_of(file), 8)
+        )
     return with_alpha(base_picture(file), small_alpha(alpha_of(file), file.sections["PARM"][0]))
