@@ -42,7 +42,7 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
         for part in ("measure", "peers", "report", "samples", "store")
     },
     "fit": ("dsncodec.train.compressing", "pip install dsncodec[train]"),
-    "onnx_network": ("dsncodec.cli.onnx_network", "pip install dsncodec[train]"),
+    "onnx_network": ("dsncodec.train.onnx_network", "pip install dsncodec[train]"),
     "data": ("dsncodec.train.data", ""),
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
