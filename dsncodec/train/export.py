@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
+from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
@@ -21,6 +23,7 @@ from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
+    "super_resolution": (SuperResolutionConfig, SuperResolution),
 }
 
 
@@ -174,7 +177,7 @@ def _row(
         f'name = "{name}"',
         *about,
         f'architecture = "{nets.__module__}.{nets.__name__}"',
-        "config = { " + ", ".join(f"{key} = {value}" for key, value in model.items()) + " }",
+        "config = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items()) + " }",
         f'recipe = "dsncodec/train/recipes/{state["recipe"]["name"]}.toml"',
         f"steps = {state['step']}",
         f"seconds = {round(state['seconds'])}",
