@@ -141,7 +141,7 @@ class EnhancementTask:
             nets.load_state_dict(state["ema"])
         except OSError as exc:
             raise SettingError(f"teacher {path}: {exc.strerror}") from exc
-        except (KeyError, TypeError, RuntimeError) as exc:
+        except Exception as exc:  # torch.load raises whatever the pickle's first wrong byte leads to
             raise SettingError(f"teacher {path} is not a checkpoint of this task") from exc
         return nets.generator.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import warnings
 from pathlib import Path
@@ -200,7 +201,7 @@ def _row(
         f'name = "{name}"',
         *about,
         f'architecture = "{nets.__module__}.{nets.__name__}"',
-        "config = { " + ", ".join(f"{key} = {value}" for key, value in model.items()) + " }",
+        "config = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items()) + " }",
         f'recipe = "dsncodec/train/recipes/{state["recipe"]["name"]}.toml"',
         f"steps = {state['step']}",
         f"seconds = {round(state['seconds'])}",
