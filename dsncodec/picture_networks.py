@@ -14,8 +14,8 @@ UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side of a tile's output, about
 MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: about 4 GiB of its memory
-SAMPLE_PIXELS = 2**22  # of what moments are taken from: a larger picture stands for itself in parts
-SAMPLE_BLOCK = 256  # rows or columns in a row of such parts: seams are few
+SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands for itself in parts
+SAMPLE_BLOCK = 64  # rows or columns of such a part
 
 
 def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
@@ -58,9 +58,10 @@ def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8A
 
 
 def sampled(colour: UInt8Array) -> UInt8Array:
-    """The picture, or if it has more than 2**22 pixels, strips of its rows and columns at even distances, put together.
+    """The picture, or if it has more than 2**20 pixels, strips of its rows and columns at even distances, put together.
 
-    Details keep their size, which they would not in a reduced picture, and the strips' seams are few.
+    Details keep their size, which they would not in a reduced picture: what each costs is in
+    docs/decisions/0015-enhancement.md.
     """
     kept = [np.arange(side) for side in colour.shape[:2]]
     every = [1, 1]

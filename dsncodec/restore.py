@@ -117,7 +117,7 @@ def enhance(image: ImageLike, model: str = "student", *, threads: int | None = N
     """Make a phone's photo look more like a camera's: contrast, colours, less noise.
 
     Trained on 297 pairs of patches from one phone (an iPhone 3GS) and one camera. The contrast and the colours of a
-    picture are judged from all of it, or of more than 2**22 pixels from even strips, and the rest is done tile by tile.
+    picture are judged from all of it, or of more than 2**20 pixels from even strips, and the rest is done tile by tile.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept, and grey stays grey.

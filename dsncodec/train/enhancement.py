@@ -44,7 +44,8 @@ class LossSettings:
 
     ``loss_networks`` is the folder of loss networks. The paper's contextual loss compares conv4_2 of VGG-19; ``layer`` of
     SqueezeNet, which sees the picture at the same eighth of its size, stands in. ``teacher`` is the checkpoint of the
-    teacher, of ``distillation`` only.
+    teacher, of ``distillation`` only, and ``maps`` what it hands down: "first" and "last" feature maps as in the authors'
+    code, and "colours", the red, the green and the blue of its output as three maps.
     """
 
     loss_networks: str = "data/loss_network"
@@ -56,6 +57,7 @@ class LossSettings:
     colour: float = 1.0
     variation: float = 2000.0
     distillation: float = 0.0
+    maps: tuple[str, ...] = ("first", "last")
     teacher: str = ""
 
 
@@ -107,6 +109,8 @@ class EnhancementTask:
                 )
         if (recipe.loss.distillation > 0) != bool(recipe.loss.teacher):
             raise SettingError(f"recipe {recipe.name}: distillation and teacher need each other")
+        if not recipe.loss.maps or not set(recipe.loss.maps) <= {"first", "last", "colours"}:
+            raise SettingError(f"recipe {recipe.name}: maps are some of first, last, colours")
         if recipe.loss.texture > 0 and not recipe.model.critic_width:
             raise SettingError(f"recipe {recipe.name}: the texture loss needs a discriminator, critic_width")
         self.recipe = recipe
@@ -197,8 +201,10 @@ class EnhancementTask:
             nets.critic.requires_grad_(True)
         if weights.distillation:
             with torch.no_grad():
-                shown = self.teacher.features(given)[1]
-            parts["distillation"] = weights.distillation * losses.distillation_loss(maps, shown)
+                shown = _named(*self.teacher.features(given))
+            ours = _named(made, maps)
+            pairs = [pair for name in weights.maps for pair in zip(ours[name], shown[name])]
+            parts["distillation"] = weights.distillation * losses.distillation_loss(*zip(*pairs))
         return parts
 
     def judge(self, nets: EnhancementNets, device: str) -> dict[str, float]:
@@ -211,6 +217,11 @@ class EnhancementTask:
             scores.append((psnr_db(wanted, made), ssim(wanted, made)))
         psnr, similarity = np.mean(scores, 0)
         return {"psnr_db": float(psnr), "ssim": float(similarity)}
+
+
+def _named(made: Tensor, maps: list[Tensor]) -> dict[str, list[Tensor]]:
+    """What may be handed down, by the names of ``LossSettings.maps``."""
+    return {"first": maps[:1], "last": maps[1:], "colours": list(torch.split(made, 1, 1))}
 
 
 @torch.no_grad()

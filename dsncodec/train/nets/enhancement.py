@@ -2,8 +2,8 @@
 
 Source: Hui et al., "Perception-Preserving Convolutional Networks for Image Enhancement on Smartphones", 2018,
 Figures 3 and 4. The text gives kernels and no channels or activations; where it is silent, sizes, slopes and the
-epsilon of the norms are those of the authors' published code. Ours: how weights start (the networks begin as nearly
-the identity, see ``_pass_on``), and a discriminator whose width is a setting.
+epsilon of the norms are those of the authors' published code. Ours: what lies beyond the edges of a picture (its edge, not black, which leaves a coloured fringe), how
+weights start (the networks begin as nearly the identity, see ``_pass_on``), and a discriminator whose width is a setting.
 """
 
 from __future__ import annotations
@@ -94,13 +94,6 @@ class Generator(nn.Module):
         """The features the last convolution sees, maps for distillation, and the moments of each norm."""
         raise NotImplementedError
 
-    def _start(self) -> None:
-        """He's weights, no biases; then the red, green and blue of the picture pass on through the first three channels."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, SLOPE)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
 
 class Student(Generator):
     """2.6 kMAC per pixel: two separable pairs of 7, the second dilated and with a skip, then 3x3."""
@@ -111,14 +104,13 @@ class Student(Generator):
     def __init__(self) -> None:
         super().__init__()
         self.across, self.down = (
-            nn.Conv2d(3, 8, (1, 7), padding=(0, 3)),
-            nn.Conv2d(8, 8, (7, 1), padding=(3, 0)),
+            _conv(3, 8, (1, 7)),
+            _conv(8, 8, (7, 1)),
         )
-        self.far_across = nn.Conv2d(8, 16, (1, 7), padding=(0, 6), dilation=(1, 2))
-        self.far_down = nn.Conv2d(16, 8, (7, 1), padding=(6, 0), dilation=(2, 1))
+        self.far_across = _conv(8, 16, (1, 7), 2)
+        self.far_down = _conv(16, 8, (7, 1), 2)
         self.norms = nn.ModuleList([Norm(16), Norm(8, FRESH_GAIN)])
-        self.tail = nn.Conv2d(8, 3, 3, padding=1)
-        self._start()
+        self.tail = _conv(8, 3, (3, 3))
         _pass_on(self.across, self.down)
         _pass_on(self.tail, contrast=True)
 
@@ -135,8 +127,8 @@ class Residual(nn.Module):
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.wide = nn.Conv2d(16, 32, 3, padding=dilation, dilation=dilation)
-        self.narrow = nn.Conv2d(32, 16, 3, padding=dilation, dilation=dilation)
+        self.wide = _conv(16, 32, (3, 3), dilation)
+        self.narrow = _conv(32, 16, (3, 3), dilation)
         self.norms = nn.ModuleList([Norm(32), Norm(16, FRESH_GAIN)])
 
     def forward(self, f: Tensor, known: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
@@ -154,13 +146,12 @@ class Teacher(Generator):
     def __init__(self) -> None:
         super().__init__()
         self.across, self.down = (
-            nn.Conv2d(3, 16, (1, 7), padding=(0, 3)),
-            nn.Conv2d(16, 16, (7, 1), padding=(3, 0)),
+            _conv(3, 16, (1, 7)),
+            _conv(16, 16, (7, 1)),
         )
         self.near, self.far = Residual(1), Residual(2)
-        self.gather = nn.Conv2d(32, 16, 1)
-        self.tail = nn.Conv2d(16, 3, 3, padding=1)
-        self._start()
+        self.gather = _conv(32, 16, (1, 1))
+        self.tail = _conv(16, 3, (3, 3))
         _pass_on(self.across, self.down, self.gather)
         _pass_on(self.tail, contrast=True)
 
@@ -237,6 +228,15 @@ class EnhancementNets(nn.Module):
     def with_moments(self, picture: Tensor, moments: Tensor) -> Tensor:
         """What the generator makes of a part of a picture."""
         return self.generator.with_moments(picture, moments)
+
+
+def _conv(c_in: int, c_out: int, sides: tuple[int, int], dilation: int = 1) -> nn.Conv2d:
+    """To the same size, the picture's edge repeated around it; He's weights and no biases."""
+    padding = (sides[0] // 2 * dilation, sides[1] // 2 * dilation)
+    conv = nn.Conv2d(c_in, c_out, sides, padding=padding, dilation=dilation, padding_mode="replicate")
+    nn.init.kaiming_normal_(conv.weight, SLOPE)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
 
 
 def _act(x: Tensor) -> Tensor:
