@@ -15,6 +15,8 @@ UInt8Array = NDArray[np.uint8]
 TILE = 256  # pixels of a side of a tile's output, about
 LARGEST_TILE = 768  # of a network that looks far: ten times its halo, so that computing the halo costs less than half again
 MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: about 4 GiB of its memory
+SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands for itself in parts
+SAMPLE_BLOCK = 64  # rows or columns of such a part
 
 
 def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
@@ -29,6 +31,8 @@ def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8A
         MissingComponent: the weight file is absent or was changed.
     """
     net = network(weights.checked_restoration(row), threads)
+    moments = weights.checked_moments(row)
+    known = [] if moments is None else [network(moments, threads)(_planes(sampled(colour)))]
     unit, scale = row.unit, row.scale
     height, width = colour.shape[:2]
     bounds = -(-height // unit) * unit, -(-width // unit) * unit
@@ -48,11 +52,30 @@ def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8A
     out = np.empty((height * scale, width * scale, 3), np.uint8)
     inside: Window = (slice(0, height), slice(0, width))
     for tile in parts:
-        rgb = crop_padded(colour, *tile.outer)
-        if rgb.shape[2] == 1:
-            rgb = rgb.repeat(3, 2)
-        planes = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        planes = _planes(crop_padded(colour, *tile.outer))
         part = common(tile.inner, inside)
-        made = net(planes)[:, *scaled(moved(part, tile.outer), scale)].transpose(1, 2, 0)
+        made = net(planes, *known)[:, *scaled(moved(part, tile.outer), scale)].transpose(1, 2, 0)
         out[scaled(part, scale)] = np.clip(made * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     return out
+
+
+def sampled(colour: UInt8Array) -> UInt8Array:
+    """The picture, or if it has more than 2**20 pixels, strips of its rows and columns at even distances, put together.
+
+    Details keep their size, which they would not in a reduced picture: what each costs is in
+    docs/decisions/0015-enhancement.md.
+    """
+    kept = [np.arange(side) for side in colour.shape[:2]]
+    every = [1, 1]
+    while len(kept[0]) * len(kept[1]) > SAMPLE_PIXELS:
+        axis = int(len(kept[1]) > len(kept[0]))
+        every[axis] += 1
+        kept[axis] = np.flatnonzero(np.arange(colour.shape[axis]) // SAMPLE_BLOCK % every[axis] == 0)
+    return colour if every == [1, 1] else colour[np.ix_(*kept)]
+
+
+def _planes(rgb: UInt8Array) -> NDArray[np.float32]:
+    """(3, H, W) from 0 to 1, of colour or of grey."""
+    if rgb.shape[2] == 1:
+        rgb = rgb.repeat(3, 2)
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)

@@ -145,7 +145,8 @@ class PictureNetwork:
 
     ``kind`` is what it is for, "ppcn" or "style", say, and ``variant`` which of them, "x4" or "udnie"; the name is both.
     Sides of what it is given are multiples of ``unit``; ``halo`` is its receptive radius in pixels of its input, a
-    multiple of ``unit``, or None if each pixel depends on the whole picture.
+    multiple of ``unit``, or None if each pixel depends on the whole picture. ``moments`` is the file, and its digest, of a
+    second network that finds what the first must know of the whole picture, beside the halo.
     """
 
     kind: str
@@ -155,6 +156,7 @@ class PictureNetwork:
     halo: int | None
     file: str
     sha256: str
+    moments: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -172,6 +174,7 @@ def picture_networks() -> tuple[PictureNetwork, ...]:
         PictureNetwork(
             kind=row["kind"], variant=row["variant"], scale=row["scale"], unit=row["unit"], halo=row.get("radius"),
             file=row["files"]["net"]["name"], sha256=row["files"]["net"]["sha256"],
+            moments=(part["name"], part["sha256"]) if (part := row["files"].get("moments")) else None,
         )
         for row in _rows("network")
     )  # fmt: skip
@@ -250,6 +253,11 @@ def checked_path(model: Model, part: str) -> Path:
 def checked_restoration(row: Restoration | PictureNetwork) -> Path:
     """The same of a network that is one file."""
     return _checked(row.file, row.sha256)
+
+
+def checked_moments(row: PictureNetwork) -> Path | None:
+    """The same of the network beside it that finds a picture's moments, if there is one."""
+    return None if row.moments is None else _checked(*row.moments)
 
 
 @functools.cache

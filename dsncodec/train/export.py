@@ -15,6 +15,7 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
+from .nets.enhancement import EnhancementConfig, EnhancementNets
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
@@ -24,6 +25,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
+    "enhancement": (EnhancementConfig, EnhancementNets),
 }
 
 
@@ -48,7 +50,7 @@ def load_nets(checkpoint: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
 def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
     """One network as an ONNX file, with free height and width and nothing else in it."""
     buffer: Any = io.BytesIO()
-    planes = [name for name, value in zip(names, inputs) if value[0].numel() > 1]  # others are one number
+    planes = [name for name, value in zip(names, inputs) if value[0, 0].numel() > 1]  # others are numbers
     axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, "out"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
@@ -123,16 +125,40 @@ def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
 
 
 def picture_graphs(net: Any) -> dict[str, bytes]:
-    """The one ONNX file of a network from pictures to pictures, values 0 to 1; see ``weights.PictureNetwork``."""
+    """The ONNX files of a network from pictures to pictures, values 0 to 1; see ``weights.PictureNetwork``.
+
+    One, or two of a network with ``moments``: those, and what is local once they are known.
+    """
     side = 16 * net.unit
-    return {"net": to_onnx(net, (torch.rand(1, 3, side, side),), ["picture"])}
+    picture = torch.rand(1, 3, side, side)
+    if not hasattr(net, "moments"):
+        return {"net": to_onnx(net, (picture,), ["picture"])}
+    with torch.no_grad():
+        moments = net.moments(picture)
+    return {
+        "net": to_onnx(_Method(net, "with_moments"), (picture, moments), ["picture", "moments"]),
+        "moments": to_onnx(_Method(net, "moments"), (picture,), ["picture"]),
+    }
+
+
+class _Method(torch.nn.Module):
+    """A network's other method in the place of ``forward``."""
+
+    def __init__(self, net: torch.nn.Module, name: str) -> None:
+        super().__init__()
+        self.net, self.name = net, name
+
+    def forward(self, *planes: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = getattr(self.net, self.name)(*planes)
+        return out
 
 
 _HEAD = """\
 # Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
 # wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore), as text.
 # [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
-# [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture.
+# [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
+# a file of moments, on a few numbers of it beside what lies inside the radius.
 """
 
 

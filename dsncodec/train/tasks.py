@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from .enhancement import EnhancementRecipe, EnhancementTask
 from .loop import Task
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
@@ -17,6 +18,7 @@ TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
     "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
+    "enhancement": (EnhancementRecipe, EnhancementTask),
 }
 
 
