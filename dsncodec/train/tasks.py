@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from .look import LookRecipe, LookTask
 from .loop import Task
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
@@ -15,6 +16,7 @@ from .sampling import SamplingRecipe, SamplingTask
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
+    "look": (LookRecipe, LookTask),
 }
 
 

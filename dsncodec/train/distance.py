@@ -1,0 +1,63 @@
+"""How far apart two pictures are to networks that were trained to recognise things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .losses import feature_loss
+from .nets import loss_networks
+
+# What is compared, unless a recipe says otherwise: "network.layer"
+LAYERS = (
+    "vgg19.relu1_2", "vgg19.relu2_2", "vgg19.relu3_1",
+    "squeezenet.fire3", "squeezenet.fire5", "squeezenet.fire9",
+)  # fmt: skip
+
+
+class FeatureDistance:
+    """Relative squared distances of feature maps: at each layer |f(a) - f(b)|^2 / |f(b)|^2, so 0 for equal pictures.
+
+    Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016, Eq. 2, divide by the
+    number of features. Dividing by the wanted picture's own energy makes layers and networks of any scale comparable.
+    """
+
+    def __init__(self, folder: str | Path, layers: Sequence[str] = LAYERS) -> None:
+        """Load the networks that ``layers``, each "network.layer", name.
+
+        Raises:
+            MissingComponent: the folder does not have their weights.
+            SettingError: there is no such network, or it has no such layer.
+        """
+        named: dict[str, list[str]] = {}
+        for text in layers:
+            network, _, layer = text.partition(".")
+            named.setdefault(network, []).append(layer)
+        self.networks = {name: loss_networks.load(name, folder, wanted) for name, wanted in named.items()}
+        for net in self.networks.values():
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def of_layers(self, picture: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """The distance at each layer, by "network.layer".
+
+        Args:
+            picture, wanted: (N, 3, H, W) RGB in [0, 1]; gradients flow to ``picture`` alone.
+        Returns:
+            Scalars, over all samples together.
+        """
+        found = {}
+        for name, net in self.networks.items():
+            net.to(picture.device)
+            with torch.no_grad():
+                theirs = net(wanted)
+            for layer, ours in net(picture).items():
+                energy = theirs[layer].float().square().mean().clamp(min=1e-9)
+                found[f"{name}.{layer}"] = feature_loss(ours, theirs[layer]) / energy
+        return found
+
+    def __call__(self, picture: Tensor, wanted: Tensor) -> Tensor:
+        """The mean over the layers."""
+        return torch.stack(list(self.of_layers(picture, wanted).values())).mean()
