@@ -27,6 +27,10 @@ TABLES = {
     "dsn-9": ("bench.tables.dsn9", "DSN Figure 9: speed against PSNR"),
     "coconet-1": ("bench.tables.coconet1", "CocoNet Table 1: noise on CIFAR-10, beside filters"),
     "coconet-2": ("bench.tables.coconet2", "CocoNet Table 2: Set5 x4, beside bicubic"),
+    "perceptual-sr": (
+        "bench.tables.perceptual_sr",
+        "Johnson et al., section 4.2: super-resolution on features and on pixels: PSNR and feature distance",
+    ),
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),
@@ -42,6 +46,10 @@ STUDIES = {
     "restored": (
         "bench.restored",
         "what a network over a standard codec costs in time, and half the size at low rates",
+    ),
+    "look": (
+        "bench.look",
+        "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),

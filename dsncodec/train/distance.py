@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +17,18 @@ LAYERS = (
     "vgg19.relu1_2", "vgg19.relu2_2", "vgg19.relu3_1",
     "squeezenet.fire3", "squeezenet.fire5", "squeezenet.fire9",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeatureLossSettings:
+    """What is minimised: ``feature_weight`` times the mean distance over ``layers``, and ``pixel_weight`` times the
+    mean squared error on a scale of 1. ``loss_networks`` is the folder of the loss networks' weights.
+    """
+
+    loss_networks: str = "data/loss_network"
+    layers: tuple[str, ...] = LAYERS
+    feature_weight: float = 1.0
+    pixel_weight: float = 50.0
 
 
 class FeatureDistance:

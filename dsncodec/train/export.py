@@ -15,6 +15,7 @@ import torch
 from .. import weights
 from ..errors import SettingError
 from . import published
+from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
@@ -23,6 +24,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
     "look": (SamplingConfig, SamplingNets),
+    "perceptual": (PerceptualConfig, PerceptualNet),
 }
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import SettingError
 from . import published
 from .data import PackedImages
-from .distance import LAYERS, FeatureDistance
+from .distance import FeatureDistance, FeatureLossSettings
 from .loop import Batch
 from .nets.qbrelu import qbrelu
 from .nets.sampling import SamplingConfig, SamplingNets
@@ -28,17 +28,11 @@ JUDGED_LEVELS = 256
 
 
 @dataclass(frozen=True)
-class LookLossSettings:
-    """What is minimised: the mean feature distance over ``layers``, plus ``pixel_weight`` times the squared error.
-
-    ``loss_networks`` is the folder of the loss networks' weights.
-    """
+class LookLossSettings(FeatureLossSettings):
+    """What is minimised, and the alphabets that samples are coded with, by their shares."""
 
     levels: tuple[int, ...] = (256,)
     level_share: tuple[float, ...] = (1.0,)
-    loss_networks: str = "data/loss_network"
-    layers: tuple[str, ...] = LAYERS
-    pixel_weight: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -113,9 +107,10 @@ class LookTask:
 
     def loss(self, nets: SamplingNets, batch: Batch, progress: float) -> Tensor:
         patches, levels = batch
-        wanted = patches.permute(0, 3, 1, 2).float() / 255
-        shown = decoded(nets, patches, levels)
-        return self.distance(shown, wanted) + self.recipe.loss.pixel_weight * (shown - wanted).square().mean()
+        shown, wanted = decoded(nets, patches, levels), patches.permute(0, 3, 1, 2).float() / 255
+        settings = self.recipe.loss
+        pixels = settings.pixel_weight * (shown - wanted).square().mean()
+        return settings.feature_weight * self.distance(shown, wanted) + pixels
 
     def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
         """RGB PSNR in dB and feature distances over held-out pictures, beside those of the published Up-SNet:

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import SettingError
 from .look import LookRecipe, LookTask
 from .loop import Task
+from .perceptual import PerceptualRecipe, PerceptualTask
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
@@ -17,6 +18,7 @@ TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
     "look": (LookRecipe, LookTask),
+    "perceptual": (PerceptualRecipe, PerceptualTask),
 }
 
 

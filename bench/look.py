@@ -1,0 +1,130 @@
+"""The two looks of a file of method dsn: PSNR and feature distances of both; and pictures side by side."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import skimage.data
+from PIL import Image, ImageDraw
+
+import dsncodec
+from dsncodec.codecs import LOOKS
+from dsncodec.metrics import luma, psnr_db
+
+from . import features
+from .common import UInt8Array, image_paths, rgb_of
+from .results import RESULTS, table, write_csv, write_report
+from .tables.perceptual_sr import enlarged, shrunk
+
+# Pictures that may be shown, NASA's, in the public domain, and CC0; the rows and columns of what is shown of them
+SHOWN = {
+    "astronaut": (slice(20, 164), slice(150, 310)),
+    "chelsea": (slice(80, 224), slice(130, 290)),
+    "coffee": (slice(120, 264), slice(60, 220)),
+}
+ZOOM = 2  # of the crops, pixel by pixel
+
+PROTOCOL = f"""\
+Each picture is one file (256 levels, colour, the encoder's effort as said), decoded twice. PSNR over R, G, B; means over pictures; feature distances
+as ratios of means. Pictures whose distance fell: in both networks' means. {features.DEFINITION}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    features.add_arguments(parser)
+    parser.add_argument("--scales", type=int, nargs="+", default=[3, 2, 4])
+    parser.add_argument("--efforts", type=int, nargs="+", default=[5, 0], help="(default: 5 0)")
+    parser.add_argument("--set", default="B100", help="(default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="pictures (default: all)")
+    parser.add_argument("--pictures", action="store_true", help="only make the pictures side by side")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and write, or make the pictures."""
+    if args.pictures:
+        for name in SHOWN:
+            make_pictures(name)
+        return 0
+    distances = features.measure(args)
+    paths = image_paths(args.data, args.set, args.limit)
+    rows, kept = [], []
+    names: list[str] = []
+    for scale in args.scales:
+        for effort in args.efforts:
+            found = []
+            for path in paths:
+                original = rgb_of(path)
+                data = dsncodec.encode(original, scale=scale, effort=effort)
+                pair = []
+                for look in LOOKS:
+                    shown = np.asarray(dsncodec.decode(data, look=look))
+                    apart = distances(shown, original)
+                    names = list(apart)
+                    pair.append(
+                        [psnr_db(original, shown), psnr_db(luma(original), luma(shown)), *apart.values()]
+                    )
+                    kept.append(
+                        (scale, effort, path.name, look, len(data), *(f"{value:.4f}" for value in pair[-1]))
+                    )
+                found.append(pair)
+            scores = np.array(found)  # (pictures, looks, metrics)
+            plain, second = scores.mean(0)
+            ratios = dict(zip(names, second[2:] / plain[2:]))
+            columns = [2 + names.index(network) for network in features.NETWORKS]
+            fell = np.sum((scores[:, 1, columns] < scores[:, 0, columns]).all(1))
+            rows.append((
+                f"x{scale}, effort {effort}", f"{plain[0]:.2f} / {plain[1]:.2f}", f"{second[0]:.2f} / {second[1]:.2f}",
+                f"{second[0] - plain[0]:+.2f} / {second[1] - plain[1]:+.2f}",
+                *(f"{plain[c]:.3f} -> {second[c]:.3f} ({second[c] / plain[c] - 1:+.0%})" for c in columns),
+                ", ".join(f"{name.split('.')[1]} {ratio - 1:+.0%}" for name, ratio in ratios.items() if "." in name),
+                f"{fell} of {len(paths)}",
+            ))  # fmt: skip
+            print(rows[-1], flush=True)
+    header = [
+        args.set, "faithful: RGB / luma PSNR, dB", "perceptual", "difference", "VGG-19 distance", "SqueezeNet distance",
+        "by layer", "pictures with both lower",
+    ]  # fmt: skip
+    write_csv(
+        "look.csv", ["scale", "effort", "image", "look", "size_bytes", "psnr_db", "psnr_y_db", *names], kept
+    )
+    text = f"# The same file, decoded to two looks\n\n{table(header, rows)}\n{PROTOCOL}\n\nSide by side: `look-*.png`.\n"
+    write_report("look.md", text, args.command)
+    return 0
+
+
+def make_pictures(name: str) -> None:
+    """look-NAME.png and perceptual-sr-NAME.png in the folder of results."""
+    original = np.ascontiguousarray(getattr(skimage.data, name)()[..., :3])
+    original = original[: original.shape[0] // 24 * 24, : original.shape[1] // 24 * 24]  # of every scale
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for scale in (3, 4):
+        data = dsncodec.encode(original, scale=scale)
+        bpp = dsncodec.read_info(data).bpp
+        shown = {look: np.asarray(dsncodec.decode(data, look=look)) for look in LOOKS}
+        rows.append(_row(name, original, f"original (x{scale}: {bpp:.2f} bpp)", shown))
+    _stacked(rows).save(RESULTS / f"look-{name}.png", optimize=True)
+    rows = [
+        _row(name, original, f"original (x{scale})", enlarged(shrunk(original, scale), scale))
+        for scale in (4, 8)
+    ]
+    _stacked(rows).save(RESULTS / f"perceptual-sr-{name}.png", optimize=True)
+
+
+def _row(name: str, original: UInt8Array, title: str, shown: dict[str, UInt8Array]) -> UInt8Array:
+    """The original's crop and the others', under their names and PSNR of the whole picture."""
+    labelled = {title: original} | {f"{way}: {psnr_db(original, p):.2f} dB": p for way, p in shown.items()}
+    return np.concatenate([_crop(picture[SHOWN[name]], text) for text, picture in labelled.items()], 1)
+
+
+def _crop(pixels: UInt8Array, text: str) -> UInt8Array:
+    large = pixels.repeat(ZOOM, 0).repeat(ZOOM, 1)
+    canvas = Image.new("RGB", (large.shape[1] + 4, large.shape[0] + 18), "white")
+    canvas.paste(Image.fromarray(large), (2, 16))
+    ImageDraw.Draw(canvas).text((4, 2), text, fill="black")
+    return np.asarray(canvas)
+
+
+def _stacked(rows: list[UInt8Array]) -> Image.Image:
+    return Image.fromarray(np.concatenate(rows))
