@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def measure(args: argparse.Namespace) -> Callable[[UInt8Array, UInt8Array], dict[str, float]]:
-    """What measures the distances of a picture (H, W, 3) from its original: by "network.layer", and by network."""
+Measure = Callable[[UInt8Array, Mapping[str, UInt8Array]], dict[str, dict[str, float]]]
+
+
+def measure(args: argparse.Namespace) -> Measure:
+    """What measures how far pictures, by name, are from their original, (H, W, 3): by network, then by "network.layer"."""
     try:
         import torch
 
-        from dsncodec.train.distance import FeatureDistance
+        from dsncodec.train.distance import FeatureDistance, relative
 
         distance = FeatureDistance(args.loss_networks or f"{args.data}/loss_network")
     except ModuleNotFoundError as exc:
@@ -40,15 +43,20 @@ def measure(args: argparse.Namespace) -> Callable[[UInt8Array, UInt8Array], dict
     except MissingComponent as exc:
         raise SystemExit(f"{exc}; here: --loss-networks FOLDER") from exc
 
-    def of(picture: UInt8Array, original: UInt8Array) -> dict[str, float]:
-        a, b = (
-            torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255
-            for x in (picture, original)
-        )
-        with torch.no_grad():
-            found = {name: value.item() for name, value in distance.of_layers(a, b).items()}
-        for network in NETWORKS:
-            found[network] = float(np.mean([v for k, v in found.items() if k.startswith(f"{network}.")]))
+    def features(picture: UInt8Array) -> dict[str, torch.Tensor]:
+        planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+        return distance.features(planes.float() / 255)
+
+    @torch.no_grad()
+    def of(original: UInt8Array, pictures: Mapping[str, UInt8Array]) -> dict[str, dict[str, float]]:
+        theirs, found = features(original), {}
+        for name, picture in pictures.items():
+            layers = {key: value.item() for key, value in relative(features(picture), theirs).items()}
+            means = {
+                network: float(np.mean([v for key, v in layers.items() if key.startswith(f"{network}.")]))
+                for network in NETWORKS
+            }
+            found[name] = means | layers
         return found
 
     return of

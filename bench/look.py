@@ -56,14 +56,12 @@ def run(args: argparse.Namespace) -> int:
             for path in paths:
                 original = rgb_of(path)
                 data = dsncodec.encode(original, scale=scale, effort=effort)
+                shown = {look: np.asarray(dsncodec.decode(data, look=look)) for look in LOOKS}
                 pair = []
-                for look in LOOKS:
-                    shown = np.asarray(dsncodec.decode(data, look=look))
-                    apart = distances(shown, original)
+                for look, apart in distances(original, shown).items():
                     names = list(apart)
-                    pair.append(
-                        [psnr_db(original, shown), psnr_db(luma(original), luma(shown)), *apart.values()]
-                    )
+                    colour, grey = psnr_db(original, shown[look]), psnr_db(luma(original), luma(shown[look]))
+                    pair.append([colour, grey, *apart.values()])
                     kept.append(
                         (scale, effort, path.name, look, len(data), *(f"{value:.4f}" for value in pair[-1]))
                     )

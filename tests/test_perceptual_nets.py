@@ -20,9 +20,7 @@ from .conftest import picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
-safetensors_torch = pytest.importorskip(
-    "safetensors.torch", reason="safetensors is not installed (extra [train])"
-)
+pytest.importorskip("safetensors", reason="safetensors is not installed (extra [train])")
 
 from dsncodec.train import look, published, tasks  # noqa: E402
 from dsncodec.train.distance import FeatureDistance, FeatureLossSettings  # noqa: E402
@@ -35,6 +33,8 @@ from dsncodec.train.nets.sampling import SamplingConfig  # noqa: E402
 from dsncodec.train.perceptual import PerceptualRecipe, PerceptualTask  # noqa: E402
 from dsncodec.train.sampling import DataSettings, rgb, ycbcr  # noqa: E402
 from dsncodec.train.super_resolution import PairDataSettings  # noqa: E402
+
+from . import fake_loss_networks  # noqa: E402
 
 RECIPES = Path(tasks.__file__).parent / "recipes"
 TINY = PerceptualConfig(scale=4, width=8, fine=8, blocks=1)
@@ -53,14 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of loss networks with weights of no meaning."""
-    path = tmp_path_factory.mktemp("loss_networks")
-    torch.manual_seed(0)
-    for name, network in (
-        ("vgg19", loss_networks.VGG(loss_networks._VGG19_START, caffe=True)),
-        ("squeezenet", loss_networks.SqueezeNet()),
-    ):
-        safetensors_torch.save_file(network.state_dict(), path / loss_networks.FILES[name])
-    return str(path)
+    return str(fake_loss_networks.write(tmp_path_factory.mktemp("loss_networks")))
 
 
 def restless(config: PerceptualConfig, seed: int = 0) -> PerceptualNet:

@@ -17,7 +17,6 @@ from ..common import UInt8Array, cropped, image_paths, rgb_of, studio_luma, with
 from ..results import RESULTS, table, write_csv, write_report
 
 WAYS = ("bicubic", "pixel", "perceptual")
-COLUMNS = ("psnr_y_db", "ssim_y", *features.NETWORKS)
 
 PROTOCOL = f"""\
 Luma PSNR in dB / SSIM / feature distance of VGG-19 / of SqueezeNet; means over pictures. "pixel": the network trained on squared errors;
@@ -59,20 +58,18 @@ def run(args: argparse.Namespace) -> int:
     """Shrink, enlarge, compare, write."""
     distances = features.measure(args)
     kept: list[tuple[object, ...]] = []
-    rows, layers = [], []
+    rows = []
+    names: list[str] = []
     for scale in args.scales:
         for name in args.sets:
             found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
             paths = image_paths(args.data, name, args.limit)
             for path in paths:
                 original = cropped(rgb_of(path), scale)
-                for way, picture in enlarged(shrunk(original, scale), scale).items():
-                    apart = distances(picture, original)
-                    layers = [key for key in apart if "." in key]
-                    values = [
-                        *scores(original, picture, scale),
-                        *(apart[key] for key in (*features.NETWORKS, *layers)),
-                    ]
+                pictures = enlarged(shrunk(original, scale), scale)
+                for way, apart in distances(original, pictures).items():
+                    names = list(apart)
+                    values = [*scores(original, pictures[way], scale), *apart.values()]
                     found[way].append(values)
                     kept.append((name, scale, path.name, way, *(f"{value:.4f}" for value in values)))
             means = {way: np.mean(values, 0) for way, values in found.items()}
@@ -91,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         "VGG-19 distance",
         "SqueezeNet distance",
     ]
-    write_csv("perceptual-sr.csv", ["set", "scale", "image", "way", *COLUMNS, *layers], kept)
+    write_csv("perceptual-sr.csv", ["set", "scale", "image", "way", "psnr_y_db", "ssim_y", *names], kept)
     text = f"# Perceptual super-resolution\n\n{table(header, rows)}\n{PROTOCOL}\n"
     if any(RESULTS.glob("perceptual-sr-*.png")):
         text += "\nSide by side: `perceptual-sr-*.png`, made by `python -m bench look --pictures`.\n"

@@ -53,24 +53,26 @@ class FeatureDistance:
         for net in self.networks.values():
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def of_layers(self, picture: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """The distance at each layer, by "network.layer".
-
-        Args:
-            picture, wanted: (N, 3, H, W) RGB in [0, 1]; gradients flow to ``picture`` alone.
-        Returns:
-            Scalars, over all samples together.
-        """
+    def features(self, picture: Tensor) -> dict[str, Tensor]:
+        """What the networks see in a picture (N, 3, H, W) of RGB in [0, 1], by "network.layer"."""
         found = {}
         for name, net in self.networks.items():
-            net.to(picture.device)
-            with torch.no_grad():
-                theirs = net(wanted)
-            for layer, ours in net(picture).items():
-                energy = theirs[layer].float().square().mean().clamp(min=1e-9)
-                found[f"{name}.{layer}"] = feature_loss(ours, theirs[layer]) / energy
+            seen = net.to(picture.device)(picture)
+            found |= {f"{name}.{layer}": maps for layer, maps in seen.items()}
         return found
+
+    def of_layers(self, picture: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """The distance at each layer, a scalar over all samples together; gradients flow to ``picture`` alone."""
+        with torch.no_grad():
+            theirs = self.features(wanted)
+        return relative(self.features(picture), theirs)
 
     def __call__(self, picture: Tensor, wanted: Tensor) -> Tensor:
         """The mean over the layers."""
         return torch.stack(list(self.of_layers(picture, wanted).values())).mean()
+
+
+def relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The distances between the features of two pictures, by layer: scalars, relative to the energy of ``theirs``."""
+    energy = {name: maps.float().square().mean().clamp(min=1e-9) for name, maps in theirs.items()}
+    return {name: feature_loss(maps, theirs[name]) / energy[name] for name, maps in ours.items()}
