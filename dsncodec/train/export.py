@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from .. import weights
 from ..errors import SettingError
 from . import published
 from .nets.perceptual import PerceptualConfig, PerceptualNet
+from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
@@ -25,6 +27,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "restoration": (RestorationConfig, RestorationNet),
     "look": (SamplingConfig, SamplingNets),
     "perceptual": (PerceptualConfig, PerceptualNet),
+    "super_resolution": (SuperResolutionConfig, SuperResolution),
 }
 
 
@@ -204,7 +207,7 @@ def _row(
         f'name = "{name}"',
         *about,
         f'architecture = "{nets.__module__}.{nets.__name__}"',
-        "config = { " + ", ".join(f"{key} = {value}" for key, value in model.items()) + " }",
+        "config = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in model.items()) + " }",
         f'recipe = "dsncodec/train/recipes/{state["recipe"]["name"]}.toml"',
         f"steps = {state['step']}",
         f"seconds = {round(state['seconds'])}",

@@ -13,12 +13,14 @@ from .perceptual import PerceptualRecipe, PerceptualTask
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
+from .super_resolution import SuperResolutionRecipe, SuperResolutionTask
 
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
     "look": (LookRecipe, LookTask),
     "perceptual": (PerceptualRecipe, PerceptualTask),
+    "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
 }
 
 
