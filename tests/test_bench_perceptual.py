@@ -23,7 +23,7 @@ from .conftest import picture
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An image set of two tiny pictures; results go to the folder ``results`` beside it."""
-    for module in (results, look, perceptual_sr):
+    for module in (results, look):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     (tmp_path / "test" / "set5").mkdir(parents=True)
     for seed in range(2):
@@ -39,20 +39,19 @@ def judges(data: Path) -> Path:
 
 def test_super_resolution(data: Path, judges: Path) -> None:
     assert main(["table", "perceptual-sr", "--data", str(data), "--sets", "Set5"]) == 0
-    page = (data / "results" / "perceptual-sr.md").read_text()
-    assert "| Set5 x4 (2) |" in page and "| Set5 x8 (2) |" in page
-    raw = (data / "results" / "perceptual-sr.csv").read_text().splitlines()
-    assert len(raw) == 1 + 2 * 2 * 3
-    assert raw[0].startswith("set,scale,image,way,psnr_y_db,ssim_y,vgg19,squeezenet,vgg19.relu1_2")
+    assert "| Set5 (2) |" in (data / "results" / "perceptual-sr-x4.md").read_text()
+    raw = (data / "results" / "perceptual-sr-x8.csv").read_text().splitlines()
+    assert len(raw) == 1 + 2 * 3
+    assert raw[0].startswith("set,image,way,psnr_y_db,ssim_y,vgg19,squeezenet,vgg19.relu1_2")
 
 
 def test_looks(data: Path, judges: Path) -> None:
     given = ["--scales", "3", "--efforts", "0", "--set", "Set5", "--loss-networks", str(judges)]
     assert main(["look", "--data", str(data), *given]) == 0
-    assert "| x3, effort 0 |" in (data / "results" / "look.md").read_text()
-    raw = [line.split(",") for line in (data / "results" / "look.csv").read_text().splitlines()]
+    assert "| effort 0 |" in (data / "results" / "look-x3.md").read_text()
+    raw = [line.split(",") for line in (data / "results" / "look-x3.csv").read_text().splitlines()]
     assert len(raw) == 1 + 2 * 2
-    sizes = {(row[2], row[4]) for row in raw[1:]}
+    sizes = {(row[1], row[3]) for row in raw[1:]}
     assert len(sizes) == 2  # one file a picture, whatever the look
 
 

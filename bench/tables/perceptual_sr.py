@@ -14,7 +14,7 @@ from dsncodec.picture_networks import run as run_network
 
 from .. import features
 from ..common import UInt8Array, cropped, image_paths, rgb_of, studio_luma, without_border
-from ..results import RESULTS, table, write_csv, write_report
+from ..results import table, write_csv, write_report
 
 WAYS = ("bicubic", "pixel", "perceptual")
 
@@ -57,40 +57,37 @@ def scores(original: UInt8Array, picture: UInt8Array, scale: int) -> tuple[float
 def run(args: argparse.Namespace) -> int:
     """Shrink, enlarge, compare, write."""
     distances = features.measure(args)
-    kept: list[tuple[object, ...]] = []
-    rows = []
-    names: list[str] = []
     for scale in args.scales:
-        for name in args.sets:
-            found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-            paths = image_paths(args.data, name, args.limit)
-            for path in paths:
-                original = cropped(rgb_of(path), scale)
-                pictures = enlarged(shrunk(original, scale), scale)
-                for way, apart in distances(original, pictures).items():
-                    names = list(apart)
-                    values = [*scores(original, pictures[way], scale), *apart.values()]
-                    found[way].append(values)
-                    kept.append((name, scale, path.name, way, *(f"{value:.4f}" for value in values)))
-            means = {way: np.mean(values, 0) for way, values in found.items()}
-            change = means["perceptual"] - means["pixel"]
-            ratios = means["perceptual"][2:4] / means["pixel"][2:4] - 1
-            rows.append((
-                f"{name} x{scale} ({len(paths)})",
-                *("{:.2f} / {:.4f} / {:.3f} / {:.3f}".format(*values[:4]) for values in means.values()),
-                f"{change[0]:+.2f} dB", *(f"{ratio:+.0%}" for ratio in ratios),
-            ))  # fmt: skip
-            print(rows[-1], flush=True)
-    header = [
-        "set (pictures)",
-        *WAYS,
-        "PSNR by features instead of pixels",
-        "VGG-19 distance",
-        "SqueezeNet distance",
-    ]
-    write_csv("perceptual-sr.csv", ["set", "scale", "image", "way", "psnr_y_db", "ssim_y", *names], kept)
-    text = f"# Perceptual super-resolution\n\n{table(header, rows)}\n{PROTOCOL}\n"
-    if any(RESULTS.glob("perceptual-sr-*.png")):
-        text += "\nSide by side: `perceptual-sr-*.png`, made by `python -m bench look --pictures`.\n"
-    write_report("perceptual-sr.md", text, args.command)
+        study(args, scale, distances)
     return 0
+
+
+def study(args: argparse.Namespace, scale: int, distances: features.Measure) -> None:
+    """perceptual-sr-xSCALE.csv and .md."""
+    rows, kept = [], []
+    names: list[str] = []
+    for name in args.sets:
+        found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+        paths = image_paths(args.data, name, args.limit)
+        for path in paths:
+            original = cropped(rgb_of(path), scale)
+            pictures = enlarged(shrunk(original, scale), scale)
+            for way, apart in distances(original, pictures).items():
+                names = list(apart)
+                values = [*scores(original, pictures[way], scale), *apart.values()]
+                found[way].append(values)
+                kept.append((name, path.name, way, *(f"{value:.4f}" for value in values)))
+        means = {way: np.mean(values, 0) for way, values in found.items()}
+        change = means["perceptual"] - means["pixel"]
+        ratios = means["perceptual"][2:4] / means["pixel"][2:4] - 1
+        rows.append((
+            f"{name} ({len(paths)})",
+            *("{:.2f} / {:.4f} / {:.3f} / {:.3f}".format(*values[:4]) for values in means.values()),
+            f"{change[0]:+.2f} dB", *(f"{ratio:+.0%}" for ratio in ratios),
+        ))  # fmt: skip
+        print(rows[-1], flush=True)
+    header = ["set (pictures)", *WAYS, "features, not pixels: PSNR", "VGG-19 distance", "SqueezeNet distance"]
+    write_csv(f"perceptual-sr-x{scale}.csv", ["set", "image", "way", "psnr_y_db", "ssim_y", *names], kept)
+    text = f"# Perceptual super-resolution, x{scale}\n\n{table(header, rows)}\n{PROTOCOL}\n"
+    text += "\nSide by side: `perceptual-sr-*.png`, made by `python -m bench look --pictures`.\n"
+    write_report(f"perceptual-sr-x{scale}.md", text, args.command)

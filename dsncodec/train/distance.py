@@ -55,7 +55,7 @@ class FeatureDistance:
 
     def features(self, picture: Tensor) -> dict[str, Tensor]:
         """What the networks see in a picture (N, 3, H, W) of RGB in [0, 1], by "network.layer"."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, net in self.networks.items():
             seen = net.to(picture.device)(picture)
             found |= {f"{name}.{layer}": maps for layer, maps in seen.items()}
