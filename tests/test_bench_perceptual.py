@@ -14,7 +14,6 @@ pytest.importorskip("skimage", reason="scikit-image is not installed (extra [ben
 
 from bench import features, look, results
 from bench.__main__ import main
-from bench.tables import perceptual_sr
 
 from . import fake_loss_networks
 from .conftest import picture

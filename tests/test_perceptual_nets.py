@@ -23,7 +23,7 @@ pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 pytest.importorskip("safetensors", reason="safetensors is not installed (extra [train])")
 
 from dsncodec.train import look, published, tasks  # noqa: E402
-from dsncodec.train.distance import FeatureDistance, FeatureLossSettings  # noqa: E402
+from dsncodec.train.distance import FeatureDistance, FeatureLossSettings, grid_loss  # noqa: E402
 from dsncodec.train.export import export, load_nets  # noqa: E402
 from dsncodec.train.look import LookLossSettings, LookRecipe, LookTask  # noqa: E402
 from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
@@ -112,6 +112,18 @@ def test_feature_distance(judges: str) -> None:
     assert found["squeezenet.fire5"].item() == pytest.approx(by_hand.item(), rel=1e-4)
 
 
+def test_grids_are_seen_and_textures_are_not() -> None:
+    wanted = torch.rand(1, 3, 48, 48)
+    grid = torch.zeros(1, 3, 48, 48)
+    grid[..., ::3, ::3] = 0.09
+    by_hand = ((0.08**2) + 8 * 0.01**2) / 9  # the pattern without its mean
+    assert grid_loss(wanted + grid, wanted, 3).item() == pytest.approx(by_hand, rel=1e-3)
+    noise = 0.028 * torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))  # as strong
+    assert grid_loss(wanted + noise, wanted, 3) < by_hand / 30
+    assert grid_loss(wanted + 0.1, wanted, 3) < 1e-9
+    assert grid_loss(wanted[..., :3, :3] + grid[..., :3, :3], wanted[..., :3, :3], 3) > 0  # one period
+
+
 def test_missing_loss_networks_and_layers(tmp_path: Path, judges: str) -> None:
     with pytest.raises(MissingComponent, match="loss_networks"):
         FeatureDistance(tmp_path)
@@ -156,7 +168,7 @@ def test_training_and_export(
 
 
 def test_pixels_alone_need_no_loss_network(folder: Path, tmp_path: Path) -> None:
-    recipe = super_resolution(folder, str(tmp_path / "nowhere"), feature_weight=0.0)
+    recipe = super_resolution(folder, str(tmp_path / "nowhere"), feature_weight=0.0, grid_weight=0.0)
     task = PerceptualTask(recipe)
     trainer = Trainer(task, tmp_path, "cpu")
     trainer.train_step()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .losses import feature_loss
@@ -21,14 +22,15 @@ LAYERS = (
 
 @dataclass(frozen=True)
 class FeatureLossSettings:
-    """What is minimised: ``feature_weight`` times the mean distance over ``layers``, and ``pixel_weight`` times the
-    mean squared error on a scale of 1. ``loss_networks`` is the folder of the loss networks' weights.
+    """What is minimised: ``feature_weight`` times the mean distance over ``layers``, ``pixel_weight`` times the mean squared
+    error on a scale of 1, and ``grid_weight`` times ``grid_loss``. ``loss_networks`` is the folder of the loss networks' weights.
     """
 
     loss_networks: str = "data/loss_network"
     layers: tuple[str, ...] = LAYERS
     feature_weight: float = 1.0
     pixel_weight: float = 50.0
+    grid_weight: float = 2000.0
 
 
 class FeatureDistance:
@@ -70,6 +72,37 @@ class FeatureDistance:
     def __call__(self, picture: Tensor, wanted: Tensor) -> Tensor:
         """The mean over the layers."""
         return torch.stack(list(self.of_layers(picture, wanted).values())).mean()
+
+
+def grid_loss(made: Tensor, wanted: Tensor, period: int) -> Tensor:
+    """The mean square of a pattern in the error that repeats every ``period`` pixels, alike over blocks of 8 x 8 periods.
+
+    Sub-pixel convolutions can lay such a grid over flat regions, and loss networks prefer it to no texture at all.
+
+    Args:
+        made, wanted: (N, 3, H, W), sides multiples of ``period`` and at least that.
+    """
+    count, _, rows, columns = made.shape
+    shape = (count, 3, period**2, rows // period, columns // period)
+    error = F.pixel_unshuffle((made - wanted).float(), period).view(shape)
+    pattern = (error - error.mean(2, keepdim=True)).flatten(1, 2)  # of each place in the period
+    return F.avg_pool2d(pattern, min(8, *shape[3:])).square().mean()
+
+
+def perceptual_loss(
+    made: Tensor,
+    wanted: Tensor,
+    period: int,
+    settings: FeatureLossSettings,
+    distance: Callable[[], FeatureDistance],
+) -> Tensor:
+    """What ``settings`` say; the loss networks are asked for only where they count."""
+    total = settings.pixel_weight * (made - wanted).square().mean()
+    if settings.grid_weight:
+        total = total + settings.grid_weight * grid_loss(made, wanted, period)
+    if settings.feature_weight:
+        total = total + settings.feature_weight * distance()(made, wanted)
+    return total
 
 
 def relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:

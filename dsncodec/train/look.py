@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import SettingError
 from . import published
 from .data import PackedImages
-from .distance import FeatureDistance, FeatureLossSettings
+from .distance import FeatureDistance, FeatureLossSettings, perceptual_loss
 from .loop import Batch
 from .nets.qbrelu import qbrelu
 from .nets.sampling import SamplingConfig, SamplingNets
@@ -108,9 +108,7 @@ class LookTask:
     def loss(self, nets: SamplingNets, batch: Batch, progress: float) -> Tensor:
         patches, levels = batch
         shown, wanted = decoded(nets, patches, levels), patches.permute(0, 3, 1, 2).float() / 255
-        settings = self.recipe.loss
-        pixels = settings.pixel_weight * (shown - wanted).square().mean()
-        return settings.feature_weight * self.distance(shown, wanted) + pixels
+        return perceptual_loss(shown, wanted, nets.config.scale, self.recipe.loss, lambda: self.distance)
 
     def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
         """RGB PSNR in dB and feature distances over held-out pictures, beside those of the published Up-SNet:

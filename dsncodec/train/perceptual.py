@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .data import PackedImages
-from .distance import FeatureDistance, FeatureLossSettings
+from .distance import FeatureDistance, FeatureLossSettings, perceptual_loss
 from .loop import Batch
 from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .recipe import Recipe
@@ -70,12 +70,8 @@ class PerceptualTask:
         return torch.from_numpy(small), torch.from_numpy(large)
 
     def loss(self, nets: PerceptualNet, batch: Batch, progress: float) -> Tensor:
-        settings, wanted = self.recipe.loss, planes(batch[1])
-        made = nets(planes(batch[0])).float()
-        total = settings.pixel_weight * (made - wanted).square().mean()
-        if settings.feature_weight:
-            total = total + settings.feature_weight * self.distance(made, wanted)
-        return total
+        made, wanted = nets(planes(batch[0])).float(), planes(batch[1])
+        return perceptual_loss(made, wanted, nets.scale, self.recipe.loss, lambda: self.distance)
 
     @torch.no_grad()
     def judge(self, nets: PerceptualNet, device: str) -> dict[str, float]:
