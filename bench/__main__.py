@@ -29,6 +29,10 @@ TABLES = {
     "ppcn-1": ("bench.tables.ppcn1", "PPCN Table 1: luma PSNR and SSIM of x4, and the time it takes"),
     "coconet-2": ("bench.tables.coconet2", "CocoNet Table 2: Set5 x4, beside bicubic"),
     "ppcn-3": ("bench.tables.ppcn3", "PPCN Table 3: photo enhancement with and without a teacher"),
+    "perceptual-sr": (
+        "bench.tables.perceptual_sr",
+        "Johnson et al., section 4.2: super-resolution on features and on pixels: PSNR and feature distance",
+    ),
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),
@@ -44,6 +48,10 @@ STUDIES = {
     "restored": (
         "bench.restored",
         "what a network over a standard codec costs in time, and half the size at low rates",
+    ),
+    "look": (
+        "bench.look",
+        "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),

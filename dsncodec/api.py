@@ -291,6 +291,7 @@ def decode(
     reduce: bool = False,
     region: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
+    look: str = codecs.FAITHFUL,
     max_pixels: int | None = MAX_PIXELS,
     threads: int | None = None,
 ) -> Image.Image:
@@ -302,6 +303,9 @@ def decode(
             size. No network is run. Of "coconet", the picture drawn at 1/8 of its size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
+        look: "faithful": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
+            "perceptual": what looks most like it. The same file is shown by another network, sharper and with texture
+            that is partly invented, at up to 1 dB less PSNR: for looking at, not for measuring.
         max_pixels: refuse larger pictures before anything is allocated; None: no limit.
         threads: of the networks; default: the CPUs this process may use.
     Returns:
@@ -309,15 +313,17 @@ def decode(
     Raises:
         CodestreamError: the bytes are not a valid file.
         LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0).
-        SettingError: an impossible region, size or thread count, or a size for another method.
+        SettingError: an impossible region, size or thread count, or a size or look that this file's method does
+            not have.
         OSError: the path cannot be read.
     """
     if region is None and size is None and not reduce:
-        return decode_rows(source, max_pixels=max_pixels, threads=threads).image()
+        return decode_rows(source, look=look, max_pixels=max_pixels, threads=threads).image()
     if threads is not None:
         whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
+        options = _look_options(look, header, reduce)
         drawn = _drawn_size(size, header, reduce, max_pixels)
         window = _window(region, drawn, reduce)
         payloads = dict(container.iter_payloads(stream, sections))
@@ -328,7 +334,7 @@ def decode(
         if reduce or coded.is_final:
             pixels = coded.picture()[window or ...]
         else:
-            pixels = codecs.load(header.method).decode(coded, window, threads)
+            pixels = codecs.load(header.method).decode(coded, window, threads, **options)
         return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
 
 
@@ -351,11 +357,13 @@ class Rows:
     ``band`` rows. ``metadata`` is as in Pillow's ``info``.
     """
 
-    def __init__(self, coded: Any, threads: int | None, metadata: dict[str, bytes]) -> None:
+    def __init__(
+        self, coded: Any, threads: int | None, metadata: dict[str, bytes], options: dict[str, str] = {}
+    ) -> None:
         self.width, self.height, self.mode = coded.header.width, coded.header.height, coded.header.mode
         self.metadata = metadata
         self.band = BAND_UNIT * max(1, BAND_PIXELS // self.width // BAND_UNIT)
-        self._coded, self._threads = coded, threads
+        self._coded, self._threads, self._options = coded, threads, options
 
     def __iter__(self) -> Iterator[UInt8Array]:
         coded = self._coded
@@ -365,7 +373,8 @@ class Rows:
             window = slice(top, min(top + self.band, self.height)), slice(0, self.width)
             if final is None:
                 with _in_memory(coded.header):
-                    band = codecs.load(coded.header.method).decode(coded, window, self._threads)
+                    coder = codecs.load(coded.header.method)
+                    band = coder.decode(coded, window, self._threads, **self._options)
             yield band if final is None else final[window]
 
     def image(self) -> Image.Image:
@@ -378,7 +387,13 @@ class Rows:
         return image
 
 
-def decode_rows(source: Source, *, max_pixels: int | None = MAX_PIXELS, threads: int | None = None) -> Rows:
+def decode_rows(
+    source: Source,
+    *,
+    look: str = codecs.FAITHFUL,
+    max_pixels: int | None = MAX_PIXELS,
+    threads: int | None = None,
+) -> Rows:
     """Decode a codestream band by band: the picture of ``decode``, never whole in memory.
 
     What the method needs as a whole is: the symbols of the layer, or the base codec's picture.
@@ -389,11 +404,22 @@ def decode_rows(source: Source, *, max_pixels: int | None = MAX_PIXELS, threads:
         whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
+        options = _look_options(look, header)
         payloads = dict(container.iter_payloads(stream, sections))
     kept = metadata(payloads)
     with _in_memory(header):
         coded = codecs.load_layer(header.method).read_layer(header, payloads)
-    return Rows(coded, threads, kept)
+    return Rows(coded, threads, kept, options)
+
+
+def _look_options(look: str, header: Header, reduce: bool = False) -> dict[str, str]:
+    """What a coder's ``decode`` is told of the look: nothing of the one that all have."""
+    codecs.check_look(header.method, look)
+    if look == codecs.FAITHFUL:
+        return {}
+    if reduce:
+        raise SettingError("give look or reduce, not both: the layer is shown by no network")
+    return {"look": look}
 
 
 def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:

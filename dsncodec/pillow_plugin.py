@@ -2,6 +2,7 @@
 
 Opening reads headers and metadata; pixels are decoded by ``load()``. ``draft()``, and with it
 ``thumbnail()``, is served by the low-resolution layer where that is large enough: no network runs.
+Between opening and loading, ``im.look = "perceptual"`` chooses how a file of method "dsn" is shown.
 Pillow's own limit on the size of a picture, ``Image.MAX_IMAGE_PIXELS``, holds.
 
 A file that is not ours is a SyntaxError (``Image.open`` makes UnidentifiedImageError of it), a
@@ -125,10 +126,30 @@ class DsnImageFile(ImageFile.ImageFile):
         )
         self.info["dsn"] = {"method": header.method} | {name: facts[name] for name in told if name in facts}
         self._scale = facts["scale"]
+        self._look = codecs.FAITHFUL
         self._set_tile(reduce=False)
 
     def _set_tile(self, reduce: bool) -> None:
-        self.tile = [ImageFile._Tile("dsn", (0, 0, *self.size), 0, (reduce,))]
+        self._reduced = reduce
+        look = codecs.FAITHFUL if reduce else self._look
+        self.tile = [ImageFile._Tile("dsn", (0, 0, *self.size), 0, (reduce, look))]
+
+    @property
+    def look(self) -> str:
+        """How the picture will be shown, see ``dsncodec.decode``; to be chosen before it is loaded.
+
+        Raises:
+            SettingError: files of this method have no such look, or the picture is loaded.
+        """
+        return self._look
+
+    @look.setter
+    def look(self, name: str) -> None:
+        codecs.check_look(self.info["dsn"]["method"], name)
+        if not self.tile:
+            raise SettingError("the picture is loaded already: choose its look before")
+        self._look = name
+        self._set_tile(self._reduced)
 
     def load_seek(self, pos: int) -> None:
         """Go to the tile. Being defined, it makes ``ImageFile.Parser`` wait for the whole file."""
@@ -146,7 +167,7 @@ class DsnImageFile(ImageFile.ImageFile):
         Returns:
             The mode, and the box of the layer that the picture fills; None if nothing was changed.
         """
-        if not self.tile or self.tile[0].args == (True,) or size is None:
+        if not self.tile or self._reduced or size is None:
             return None
         width, height = self.size
         if self._scale == 1 and 2 * size[0] > width and 2 * size[1] > height:
@@ -178,17 +199,17 @@ class DsnImageFile(ImageFile.ImageFile):
 
 
 class DsnDecoder(ImageFile.PyDecoder):
-    """Fills Pillow's image. Its argument, ``reduce``, asks for the low-resolution layer only."""
+    """Fills Pillow's image. Its arguments: whether the low-resolution layer is all that is wanted, and the look."""
 
     _pulls_fd = True
 
     def decode(self, buffer: Any) -> tuple[int, int]:
         """Called once, with ``fd`` at the start of the file; returns (-1, 0), which is: done."""
         assert self.fd is not None and self.im is not None
-        (reduce,) = self.args
+        reduce, look = self.args
         with _pillow_errors():
             source, threads = cast(BinaryIO, self.fd), _defaults.get("threads")
-            image = api.decode(source, reduce=reduce, max_pixels=None, threads=threads)
+            image = api.decode(source, reduce=reduce, look=look, max_pixels=None, threads=threads)
         if (image.mode, image.size) != (self.mode, self.im.size):
             raise OSError("the file was changed after it had been opened")
         self.im.paste(image.im, self.state.extents())

@@ -194,6 +194,45 @@ def picture_network(kind: str, variant: str) -> PictureNetwork:
     raise SettingError(f"no network {variant!r} of {kind}: there is {names}")
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A row of models/manifest.toml: a second Up-SNet for the files of one model, which shows the same symbols
+    in another way. ``of`` is the model's wire id; files do not name looks, the reader chooses.
+    """
+
+    look: str
+    of: bytes
+    file: str
+    sha256: str
+
+
+@functools.cache
+def looks() -> tuple[Look, ...]:
+    """All published looks.
+
+    Raises:
+        MissingComponent: the manifest is not there.
+    """
+    return tuple(
+        Look(row["look"], bytes.fromhex(row["of"]), row["files"]["up"]["name"], row["files"]["up"]["sha256"])
+        for row in _rows("look")
+    )
+
+
+def look_of(model: Model, look: str) -> Look:
+    """The network that shows this model's files so.
+
+    Raises:
+        SettingError: there is none.
+    """
+    for row in looks():
+        if (row.of, row.look) == (model.wire_id, look):
+            return row
+    raise SettingError(
+        f"this release has no network that gives files of model {model.name} the look {look!r}"
+    )
+
+
 @functools.cache
 def quality_table() -> tuple[tuple[int, int, int], ...]:
     """The operating points of quality 0..100: (scale, levels, chroma levels), bytes and PSNR rising."""
@@ -250,7 +289,7 @@ def checked_path(model: Model, part: str) -> Path:
     return _checked(model.files[part], model.sha256[part])
 
 
-def checked_restoration(row: Restoration | PictureNetwork) -> Path:
+def checked_restoration(row: Restoration | PictureNetwork | Look) -> Path:
     """The same of a network that is one file."""
     return _checked(row.file, row.sha256)
 

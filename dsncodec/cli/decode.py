@@ -8,6 +8,7 @@ from typing import Any
 
 import dsncodec
 
+from ..codecs import FAITHFUL, LOOKS
 from ..writing import write, write_parts
 from .common import (
     DSN,
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="draw a file of method coconet at this size"
     )
+    parser.add_argument(
+        "--look", choices=LOOKS, default=FAITHFUL,
+        help="faithful (default): nearest to the original; perceptual: sharper, with texture that is partly invented "
+        "(files of method dsn)",
+    )  # fmt: skip
     add_limit(parser)
     add_threads(parser)
 
@@ -82,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file to one picture."""
     source, target = job.read(), str(job.target)
-    options = {**limit_of(args), "threads": args.threads}
+    options = {**limit_of(args), "threads": args.threads, "look": args.look}
     if args.suffix in _NETPBM and not (args.reduce or args.region or args.size):
         rows = dsncodec.decode_rows(source, **options)
         if rows.mode in _NETPBM[args.suffix]:

@@ -19,7 +19,7 @@ from ..container import Header
 from ..inference import Window, common, grown, moved, network, scaled, thread_count, tiles
 from ..planes import crop_padded, to_pixels, to_planes
 from ..quantise import check_levels, dequantise, dequantise_chroma, quantise, quantise_chroma
-from . import DEFAULT_EFFORT
+from . import DEFAULT_EFFORT, FAITHFUL
 from .layer import Layer, Parameters, Point, between, latent_shapes, point_of_quality, table
 from .sections import encode_alpha
 
@@ -170,13 +170,14 @@ def _rate_gradient(latent: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Symbols on their way to pixels."""
+    """Symbols on their way to pixels. ``look`` chooses the Up-SNet; colour follows the luma that it makes."""
 
     model: weights.Model
     point: Point
     luma: UInt8Array
     chroma: UInt8Array
     threads: int
+    look: str = FAITHFUL
 
     def pixels(self, region: Window) -> UInt8Array:
         """A region of the picture's colour planes, (rows, columns, 1 or 3) uint8.
@@ -214,7 +215,11 @@ class Decoder:
     def _luma(self, units: Window) -> NDArray[np.uint16]:
         """Decoded luma of a window of latent pixels, as (1, s*rows, s*columns) fractions of 65535."""
         scale = self.point.scale
-        net = network(weights.checked_path(self.model, "up"), self.threads)
+        if self.look == FAITHFUL:
+            path = weights.checked_path(self.model, "up")
+        else:
+            path = weights.checked_restoration(weights.look_of(self.model, self.look))
+        net = network(path, self.threads)
         rows, columns = (part.stop - part.start for part in scaled(units, scale))
         luma = np.empty((1, rows, columns), np.uint16)
         for tile in tiles(units, self.luma.shape[1:], TILE // scale, UP_HALO):
@@ -234,19 +239,21 @@ def _units(region: Window, size: int) -> Window:
     return slice(y.start // size, -(-y.stop // size)), slice(x.start // size, -(-x.stop // size))
 
 
-def decode(layer: Layer, region: Window | None, threads: int | None) -> UInt8Array:
+def decode(layer: Layer, region: Window | None, threads: int | None, look: str = FAITHFUL) -> UInt8Array:
     """Symbols to pixels, (rows, columns, channels) uint8 with alpha last.
 
     Args:
         region: rows and columns of the full picture; None is all of it.
+        look: one of ``codecs.LOOKS``.
     Raises:
+        SettingError: no network gives this file's model that look.
         UnsupportedVersion: the model is not in this release.
         Corrupt: the model is not of this scale.
     """
     header, parameters = layer.header, layer.parameters
     window = region or (slice(0, header.height), slice(0, header.width))
     model = weights.for_wire_id(parameters.model_id, parameters.point.scale)
-    decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, thread_count(threads))
+    decoder = Decoder(model, parameters.point, layer.luma, layer.chroma, thread_count(threads), look)
     pixels = decoder.pixels(window)
     if layer.alpha is None:
         return pixels

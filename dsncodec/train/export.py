@@ -8,14 +8,16 @@ import json
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
 
 from .. import weights
 from ..errors import SettingError
+from . import published
 from .nets.enhancement import EnhancementConfig, EnhancementNets
+from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
@@ -24,6 +26,8 @@ from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
+    "look": (SamplingConfig, SamplingNets),
+    "perceptual": (PerceptualConfig, PerceptualNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
     "enhancement": (EnhancementConfig, EnhancementNets),
 }
@@ -80,7 +84,10 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = name or state["recipe"]["name"]
-    if isinstance(nets, SamplingNets):
+    is_look = state["recipe"].get("task") == "look"
+    if is_look:
+        graphs = {"up": sampling_graphs(_of_published(nets))["up"]}
+    elif isinstance(nets, SamplingNets):
         graphs = sampling_graphs(nets)
     elif isinstance(nets, RestorationNet):
         graphs = restoration_graphs(nets)
@@ -90,7 +97,9 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     for part, data in graphs.items():
         (folder / f"{name}-{part}.onnx").write_bytes(data)
         sha256[part] = hashlib.sha256(data).hexdigest()
-    if isinstance(nets, SamplingNets):
+    if is_look:
+        row = _look_row(name, state, sha256)
+    elif isinstance(nets, SamplingNets):
         row = _model_row(name, state, sha256)
     elif isinstance(nets, RestorationNet):
         row = _restorer_row(name, state, sha256, nets.radius)
@@ -115,6 +124,20 @@ def sampling_graphs(nets: SamplingNets) -> dict[str, bytes]:
         "chroma_down": to_onnx(nets.chroma_down, (chroma,), ["chroma"]),
         "chroma_up": to_onnx(nets.chroma_up, (smaller, luma), ["latent", "luma"]),
     }
+
+
+def _of_published(nets: Any) -> SamplingNets:
+    """Networks of a look, after the rest of them was compared with the model that it will be a look of.
+
+    Raises:
+        SettingError: they are another model's.
+    """
+    theirs = published.sampling_nets(nets.config).state_dict()
+    kept = {key: value for key, value in nets.state_dict().items() if not key.startswith("up.")}
+    if not all(torch.equal(value, theirs[key]) for key, value in kept.items()):
+        name = weights.for_scale(nets.config.scale).name
+        raise SettingError(f"the look was trained for other networks than those of {name}: train it again")
+    return cast(SamplingNets, nets)
 
 
 def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
@@ -157,6 +180,7 @@ _HEAD = """\
 # Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
 # wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore), as text.
 # [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
+# [[look]]: a second `up` for the files of a model, by its wire id.
 # [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
 # a file of moments, on a few numbers of it beside what lies inside the radius.
 """
@@ -173,6 +197,12 @@ def _model_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
     return _row(
         "model", SamplingNets, name, state, sha256, [f'wire_id = "{weights.wire_id_of(sha256).hex()}"']
     )
+
+
+def _look_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
+    model = weights.for_scale(state["recipe"]["model"]["scale"])
+    about = [f'look = "{name.rsplit("-", 1)[1]}"', f'of = "{model.wire_id.hex()}"']
+    return _row("look", SamplingNets, name, state, sha256, about)
 
 
 def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radius: int) -> str:

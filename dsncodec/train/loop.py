@@ -67,6 +67,8 @@ def make_optimizers(nets: nn.Module, optim: OptimSettings) -> list[torch.optim.O
     tail: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in nets.named_parameters():
+        if not weight.requires_grad:
+            continue
         if optim.optimizer == "muon" and weight.dim() == 4 and min(weight.shape[:2]) >= 32:
             wide.append(weight)
         elif {"shrink", "tail"} & set(name.split(".")):

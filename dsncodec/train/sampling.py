@@ -57,6 +57,12 @@ def ycbcr(rgb: Tensor) -> Tensor:
     return (planes + torch.tensor([0, NEUTRAL, NEUTRAL], device=rgb.device)).permute(0, 3, 1, 2)
 
 
+def rgb(planes: Tensor) -> Tensor:
+    """The inverse of ``ycbcr``, with the channels where they are: (N, 3, H, W), values about [0, 1]."""
+    y, cb, cr = (planes - torch.tensor([0, NEUTRAL, NEUTRAL], device=planes.device)[:, None, None]).unbind(1)
+    return torch.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], 1)
+
+
 def chroma_shift(levels: Tensor) -> Tensor:
     """What is added to chroma so that grey falls exactly on a level (see quantise.py)."""
     return torch.floor(levels / 2) / (levels - 1) - NEUTRAL

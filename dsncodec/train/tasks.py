@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import SettingError
 from .enhancement import EnhancementRecipe, EnhancementTask
+from .look import LookRecipe, LookTask
 from .loop import Task
+from .perceptual import PerceptualRecipe, PerceptualTask
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
@@ -17,6 +19,8 @@ from .super_resolution import SuperResolutionRecipe, SuperResolutionTask
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
+    "look": (LookRecipe, LookTask),
+    "perceptual": (PerceptualRecipe, PerceptualTask),
     "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
     "enhancement": (EnhancementRecipe, EnhancementTask),
 }

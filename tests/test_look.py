@@ -1,0 +1,207 @@
+"""The reader's choice of how a file of method dsn is shown: the same bytes, two pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dsncodec
+import dsncodec.pillow_plugin
+from dsncodec import codecs, weights
+from dsncodec.cli import main
+from dsncodec.errors import MissingComponent, SettingError
+
+from .conftest import MODES, picture
+
+SCALES = (2, 3, 4)
+
+
+def coded(mode: str = "RGB", scale: int = 3, size: tuple[int, int] = (60, 44)) -> bytes:
+    return dsncodec.encode(picture(mode, *size), scale=scale, levels=64, effort=0, threads=1)
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return coded()
+
+
+def perceptual(source: bytes, **options: object) -> Image.Image:
+    return dsncodec.decode(source, look="perceptual", threads=1, **options)  # type: ignore[arg-type]
+
+
+# --- decode
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_and_scales(mode: str, scale: int) -> None:
+    source = coded(mode, scale, (25, 14))
+    plain, second = dsncodec.decode(source, threads=1), perceptual(source)
+    assert (second.mode, second.size) == (plain.mode, plain.size)
+    a, b = (np.asarray(image).astype(int) for image in (plain, second))
+    assert (a != b).any() and np.abs(a - b).mean() < 12  # another picture of the same thing
+    if mode.endswith("A"):
+        assert second.getchannel("A").tobytes() == plain.getchannel("A").tobytes()
+
+
+def test_faithful_is_the_default(data: bytes) -> None:
+    plain = dsncodec.decode(data, threads=1)
+    assert dsncodec.decode(data, look="faithful", threads=1).tobytes() == plain.tobytes()
+    assert codecs.LOOKS[0] == codecs.FAITHFUL == "faithful"
+
+
+def test_one_pixel() -> None:
+    assert perceptual(coded("RGB", 3, (1, 1))).size == (1, 1)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 60, 44), (7, 3, 8, 4), (13, 20, 57, 44)])
+@pytest.mark.parametrize("mode", ["RGBA", "L"])
+def test_a_region_is_a_crop(mode: str, region: tuple[int, int, int, int]) -> None:
+    source = coded(mode)
+    assert perceptual(source, region=region).tobytes() == perceptual(source).crop(region).tobytes()
+
+
+def test_tiles_threads_and_rows() -> None:
+    source = coded("RGB", 2, (530, 300))  # more than one tile in each direction
+    whole = dsncodec.decode(source, look="perceptual")
+    assert np.abs(np.asarray(whole).astype(int) - np.asarray(perceptual(source))).max() <= 1
+    rows = dsncodec.decode_rows(source, look="perceptual", threads=1)
+    assert np.array_equal(np.concatenate(list(rows)), np.asarray(perceptual(source)))
+    box = (250, 250, 262, 262)  # over the corner of four tiles
+    assert perceptual(source, region=box).tobytes() == perceptual(source).crop(box).tobytes()
+
+
+def test_unknown_looks(data: bytes) -> None:
+    for call in (dsncodec.decode, dsncodec.decode_rows):
+        with pytest.raises(SettingError, match="unknown look 'sharp'; one of faithful, perceptual"):
+            call(data, look="sharp")
+    with pytest.raises(SettingError, match="look or reduce"):
+        dsncodec.decode(data, look="perceptual", reduce=True)
+
+
+def test_a_method_without_looks_says_what_is_possible() -> None:
+    source = dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0)
+    for call in (dsncodec.decode, dsncodec.decode_rows):
+        with pytest.raises(
+            SettingError, match="for files of method dsn; this one is of method restored: faithful"
+        ):
+            call(source, look="perceptual")
+    assert dsncodec.decode(source, look="faithful").size == (20, 15)
+
+
+# --- weights
+
+
+def forget() -> None:
+    for cached in (weights.manifest, weights.looks, weights.quality_table, weights._checked):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the folder of weights, used in its place."""
+    folder = tmp_path / "models"
+    shutil.copytree(weights.folder(), folder)
+    monkeypatch.setattr(weights, "folder", lambda: folder)
+    forget()
+    yield folder
+    forget()
+
+
+def test_every_published_model_has_the_look() -> None:
+    for scale in SCALES:
+        model = weights.for_scale(scale)
+        row = weights.look_of(model, "perceptual")
+        assert row.of == model.wire_id
+        assert weights.checked_restoration(row) != weights.checked_path(model, "up")
+
+
+def test_a_release_without_the_network(data: bytes, copied: Path) -> None:
+    text = (copied / "manifest.toml").read_text("utf-8")
+    (copied / "manifest.toml").write_text(text.replace("[[look]]", "[[other]]").replace("[look.", "[other."))
+    assert weights.looks() == ()
+    assert dsncodec.decode(data).size == (60, 44)
+    with pytest.raises(
+        SettingError, match="no network that gives files of model dsn-x3 the look 'perceptual'"
+    ):
+        perceptual(data)
+
+
+def test_missing_and_changed_weights(data: bytes, copied: Path) -> None:
+    row = weights.look_of(weights.for_scale(3), "perceptual")
+    path = copied / row.file
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(MissingComponent, match=f"{row.file} is not the published one: reinstall"):
+        perceptual(data)
+    path.unlink()
+    with pytest.raises(MissingComponent, match=f"{row.file} cannot be read: reinstall"):
+        perceptual(data)
+    assert dsncodec.decode(data).size == (60, 44)
+
+
+# --- the command
+
+
+def test_command(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "a.dsn"
+    source.write_bytes(data)
+    for name in ("out.png", "out.ppm"):
+        target = str(tmp_path / name)
+        assert main(["decode", str(source), "-o", target, "--look", "perceptual", "--threads", "1"]) == 0
+        assert Image.open(target).tobytes() == perceptual(data).tobytes()
+    assert (
+        main(["decode", str(source), "-o", str(tmp_path / "x.png"), "--look", "perceptual", "--reduce"]) == 1
+    )
+    assert "give look or reduce, not both" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_command_refuses_unknown_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", "a.dsn", "--look", "sharp"]) == 2
+    assert "faithful" in capsys.readouterr().err
+
+
+# --- Pillow
+
+
+@pytest.fixture
+def path(data: bytes, tmp_path: Path) -> Path:
+    made = tmp_path / "a.dsn"
+    made.write_bytes(data)
+    return made
+
+
+def opened(path: Path) -> dsncodec.pillow_plugin.DsnImageFile:
+    image = Image.open(path)
+    assert isinstance(image, dsncodec.pillow_plugin.DsnImageFile)
+    return image
+
+
+def test_pillow_shows_the_look(path: Path, data: bytes) -> None:
+    with opened(path) as image:
+        assert image.look == "faithful"
+        image.look = "perceptual"
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(perceptual(data))).max() <= 1
+        with pytest.raises(SettingError, match="loaded already"):
+            image.look = "faithful"
+
+
+def test_pillow_thumbnails_need_no_look(path: Path, data: bytes) -> None:
+    with opened(path) as image:
+        image.look = "perceptual"
+        image.draft("RGB", (20, 14))
+        assert image.tobytes() == dsncodec.decode(data, reduce=True).tobytes()
+
+
+def test_pillow_refuses_what_the_file_has_not(path: Path, tmp_path: Path) -> None:
+    with opened(path) as image, pytest.raises(ValueError, match="unknown look 'sharp'"):
+        image.look = "sharp"
+    other = tmp_path / "b.dsn"
+    other.write_bytes(dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0))
+    with opened(other) as image, pytest.raises(ValueError, match="method restored"):
+        image.look = "perceptual"
