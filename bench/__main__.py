@@ -44,6 +44,10 @@ STUDIES = {
         "what a network over a standard codec costs in time, and half the size at low rates",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
+    "style": (
+        "bench.tables.style",
+        "style transfer: a network's loss and time beside 500 steps of optimisation",
+    ),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
     "interrupted": (
         "bench.interrupted",

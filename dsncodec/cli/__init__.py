@@ -35,6 +35,7 @@ VERBS = {  # name -> module, what it is for
         "dsncodec.cli.complete",
         "fill in missing regions of pictures with networks fitted to the rest",
     ),
+    "stylize": ("dsncodec.cli.stylize", "show pictures in the style of a painting"),
     "batch": (
         "dsncodec.cli.batch",
         "encode a folder of pictures by many processes or machines; can be stopped at any moment",

@@ -18,11 +18,13 @@ from ..errors import SettingError
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
+from .nets.style import StyleConfig, StyleNet
 
 # A recipe's task: (the class of its [model] table, the class of its networks)
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
+    "style": (StyleConfig, StyleNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
 }
 
