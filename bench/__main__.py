@@ -54,6 +54,10 @@ STUDIES = {
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
+    "style": (
+        "bench.tables.style",
+        "style transfer: a network's loss and time beside 500 steps of optimisation",
+    ),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
     "interrupted": (
         "bench.interrupted",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         UnsupportedVersion,
     )
     from .pillow_plugin import register_pillow
-    from .restore import complete, denoise, downsample, enhance, upsample
+    from .restore import complete, denoise, downsample, enhance, stylize, upsample
 
 __version__ = "0.2.0"
 
@@ -35,14 +35,14 @@ _HOME = {
         "SettingError", "Truncated", "UnsupportedVersion",
     ],
     "pillow_plugin": ["register_pillow"],
-    "restore": ["complete", "denoise", "downsample", "enhance", "upsample"],
+    "restore": ["complete", "denoise", "downsample", "enhance", "stylize", "upsample"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "CodestreamError", "Corrupt", "DsnError", "ImageInfo", "LimitExceeded", "MissingComponent",
     "NotADsnFile", "Rows", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "decode_rows",
-    "denoise", "downsample", "encode", "enhance", "read_info", "register_pillow", "upsample", "verify",
+    "denoise", "downsample", "encode", "enhance", "read_info", "register_pillow", "stylize", "upsample", "verify",
 ]  # fmt: skip
 
 

@@ -1,7 +1,9 @@
-"""Pictures to pictures: Down-SNet and Up-SNet as resamplers, and networks fitted to the one picture at hand."""
+"""Pictures to pictures: Down-SNet and Up-SNet as resamplers, networks fitted to the one picture at hand, and styles."""
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -17,7 +19,7 @@ from .codecs.coordinates import VARIANTS, shape_for
 from .codecs.dsn import Decoder, Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
-from .errors import SettingError
+from .errors import MissingComponent, SettingError
 from .inference import thread_count
 from .picture_networks import run
 from .planes import ImageLike, Picture, read_picture, to_pillow, to_planes
@@ -26,6 +28,7 @@ from .quantise import quantise, quantise_chroma
 UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float], None]
 
+STYLE_METHODS = ("network", "optimise")
 UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
 
 # Hidden layers and their width
@@ -189,6 +192,93 @@ def complete(
     if not missing.any():
         return to_pillow(picture)
     return _with_colour(picture, 1, lambda colour: fit.run("completed", COMPLETING, colour, missing))
+
+
+def stylize(
+    image: ImageLike,
+    style: str | ImageLike = "udnie",
+    *,
+    method: str = "network",
+    loss_networks: str | os.PathLike[str] | None = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Image.Image:
+    """The picture as if painted in the style of another.
+
+    Strokes are some 10 to 30 pixels wide whatever the picture's size: a large photograph is best shrunk first. A network
+    sees it whole, which takes about 0.3 GiB of memory for a million pixels.
+
+    Args:
+        image: as for ``dsncodec.encode``. Alpha is kept; a grey picture becomes a coloured one.
+        style: with "network" the name of a style that ships or that ``dsncodec export`` added; with "optimise" the
+            picture to take the style from: as ``image``, so a path is one.
+        method: "network", one pass through a network trained for the style (Johnson et al. 2016); or "optimise", which changes
+            the pixels step by step, takes a thousand times longer and needs torch (Gatys et al. 2016).
+        loss_networks: of "optimise", which needs it: the folder of the loss networks' weights, see docs/style.md.
+        steps, seconds: of "optimise": the budget, whichever ends first; default: 500 steps.
+        threads: default: the CPUs this process may use.
+        report: of "optimise": called after each step with the part of the budget spent and the loss.
+    Raises:
+        SettingError: an unknown style (the message lists those there are), or an impossible setting.
+        MissingComponent: "optimise" without torch or without the loss networks.
+        LimitExceeded: more than 2**24 pixels, with "optimise" 2**20.
+    """
+    if method == "network":
+        if any(setting is not None for setting in (loss_networks, steps, seconds)):
+            raise SettingError("loss_networks, steps and seconds are settings of method 'optimise'")
+        if not isinstance(style, str):
+            raise SettingError("method 'network' takes the name of a style; for a picture, method 'optimise'")
+        row = weights.picture_network("style", style)
+        return to_pillow(_painted(read_picture(image), lambda rgb: run(row, rgb, thread_count(threads))))
+    if method != "optimise":
+        raise SettingError(f"method must be one of {', '.join(STYLE_METHODS)}, not {method!r}")
+    try:
+        gatys: Any = importlib.import_module("dsncodec.train.gatys")
+    except ModuleNotFoundError as exc:
+        raise MissingComponent(
+            f"the package {exc.name} is not installed: pip install dsncodec[train]"
+        ) from exc
+    if loss_networks is None:
+        raise MissingComponent(
+            "method 'optimise' needs the loss networks' weights, which do not ship: loss_networks must name their folder"
+        )
+    example = _rgb(read_picture(_style_picture(style)))
+    settings = {
+        "steps": None if steps is None else whole("steps", steps, 1),
+        "seconds": None if seconds is None else positive("seconds", seconds),
+        "threads": thread_count(threads), "report": report,
+    }  # fmt: skip
+    return to_pillow(
+        _painted(read_picture(image), lambda rgb: gatys.stylised(rgb, example, loss_networks, **settings))
+    )
+
+
+def _style_picture(style: str | ImageLike) -> ImageLike:
+    """``style``, unless it is the name of a network."""
+    if isinstance(style, str) and not os.path.exists(style):
+        known = [row.variant for row in weights.picture_networks() if row.kind == "style"]
+        if style in known:
+            raise SettingError(f"method 'optimise' takes the style's picture, not the name {style!r}")
+    return style
+
+
+def _rgb(picture: Picture) -> UInt8Array:
+    """Its colour as (H, W, 3)."""
+    if picture.mode.startswith("RGB"):
+        return np.ascontiguousarray(picture.pixels[..., :3])
+    return picture.pixels[..., :1].repeat(3, 2)
+
+
+def _painted(picture: Picture, change: Callable[[UInt8Array], UInt8Array]) -> Picture:
+    """The picture with other colours, alpha kept. A profile for grey says nothing of them."""
+    pixels, mode, profile = change(_rgb(picture)), "RGB", picture.icc_profile
+    if picture.mode.startswith("L"):
+        profile = b""
+    if picture.mode.endswith("A"):
+        pixels, mode = np.concatenate([pixels, picture.pixels[..., -1:]], -1), "RGBA"
+    return replace(picture, pixels=pixels, mode=mode, icc_profile=profile)
 
 
 def _missing(mask: ImageLike | NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -36,6 +36,7 @@ VERBS = {  # name -> module, what it is for
         "fill in missing regions of pictures with networks fitted to the rest",
     ),
     "enhance": ("dsncodec.cli.enhance", "make a phone's photos look more like a camera's"),
+    "stylize": ("dsncodec.cli.stylize", "show pictures in the style of a painting"),
     "batch": (
         "dsncodec.cli.batch",
         "encode a folder of pictures by many processes or machines; can be stopped at any moment",

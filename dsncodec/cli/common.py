@@ -43,6 +43,7 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
     },
     "fit": ("dsncodec.train.compressing", "pip install dsncodec[train]"),
     "onnx_network": ("dsncodec.train.onnx_network", "pip install dsncodec[train]"),
+    "gatys": ("dsncodec.train.gatys", "pip install dsncodec[train]"),
     "data": ("dsncodec.train.data", ""),
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
@@ -118,8 +119,15 @@ def add_fit(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def fit_line(args: argparse.Namespace) -> Callable[[float, float], None] | None:
-    """What shows on a terminal how far a fit is, and how good; None where nobody looks."""
+def decibels(mse: float) -> str:
+    """A mean squared error as a PSNR."""
+    return f"{-10 * math.log10(max(mse, 1e-10)):.2f} dB"
+
+
+def fit_line(
+    args: argparse.Namespace, quality: Callable[[float], str] = decibels
+) -> Callable[[float, float], None] | None:
+    """What shows on a terminal how far a fit is, and how good in ``quality``'s words; None where nobody looks."""
     if args.quiet or args.jobs > 1 or not sys.stderr.isatty():
         return None
     last, mean = 0.0, 0.0
@@ -129,7 +137,7 @@ def fit_line(args: argparse.Namespace) -> Callable[[float, float], None] | None:
         mean = 0.95 * mean + 0.05 * mse if mean else mse
         if time.monotonic() - last > 0.2:
             last = time.monotonic()
-            text = f"\r\x1b[K{min(progress, 1):4.0%}  {-10 * math.log10(max(mean, 1e-10)):.2f} dB"
+            text = f"\r\x1b[K{min(progress, 1):4.0%}  {quality(mean)}"
             print(text, end="", file=sys.stderr, flush=True)
 
     return show

@@ -21,6 +21,7 @@ from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
+from .nets.style import StyleConfig, StyleNet
 
 # A recipe's task: (the class of its [model] table, the class of its networks)
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
@@ -28,6 +29,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "restoration": (RestorationConfig, RestorationNet),
     "look": (SamplingConfig, SamplingNets),
     "perceptual": (PerceptualConfig, PerceptualNet),
+    "style": (StyleConfig, StyleNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
     "enhancement": (EnhancementConfig, EnhancementNets),
 }

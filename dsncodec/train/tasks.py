@@ -14,6 +14,7 @@ from .perceptual import PerceptualRecipe, PerceptualTask
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
+from .style import StyleRecipe, StyleTask
 from .super_resolution import SuperResolutionRecipe, SuperResolutionTask
 
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
@@ -21,6 +22,7 @@ TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "restoration": (RestorationRecipe, RestorationTask),
     "look": (LookRecipe, LookTask),
     "perceptual": (PerceptualRecipe, PerceptualTask),
+    "style": (StyleRecipe, StyleTask),
     "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
     "enhancement": (EnhancementRecipe, EnhancementTask),
 }
