@@ -79,7 +79,13 @@ def test_unknown_scale_and_wire_id() -> None:
 
 
 def forget() -> None:
-    for cached in (weights.manifest, weights.quality_table, weights.restorations, weights._checked):
+    for cached in (
+        weights.manifest,
+        weights.quality_table,
+        weights.restorations,
+        weights.looks,
+        weights._checked,
+    ):
         cached.cache_clear()
 
 
@@ -118,6 +124,7 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
         ("manifest.toml", weights.manifest),
         ("quality.toml", weights.quality_table),
         ("manifest.toml", weights.restorations),
+        ("manifest.toml", weights.looks),
     ],
 )
 def test_missing_tables(copied: Path, name: str, reader: object) -> None:
