@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 import dsncodec
-from dsncodec.train.gatys import STYLE_SIDE, optimised
-from dsncodec.train.style import StyleLoss, StyleLossSettings, planes, read_style
+from dsncodec.train import tasks
+from dsncodec.train.gatys import optimised
+from dsncodec.train.style import StyleLoss, planes, read_style
 
 from ..common import UInt8Array, image_paths, rgb_of
 from ..results import RESULTS, table, write_csv, write_report
@@ -54,8 +55,10 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     rows = []
     for style in args.styles:
-        settings = replace(StyleLossSettings(), loss_networks=str(Path(args.data) / "loss_network"))
-        loss = StyleLoss(settings, read_style(Path(args.data) / "style" / f"{style}.jpg", STYLE_SIDE))
+        recipe = tasks.read(Path(tasks.__file__).parent / "recipes" / f"style-{style}.toml").recipe
+        settings = replace(recipe.loss, loss_networks=str(Path(args.data) / "loss_network"))
+        painting = read_style(Path(args.data) / "style" / f"{style}.jpg", recipe.data.style_side)
+        loss = StyleLoss(settings, painting)
         for path in image_paths(args.data, "div2k256", args.limit):
             photo = middle(path, args.side)
             kept = Path(args.cache) / f"{style}-{path.stem}-{args.side}-{args.steps}.npz"
