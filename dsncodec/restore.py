@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -222,7 +223,8 @@ class _Fitting:
         threads: int | None,
         report: Report | None,
     ) -> None:
-        self.module = coconet.fitter()
+        coconet.fitter()  # refuses where torch is missing
+        self.module = importlib.import_module("dsncodec.train.fitted")
         if seconds is None and steps is None:
             seconds = coconet.DEFAULT_SECONDS
         self.budget = self.module.Budget(

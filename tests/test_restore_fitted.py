@@ -15,7 +15,7 @@ from dsncodec.cli import main
 from dsncodec.codecs.coordinates import Shape
 from dsncodec.errors import SettingError
 from dsncodec.metrics import psnr_db
-from dsncodec.train import coconet as fitting
+from dsncodec.train import coconet, fitted
 
 from .conftest import MODES, UInt8Array, picture
 
@@ -41,8 +41,8 @@ def test_noise_goes_and_the_fit_ends_by_itself() -> None:
     clean = smooth()
     told: list[float] = []
     both = np.stack([noisy(clean), noisy(clean[::-1], seed=1)])
-    found = fitting.denoised(
-        SMALL, both, fitting.Budget(steps=5000), copies=2, report=lambda part, _: told.append(part)
+    found = fitted.denoised(
+        SMALL, both, coconet.Budget(steps=5000), copies=2, report=lambda part, _: told.append(part)
     )
     assert len(told) < 2500
     for one, want, before in zip(found, (clean, clean[::-1]), both):
@@ -58,9 +58,9 @@ def test_what_is_held_out_does_not_teach() -> None:
     for value in (0, 255):
         pixels = clean.reshape(-1, 3).copy()
         pixels[50:60] = value
-        fit = fitting.fit_to(SMALL, pixels.reshape(12, 12, 3), fitting.restoring("sine"))
+        fit = coconet.fit_to(SMALL, pixels.reshape(12, 12, 3), fitted.restoring("sine"))
         fit.seen = seen
-        fit.run(fitting.Clock(fitting.Budget(steps=5)))
+        fit.run(coconet.Clock(coconet.Budget(steps=5)))
         results.append([layer.detach() for layer in fit.layers])
     for one, other in zip(*results):
         assert torch.equal(one, other)
@@ -86,7 +86,7 @@ def test_a_hole_is_filled_and_the_rest_stays() -> None:
     missing[8:13, 10:16] = True
     broken = clean.copy()
     broken[missing] = 255
-    found = fitting.completed(SMALL, broken, missing, fitting.Budget(steps=300))
+    found = fitted.completed(SMALL, broken, missing, coconet.Budget(steps=300))
     np.testing.assert_array_equal(found[~missing], clean[~missing])
     middle = broken[~missing].mean(0).astype(np.uint8)
     apart, flat = (np.abs(guess.astype(int) - clean[missing]).mean() for guess in (found[missing], middle))
@@ -133,7 +133,7 @@ def test_sizes(variant: str, mode: str) -> None:
 def test_a_smooth_picture_is_enlarged_to_what_it_was() -> None:
     clean = smooth(48)
     small = clean.reshape(24, 2, 24, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    found = fitting.enlarged(Shape("sine", 2, 24, 1), small, 2, fitting.Budget(steps=400))
+    found = fitted.enlarged(Shape("sine", 2, 24, 1), small, 2, coconet.Budget(steps=400))
     assert psnr_db(clean, found) > psnr_db(clean, small.repeat(2, 0).repeat(2, 1)) + 3
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dsncodec.codecs.coordinates import shape_for
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.train import coconet
+from dsncodec.train import fitted
+from dsncodec.train.coconet import Budget
 
 from ..common import UInt8Array
 from ..results import table, write_csv, write_report
@@ -128,8 +129,8 @@ def run(args: argparse.Namespace) -> int:
         for name, shape in forms.items():
             copies = args.copies if name == "ours" else 1
             started = time.monotonic()
-            budget = coconet.Budget(seconds=args.seconds)
-            clear = coconet.denoised(shape, grainy, budget, copies, args.threads)
+            budget = Budget(seconds=args.seconds)
+            clear = fitted.denoised(shape, grainy, budget, copies, args.threads)
             took = time.monotonic() - started
             notes.append(
                 f"{name} at noise {sigma}: {copies} x {shape.layers} x {shape.width}, {took:.0f} s for all"
