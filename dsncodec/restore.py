@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +14,7 @@ from PIL import Image
 from . import weights
 from .checks import positive, whole
 from .codecs import coconet
-from .codecs.coordinates import VARIANTS, shape_for
+from .codecs.coordinates import VARIANTS, Shape, shape_for
 from .codecs.dsn import Decoder, Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
@@ -78,7 +77,8 @@ def upsample(
         image: as for ``dsncodec.encode``.
         scale: 2, 3 or 4; with "ppcn" 4, with "perceptual" 4 or 8, with "coconet" 1 to 16.
         model: "dsn"; "ppcn"; "perceptual", which prefers what looks real to a high PSNR; or "coconet" (needs torch).
-        seconds, steps, variant, report: of "coconet", as for ``denoise``.
+        seconds, steps, variant, report: of "coconet", as for ``denoise``. "sine" takes the picture to be a larger one,
+            shrunk by an antialiased filter, and ends by itself after 400 steps.
         threads: default: the CPUs this process may use.
     Returns:
         A picture of scale*W x scale*H pixels, same mode and metadata. Alpha is enlarged bicubically.
@@ -88,9 +88,7 @@ def upsample(
     if model == "coconet":
         fit = _Fitting(seconds, steps, variant, threads, report)
         whole("scale", scale, 1, 16)
-        return _with_colour(
-            read_picture(image), scale, lambda colour: fit.run("enlarged", UPSAMPLING, colour, scale)
-        )
+        return _with_colour(read_picture(image), scale, lambda colour: fit.enlarged(colour, scale))
     if model not in UPSAMPLERS:
         raise SettingError(f"model must be one of {', '.join(UPSAMPLERS)}, not {model!r}")
     if seconds is not None or steps is not None:
@@ -138,6 +136,7 @@ def enhance(image: ImageLike, model: str = "student", *, threads: int | None = N
 def denoise(
     image: ImageLike,
     *,
+    sigma: float | None = None,
     seconds: float | None = None,
     steps: int | None = None,
     variant: str = "sine",
@@ -146,11 +145,15 @@ def denoise(
 ) -> Image.Image:
     """Remove noise with networks that are fitted to this picture only, and stopped before they learn the noise.
 
+    The noise is taken to differ from pixel to pixel and plane to plane, as a sensor's does before anything smooths it.
+
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept.
+        sigma: standard deviation of the noise in grey levels; default: found in the picture. Not of "paper".
         seconds, steps: the most that the fit may take; default: 60 seconds. It ends by itself when pixels that the networks
             were kept from are no longer shown better.
-        variant: "sine", or "paper": six coordinates, tanh layers, Adam.
+        variant: "sine": networks know a pixel's neighbours and where it is; or "paper": only where it is, six coordinates,
+            tanh layers, Adam.
         threads: default: the CPUs this process may use.
         report: called after each step with the part of the budget spent and the mean squared error.
     Raises:
@@ -159,11 +162,11 @@ def denoise(
     """
     fit = _Fitting(seconds, steps, variant, threads, report)
 
-    def clean(colour: UInt8Array) -> UInt8Array:
-        found: UInt8Array = fit.run("denoised", DENOISING, colour[None])[0]
-        return found
-
-    return _with_colour(read_picture(image), 1, clean)
+    if sigma is not None:
+        positive("sigma", sigma)
+        if variant == "paper":
+            raise SettingError("sigma is a setting of variant 'sine'")
+    return _with_colour(read_picture(image), 1, lambda colour: fit.denoised(colour, sigma))
 
 
 def complete(
@@ -191,7 +194,7 @@ def complete(
     missing = _missing(mask, picture.size)
     if not missing.any():
         return to_pillow(picture)
-    return _with_colour(picture, 1, lambda colour: fit.run("completed", COMPLETING, colour, missing))
+    return _with_colour(picture, 1, lambda colour: fit.completed(colour, missing))
 
 
 def stylize(
@@ -234,12 +237,7 @@ def stylize(
         return to_pillow(_painted(read_picture(image), lambda rgb: run(row, rgb, thread_count(threads))))
     if method != "optimise":
         raise SettingError(f"method must be one of {', '.join(STYLE_METHODS)}, not {method!r}")
-    try:
-        gatys: Any = importlib.import_module("dsncodec.train.gatys")
-    except ModuleNotFoundError as exc:
-        raise MissingComponent(
-            f"the package {exc.name} is not installed: pip install dsncodec[train]"
-        ) from exc
+    gatys = coconet.fitter("gatys")
     if loss_networks is None:
         raise MissingComponent(
             "method 'optimise' needs the loss networks' weights, which do not ship: loss_networks must name their folder"
@@ -321,7 +319,7 @@ def _through(row: weights.PictureNetwork, picture: Picture, threads: int | None)
 
 
 class _Fitting:
-    """The settings of a fit, checked, and the module that fits."""
+    """The settings of a fit, checked, and what the modules that fit do with them."""
 
     def __init__(
         self,
@@ -331,23 +329,49 @@ class _Fitting:
         threads: int | None,
         report: Report | None,
     ) -> None:
-        self.module = coconet.fitter("fitted")
+        fitter = coconet.fitter("fitted")
         if seconds is None and steps is None:
             seconds = coconet.DEFAULT_SECONDS
-        self.budget = self.module.Budget(
+        self.budget = fitter.Budget(
             None if seconds is None else positive("seconds", seconds),
             None if steps is None else whole("steps", steps, 1),
         )
         if variant not in VARIANTS.values():
             raise SettingError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS.values())}")
-        self.variant, self.threads, self.report = variant, thread_count(threads), report
+        self.variant = variant
+        self.how: dict[str, Any] = {"threads": thread_count(threads), "report": report}
 
-    def run(self, name: str, sides: tuple[int, int], pixels: UInt8Array, *more: Any) -> UInt8Array:
-        """Call one of the module's functions with a network of ``sides`` (layers, width)."""
-        height, width = pixels.shape[-3:-1]
-        shape = shape_for(self.variant, *sides, (width, height))
-        function = getattr(self.module, name)
-        found: UInt8Array = function(
-            shape, pixels, *more, self.budget, threads=self.threads, report=self.report
+    def denoised(self, pixels: UInt8Array, sigma: float | None) -> UInt8Array:
+        """A picture (H, W, planes) without its noise."""
+        if self.variant == "paper":
+            shape = self._shape(DENOISING, pixels)
+            found: UInt8Array = coconet.fitter("fitted").denoised(
+                shape, pixels[None], self.budget, **self.how
+            )[0]
+        else:
+            found = coconet.fitter("surroundings").denoised(pixels[None], self.budget, sigma, **self.how)[0]
+        return found
+
+    def enlarged(self, pixels: UInt8Array, scale: int) -> UInt8Array:
+        """A picture (H, W, planes) at ``scale`` times its size."""
+        if self.variant == "paper":
+            shape = self._shape(UPSAMPLING, pixels)
+            found: UInt8Array = coconet.fitter("fitted").enlarged(
+                shape, pixels, scale, self.budget, **self.how
+            )
+        else:
+            found = coconet.fitter("surroundings").enlarged(pixels, scale, self.budget, **self.how)
+        return found
+
+    def completed(self, pixels: UInt8Array, missing: NDArray[np.bool_]) -> UInt8Array:
+        """A picture (H, W, planes) with its missing pixels (H, W) filled in."""
+        shape = self._shape(COMPLETING, pixels)
+        found: UInt8Array = coconet.fitter("fitted").completed(
+            shape, pixels, missing, self.budget, **self.how
         )
         return found
+
+    def _shape(self, sides: tuple[int, int], pixels: UInt8Array) -> Shape:
+        """A network of coordinates with ``sides`` (layers, width)."""
+        height, width = pixels.shape[:2]
+        return shape_for(self.variant, *sides, (width, height))

@@ -66,13 +66,16 @@ def test_shrinking() -> None:
 @pytest.mark.parametrize(
     ("command", "written"),
     [
-        ("table coconet-1 --limit 2 --copies 1 --layers 1 --width 4 --threads 1", "coconet-1"),
-        ("table coconet-2 --limit 1 --shrink mean --threads 1", "coconet-2-mean"),
-        ("coconet --limit 1 --rates 1 2 --paper-rates 2", "coconet"),
+        (
+            "table coconet-1 --limit 2 --copies 1 --steps 2 --paper 2 --layers 1 --width 4 --threads 1",
+            "coconet-1",
+        ),
+        ("table coconet-2 --limit 1 --shrink mean --steps 2 --paper 2 --threads 1", "coconet-2-mean"),
+        ("coconet --limit 1 --rates 1 2 --paper-rates 2 --seconds 0.1", "coconet"),
     ],
 )
 def test_a_run(command: str, written: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command.split(), "--data", str(data), "--seconds", "0.1"]) == 0
+    assert main([*command.split(), "--data", str(data)]) == 0
     report = (data / "results" / f"{written}.md").read_text("utf-8")
     assert (
         "Reproduce: `python -m bench " + command in report

@@ -15,7 +15,7 @@ from dsncodec.cli import main
 from dsncodec.codecs.coordinates import Shape
 from dsncodec.errors import SettingError
 from dsncodec.metrics import psnr_db
-from dsncodec.train import coconet, fitted
+from dsncodec.train import coconet, fitted, surroundings
 
 from .conftest import MODES, UInt8Array, picture
 
@@ -47,6 +47,56 @@ def test_noise_goes_and_the_fit_ends_by_itself() -> None:
     assert len(told) < 2500
     for one, want, before in zip(found, (clean, clean[::-1]), both):
         assert psnr_db(want, one) > psnr_db(want, before) + 5
+
+
+def test_surroundings_remove_noise_and_the_fit_ends_by_itself() -> None:
+    clean = smooth()
+    told: list[float] = []
+    both = np.stack([noisy(clean), noisy(clean[::-1], seed=1)])
+    found = surroundings.denoised(
+        both, coconet.Budget(steps=2000), copies=2, report=lambda part, _: told.append(part)
+    )
+    assert len(told) < 1000
+    for one, want, before in zip(found, (clean, clean[::-1]), both):
+        assert psnr_db(want, one) > psnr_db(want, before) + 5
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("sigma", [4, 25])
+def test_noise_is_measured(sigma: float, planes: int) -> None:
+    found = surroundings.sigma_of(noisy(smooth(96)[..., :planes], sigma))
+    assert abs(found - sigma) < 0.15 * sigma
+
+
+def test_noise_of_pictures_that_cannot_show_any() -> None:
+    for size in ((1, 1), (2, 40), (6, 6)):
+        assert surroundings.sigma_of(np.full((*size, 3), 9, np.uint8)) == 0
+    assert surroundings.sigma_of(np.full((40, 40, 1), 9, np.uint8)) == 0
+
+
+def test_more_noise_asked_for_makes_smoother() -> None:
+    image = noisy(smooth())
+    rough = [
+        np.abs(
+            np.diff(np.asarray(dsncodec.denoise(image, sigma=sigma, steps=60, threads=1)).astype(int), axis=0)
+        ).mean()
+        for sigma in (2, 40)
+    ]
+    assert rough[1] < 0.7 * rough[0]
+
+
+def test_a_pixel_is_not_asked_what_its_own_colour_is() -> None:
+    """The guess stays where it is when only the pixel itself changes."""
+    pictures = noisy(smooth(8))[None].repeat(2, 0)
+    pictures[1, 3, 4] = 255 - pictures[1, 3, 4]
+    at = torch.tensor([3 * 8 + 4])
+    told = []
+    for one in pictures:
+        blind = surroundings.BlindSpot(one[None], np.array([20], np.float32), 1, seed=0)
+        blind.middle, scale = blind.middle * 0, blind.spread
+        told.append((blind._told(at, 0, 0)[0][0, : 3 * 8] * scale[0, 0]).flatten())
+        told[-1] = told[-1].reshape(3, 8).diff(dim=1)  # whatever the mean of the picture is
+    torch.testing.assert_close(*told, rtol=0, atol=1e-3)
 
 
 def test_what_is_held_out_does_not_teach() -> None:
@@ -137,6 +187,42 @@ def test_a_smooth_picture_is_enlarged_to_what_it_was() -> None:
     assert psnr_db(clean, found) > psnr_db(clean, small.repeat(2, 0).repeat(2, 1)) + 3
 
 
+def edges(side: int) -> UInt8Array:
+    """Discs with sharp rims, the same at every size."""
+    y, x = np.mgrid[:side, :side] / side
+    rings = np.sin(20 * np.hypot(y - 0.4, x - 0.6)) > 0
+    return np.stack([60 + 150 * rings, 200 - 120 * rings, 30 + 90 * rings], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_edges_are_enlarged_better_than_by_bicubic(scale: int) -> None:
+    clean = Image.fromarray(edges(96 * 2)).resize((96, 96), Image.Resampling.BOX)
+    small = clean.resize((96 // scale, 96 // scale), Image.Resampling.BICUBIC)
+    found = dsncodec.upsample(small, scale, model="coconet", steps=150, threads=1)
+    assert found.size == clean.size
+    bicubic = np.asarray(small.resize(clean.size, Image.Resampling.BICUBIC))
+    assert psnr_db(np.asarray(clean), np.asarray(found)) > psnr_db(np.asarray(clean), bicubic) + 0.5
+
+
+def test_what_was_enlarged_shrinks_to_what_it_came_from() -> None:
+    small = edges(24)
+    found = Image.fromarray(surroundings.enlarged(small, 3, coconet.Budget(steps=20)))
+    again = np.asarray(found.resize((24, 24), Image.Resampling.BICUBIC))
+    assert psnr_db(small, again) > 35
+    same = surroundings.enlarged(small, 1, coconet.Budget(steps=1))
+    np.testing.assert_array_equal(same, small)
+
+
+def test_quarters_are_the_same_problem_in_every_position() -> None:
+    """Mirrored and transposed pictures ask the same questions, of the quarters that lie there then."""
+    small = edges(6).astype(np.float32) / 255
+    asked = {(y, x, at): told for at, (y, x, told) in enumerate(surroundings.corners(small))}
+    mirrored = {(y, x, at): told for at, (y, x, told) in enumerate(surroundings.corners(small[:, ::-1]))}
+    for (y, x, at), told in asked.items():
+        other = mirrored[y, 1 - x, at ^ (1 if at & 4 else 2)].reshape(-1, 6, 6)[:, :, ::-1]
+        np.testing.assert_array_equal(told.reshape(-1, 6, 6), other)
+
+
 # --- settings
 
 
@@ -150,6 +236,12 @@ def test_impossible_settings(setting: dict[str, Any]) -> None:
     ):
         with pytest.raises(SettingError):
             call()
+
+
+@pytest.mark.parametrize("more", [{"sigma": 0}, {"sigma": -1}, {"sigma": 5, "variant": "paper"}], ids=str)
+def test_impossible_noise(more: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match="sigma"):
+        dsncodec.denoise(picture("RGB", 4, 4), **more, **FAST)
 
 
 def test_settings_of_upsample() -> None:
@@ -171,11 +263,11 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture("RGB", 12, 9).save(photo)
     Image.fromarray(np.eye(9, 12, dtype=np.uint8) * 255).save(mask)
     fast = ["--steps", "2", "--threads", "1"]
-    assert main(["denoise", str(photo), *fast]) == 0
+    assert main(["denoise", str(photo), "--sigma", "9", *fast]) == 0
     assert main(["complete", str(photo), "--mask", str(mask), *fast]) == 0
     assert main(["upsample", str(photo), "--scale", "5", "--model", "coconet", *fast]) == 0
     assert main(["encode", str(photo), "--method", "coconet", "--width", "6", *fast]) == 0
-    assert "sine, 4 x 6" in capsys.readouterr().out
+    assert "sine, 5 x 6" in capsys.readouterr().out
     assert main(["decode", str(tmp_path / "a.dsn"), "--size", "24x18", "-o", str(tmp_path / "b.png")]) == 0
     assert main(["info", str(tmp_path / "a.dsn")]) == 0
     sizes = {path.name: size_of(path) for path in tmp_path.glob("*.png")}
@@ -188,7 +280,7 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["denoise", "--seconds", "0"], ["denoise", "--steps", "0"], ["complete"], ["upsample", "--steps", "3"],
+        ["denoise", "--seconds", "0"], ["denoise", "--steps", "0"], ["denoise", "--sigma", "0"], ["complete"], ["upsample", "--steps", "3"],
         ["upsample", "--model", "coconet", "--scale", "0"], ["encode", "--steps", "3"],
         ["encode", "--method", "coconet", "--width", "5", "-q", "5"], ["decode", "--size", "0x5"],
     ],

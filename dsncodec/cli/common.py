@@ -115,7 +115,7 @@ def add_fit(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--variant",
         choices=("sine", "paper"),
-        help="sine layers (default), or the paper's coordinates and tanh layers",
+        help="ours (default), or the paper's coordinates and tanh layers",
     )
 
 

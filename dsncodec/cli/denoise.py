@@ -20,6 +20,7 @@ from .common import (
     load,
     picture_suffix,
     plan,
+    positive,
     run_all,
 )
 from .decode import describe
@@ -30,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, "pictures that Pillow reads")
     add_output(parser, "beside the input, NAME-denoised.png")
     add_format(parser)
+    parser.add_argument(
+        "--sigma", type=positive, metavar="S",
+        help="the noise's standard deviation in grey levels (default: found in the picture)",
+    )  # fmt: skip
     add_fit(parser)
     add_threads(parser)
 

@@ -7,7 +7,6 @@ docs/decisions/0013-coconet.md.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -162,20 +161,11 @@ def enlarged(
     threads: int = 1,
     report: Report | None = None,
 ) -> UInt8Array:
-    """A picture (H, W, planes) at ``scale`` times its size.
-
-    A pixel of "sine" is the mean of the scale x scale pixels in its place, as if a camera's sensor had taken it; of "paper" the
-    colour at its centre.
-    """
+    """A picture (H, W, planes) at ``scale`` times its size."""
     height, width, planes = pixels.shape
     large = width * scale, height * scale
     with threads_of(threads):
         fit = fit_to(shape, pixels, restoring(shape.variant))
-        if shape.variant == "sine":
-            fine = torch.from_numpy(inputs_of(shape, large, (width, height)))
-            blocks = fine.reshape(-1, height, scale, width, scale).permute(0, 1, 3, 2, 4)
-            fit.inputs = blocks.reshape(len(fine), height * width, scale * scale).contiguous()
-            fit.settings = replace(fit.settings, batch=max(256, fit.settings.batch // scale**2))
         fit.run(Clock(budget), report=report)
         layers: list[Tensor] = [layer.detach() for layer in fit.layers]
         found = colours_at(fit, layers, large, (width, height))
