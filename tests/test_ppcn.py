@@ -104,12 +104,16 @@ def test_layers_of_the_figure() -> None:
 
 def test_shapes_and_a_fresh_network() -> None:
     small = torch.rand(2, 3, 7, 9)
-    for over_bicubic in (True, False):
-        net = SuperResolution(SuperResolutionConfig(over_bicubic=over_bicubic))
-        out = net(small)
-        assert out.shape == (2, 3, 28, 36)
-        near = (out - enlarged(small, net.bicubic)).abs().max() < 0.1
-        assert near == over_bicubic  # at first it changes next to nothing
+    net = SuperResolution(SuperResolutionConfig())
+    out = net(small)
+    assert out.shape == (2, 3, 28, 36)
+    assert (out - enlarged(small, net.bicubic)).abs().mean() < 0.05  # at first it changes next to nothing
+
+
+def test_brightness_only_adds() -> None:
+    net, small = restless(TINY), torch.rand(1, 3, 9, 8) / 2
+    with torch.no_grad():
+        torch.testing.assert_close(net(small + 0.3), net(small) + 0.3, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("config", [TINY, SuperResolutionConfig(width=4)], ids=str)
@@ -207,7 +211,10 @@ def test_onnx_computes_what_torch_does_tile_by_tile(
     trainer.save()
     row = tomllib.loads(export(trainer.checkpoint, tmp_path / "models"))["network"][0]
     assert (row["kind"], row["variant"], row["scale"], row["unit"]) == ("ppcn", "x4", 4, 1)
-    assert (row["radius"], row["config"]["over_bicubic"]) == (SuperResolution(TINY).radius, True)
+    assert (row["radius"], row["config"]) == (
+        SuperResolution(TINY).radius,
+        {"width": 4, "groups": 1, "modules": 1},
+    )
     nets, _ = load_nets(trainer.checkpoint)
     net = Network(tmp_path / "models" / row["files"]["net"]["name"], 1)
     for rows, columns in ((1, 1), (5, 3), (18, 30)):
@@ -223,6 +230,7 @@ def test_onnx_computes_what_torch_does_tile_by_tile(
         colour = np.array(picture("RGB", 61, 45))
         whole = picture_networks.run(network, colour, 1)
         monkeypatch.setattr(picture_networks, "TILE", 64)
+        monkeypatch.setattr(picture_networks, "LARGEST_TILE", 64)
         tiled = picture_networks.run(network, colour, 1)
     finally:
         weights.picture_networks.cache_clear()

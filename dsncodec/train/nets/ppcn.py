@@ -2,8 +2,8 @@
 
 Source: Hui et al., "Perception-Preserving Convolutional Networks for Image Enhancement on Smartphones", 2018, Fig. 2 and
 3.1; the slope of the leaky ReLU and where it stands are those of the code the authors published. Three things are ours,
-and docs/decisions/0014-ppcn.md says why: a constant mean, the bicubic picture under the output, and the bicubic
-enlargement inside of the network.
+and docs/decisions/0014-ppcn.md says why: the mean is a local one, the output is added to the bicubic picture, and the
+bicubic enlargement is a part of the network.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 SCALE = 4
 SLOPE = 0.05  # of the leaky ReLU
-MEAN = (0.441, 0.434, 0.383)  # of the training pictures, RGB
+AROUND = 5  # small pixels on a side of the square over which the mean is taken
+DETAIL_GAIN = 8  # what is left without the mean is small
 RESIDUAL_GAIN = 0.1  # of the layers that end a residual: at first it does little
 TAIL_STD = 0.001
 
 
 @dataclass(frozen=True)
 class SuperResolutionConfig:
-    """What fixes the shapes of the network. ``over_bicubic`` adds the bicubic picture to what it makes."""
+    """What fixes the shapes of the network."""
 
     width: int = 32
     groups: int = 2
     modules: int = 2
-    over_bicubic: bool = True
 
 
 class ResidualModule(nn.Module):
@@ -63,7 +63,6 @@ class SuperResolution(nn.Module):
     Input (N, 3, h, w) in [0, 1]; output (N, 3, 4h, 4w), not clipped.
     """
 
-    mean: Tensor
     bicubic: Tensor
     scale = SCALE
     unit = 1
@@ -79,27 +78,25 @@ class SuperResolution(nn.Module):
         self.last = _conv(width, width, RESIDUAL_GAIN)
         self.gather = _conv(width, width)
         self.tail = _conv(width, 3 * SCALE**2)
-        if config.over_bicubic:
-            nn.init.normal_(self.tail.weight, 0.0, TAIL_STD)
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        nn.init.normal_(self.tail.weight, 0.0, TAIL_STD)
         self.register_buffer("bicubic", bicubic_filters(SCALE), persistent=False)
 
     @property
     def radius(self) -> int:
         """How far, in small pixels, the picture reaches the sixteen pixels of one: the halo of a tile.
 
-        Two for the bicubic filter and one for what the strides see of the block before; then each 3 x 3 convolution
-        adds one.
+        Two for the bicubic filter and for the mean, one for what the strides see of the block before; then each 3 x 3
+        convolution adds one.
         """
         return 3 + 4 + self.config.groups * (2 * self.config.modules + 1)
 
     def forward(self, picture: Tensor) -> Tensor:
         large = enlarged(picture, self.bicubic)  # (N, 3, 4h, 4w)
-        f = _act(self.halve(large - self.mean))  # (N, 32, 2h, 2w)
-        start = self.head(_act(self.halve_again(f)))  # (N, 32, h, w)
+        mean = F.avg_pool2d(picture, AROUND, 1, AROUND // 2, count_include_pad=False)
+        detail = DETAIL_GAIN * (large - F.interpolate(mean, scale_factor=SCALE))
+        start = self.head(_act(self.halve_again(_act(self.halve(detail)))))  # (N, 32, h, w)
         f = start + self.last(self.groups(start))
-        made = F.pixel_shuffle(self.tail(self.gather(f)), SCALE)
-        return made + (large if self.config.over_bicubic else self.mean)
+        return large + F.pixel_shuffle(self.tail(self.gather(f)), SCALE)
 
 
 def bicubic_filters(scale: int) -> Tensor:
