@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from PIL import Image
 
 import dsncodec
+from bench import results
+from bench.tables import ppcn3
 from bench.tables.ppcn3 import ms_ssim
 from dsncodec import metrics, picture_networks, weights
 from dsncodec.cli import main
@@ -118,7 +122,33 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is student, teacher" in capsys.readouterr().err
 
 
-# --- the table's own MS-SSIM
+# --- the table
+
+
+def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, shift in (("iphone", 0), ("canon", 30)):
+        (tmp_path / "test" / "dped" / kind).mkdir(parents=True)
+        for number in (307, 308, 309):
+            image = picture("RGB", 100, 100, number).point(lambda value: min(255, value + shift))
+            image.save(tmp_path / "test" / "dped" / kind / f"{number}.jpg")
+    shutil.copytree(weights.folder(), tmp_path / "models")
+    manifest = (tmp_path / "models" / "manifest.toml").read_text("utf-8")
+    rows = [row for row in manifest.split("[[")[1:] if 'kind = "enhance"' in row]
+    seeded = [row.replace(f'variant = "{name}"', f'variant = "{name}.1"') for row, name in zip(rows, KNOWN)]
+    (tmp_path / "models" / "manifest.toml").write_text("[[" + "[[".join(seeded), "utf-8")
+    monkeypatch.setattr(ppcn3, "TESTED", (307, 308, 309))
+    monkeypatch.setattr(ppcn3, "TIMED_SIZE", (20, 10))
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    for folder, seed in ((None, "shipped"), (str(tmp_path / "models"), "1")):
+        arguments = argparse.Namespace(data=str(tmp_path), models=folder, threads=1, command="made here")
+        assert ppcn3.run(arguments) == 0
+        csv = (tmp_path / "results" / "ppcn-3.csv").read_text().splitlines()
+        assert len(csv) == 1 + 3 * 3 and csv[4].startswith(f"student,{seed},307,")
+        page = (tmp_path / "results" / "ppcn-3.md").read_text()
+        unprocessed = page.partition("| unprocessed input | ")[2].partition(" |")[0]
+        kept = [float(row.split(",")[3]) for row in (csv[1], csv[3])]  # not the one white on both sides
+        assert float(unprocessed) == pytest.approx(np.mean(kept), abs=0.006)
+        assert "| teacher |" in page and "student without" not in page.partition("Pairs 300")[0]
 
 
 def test_ms_ssim_of_small_pictures() -> None:
