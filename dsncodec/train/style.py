@@ -30,17 +30,17 @@ UInt8Array = NDArray[np.uint8]
 class StyleLossSettings:
     """What a stylised picture is judged by. Layers named relu... are of ``vgg``, the others of SqueezeNet.
 
-    The paper has the style from relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16. The normalised VGG-19 ends at relu3_1,
-    which stands in for relu3_3; for relu4_3 stands fire5 of SqueezeNet, of the same stride, 8. The content is from
-    fire5 too, where Gatys et al. have relu4_2 and the paper relu2_2: from relu2_2, strokes could not move.
+    The paper has the content from relu2_2 and the style from relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16. The
+    normalised VGG-19 ends at relu3_1, which stands in for relu3_3; for relu4_3 stands fire5 of SqueezeNet, of the same
+    stride, 8.
     """
 
     loss_networks: str = "data/loss_network"
     vgg: str = "vgg19"
-    content: str = "fire5"
+    content: str = "relu2_2"
     style: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_1", "fire5")
-    content_weight: float = 0.002
-    style_weight: float = 10.0
+    content_weight: float = 1.0
+    style_weight: float = 30.0
     variation_weight: float = 1.0
 
 
