@@ -27,6 +27,7 @@ TABLES = {
     "dsn-9": ("bench.tables.dsn9", "DSN Figure 9: speed against PSNR"),
     "coconet-1": ("bench.tables.coconet1", "CocoNet Table 1: noise on CIFAR-10, beside filters"),
     "coconet-2": ("bench.tables.coconet2", "CocoNet Table 2: Set5 x4, beside bicubic"),
+    "coconet-4": ("bench.tables.coconet4", "CocoNet Figure 4: parts of pictures missing, completed"),
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),

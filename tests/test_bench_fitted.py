@@ -68,6 +68,7 @@ def test_shrinking() -> None:
     [
         ("table coconet-1 --limit 2 --copies 1 --steps 2 --paper 2 --layers 1 --width 4", "coconet-1"),
         ("table coconet-2 --limit 1 --shrink mean --steps 2 --paper 2", "coconet-2-mean"),
+        ("table coconet-4 --limit 1 --steps 2", "coconet-4"),
         ("coconet --limit 1 --rates 1 2 --seconds 0.1", "coconet"),
     ],
 )
