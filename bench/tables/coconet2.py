@@ -26,7 +26,7 @@ PAPER = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument(
-        "--steps", type=int, default=400, help="of each of our fits, at most (default: %(default)s)"
+        "--steps", type=int, default=1200, help="of each of our fits, at most (default: %(default)s)"
     )
     parser.add_argument(
         "--paper",
