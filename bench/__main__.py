@@ -33,6 +33,7 @@ TABLES = {
         "bench.tables.perceptual_sr",
         "Johnson et al., section 4.2: super-resolution on features and on pixels: PSNR and feature distance",
     ),
+    "coconet-4": ("bench.tables.coconet4", "CocoNet Figure 4: parts of pictures missing, completed"),
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),

@@ -78,7 +78,7 @@ def upsample(
         scale: 2, 3 or 4; with "ppcn" 4, with "perceptual" 4 or 8, with "coconet" 1 to 16.
         model: "dsn"; "ppcn"; "perceptual", which prefers what looks real to a high PSNR; or "coconet" (needs torch).
         seconds, steps, variant, report: of "coconet", as for ``denoise``. "sine" takes the picture to be a larger one,
-            shrunk by an antialiased filter, and ends by itself after 400 steps.
+            shrunk by an antialiased filter, and ends by itself after 1200 steps.
         threads: default: the CPUs this process may use.
     Returns:
         A picture of scale*W x scale*H pixels, same mode and metadata. Alpha is enlarged bicubically.

@@ -72,6 +72,7 @@ def test_shrinking() -> None:
         ),
         ("table coconet-2 --limit 1 --shrink mean --steps 2 --paper 2 --threads 1", "coconet-2-mean"),
         ("coconet --limit 1 --rates 1 2 --paper-rates 2 --seconds 0.1", "coconet"),
+        ("table coconet-4 --limit 1 --steps 2 --threads 1", "coconet-4"),
     ],
 )
 def test_a_run(command: str, written: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

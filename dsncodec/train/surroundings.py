@@ -22,7 +22,6 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 WIDTHS = (64, 64)  # of the hidden layers
-LR = 3e-3
 LATELY = 0.02  # how much of the weights' mean is the last step's
 BATCH = 4096  # pixels of a step, at most
 STRIP = 16_384  # pixels that are drawn at a time
@@ -32,7 +31,7 @@ RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]  # o
 class Networks:
     """N networks of one shape, and the mean of each one's latest weights, which is what counts in the end."""
 
-    def __init__(self, count: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
+    def __init__(self, count: int, inputs: int, outputs: int, lr: float, generator: torch.Generator) -> None:
         sides = [inputs, *WIDTHS, outputs]
         self.layers: list[nn.Parameter] = []
         for columns, rows in zip(sides, sides[1:]):
@@ -40,7 +39,7 @@ class Networks:
             weights = (2 * torch.rand(count, rows, columns, generator=generator) - 1) * spread
             self.layers.append(nn.Parameter(torch.cat([weights, torch.zeros(count, rows, 1)], -1)))
         self.mean = [layer.detach().clone() for layer in self.layers]
-        self.optimizer = torch.optim.Adam(self.layers, LR, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(self.layers, lr, betas=(0.9, 0.99))
         self.steps = 0
 
     def learn(self, losses: Tensor) -> None:
@@ -65,12 +64,13 @@ def through(layers: list[Tensor] | list[nn.Parameter], h: Tensor) -> Tensor:
 
 # --- noise ------------------------------------------------------------------------------------------
 
-COPIES = 4  # networks of a picture, each kept from other pixels
+COPIES = 2  # networks of a picture, each kept from other pixels
 HELD = 0.1  # part of the pixels that a network is kept from
 EVERY = 10  # steps between two looks at what was held out
-PATIENCE = 10  # looks without anything better, and a fit ends
+PATIENCE = 5  # looks without anything better, and a fit ends
 WIDER = (5, 9)  # sides of the squares whose means a network is told, in pixels
 OCTAVES = 1  # of the coordinates' sines and cosines
+LR_DENOISING = 6e-3
 JITTER = 1.0  # noise added to the neighbours while fitting, in parts of the picture's own
 FIRST_SPREAD = 0.3  # of the colours that a network thinks possible, at the start; the picture's spread is 1
 PROBES = 256  # pixels whose error is reported
@@ -128,7 +128,7 @@ class BlindSpot:
         self.generator = torch.Generator().manual_seed(seed)
         inputs = self.planes * (len(RING) + len(WIDER)) + 2 + 4 * OCTAVES
         outputs = self.planes + self.planes * (self.planes + 1) // 2
-        self.networks = Networks(self.count * copies, inputs, outputs, self.generator)
+        self.networks = Networks(self.count * copies, inputs, outputs, LR_DENOISING, self.generator)
         self.seen = torch.rand(copies, self.height * self.width, generator=self.generator) >= HELD
 
     def _told(self, at: Tensor, turn: int, jitter: float) -> tuple[Tensor, Tensor]:
@@ -287,7 +287,8 @@ def denoised(
 
 # --- enlarging --------------------------------------------------------------------------------------
 
-STEPS_ENLARGING = 400  # enough: more only learns the picture by heart
+LR_ENLARGING = 3e-3, 6e-5  # from, to, along a cosine
+STEPS_ENLARGING = 1200
 FATHERS = (1.0, 0.8, 0.64, 0.5)  # sizes of the picture from which a network learns what is lost in halves
 EXAMPLES = 2**14  # small pixels of a father, at most
 EXAMPLE_JITTER = 0.0125  # noise in the neighbours while learning, of 0..1: a picture has few examples
@@ -373,12 +374,15 @@ def enlarged(
 ) -> UInt8Array:
     """A picture (H, W, planes) at ``scale`` times its size.
 
-    A network learns from the picture and its own halves what bicubic enlargement lacks, in each quarter of a pixel, and doubles
-    the picture until it is large enough. Each time the result is changed until it shrinks to the picture again.
+    A network learns from the picture's own halves what bicubic enlargement lacks, in each quarter of a pixel, and doubles the
+    picture; the rest is bicubic, for of a blurred picture it has learned nothing. Each time the result is changed until it shrinks
+    to the picture again.
 
     Source: Glasner, Bagon and Irani, "Super-resolution from a single image", 2009; Shocher, Cohen and Irani, "Zero-shot
     super-resolution using deep internal learning", 2018; our network is smaller.
     """
+    if scale == 1:
+        return pixels
     small = pixels.astype(np.float32) / np.float32(255)
     height, width = pixels.shape[:2]
     with threads_of(threads):
@@ -388,10 +392,8 @@ def enlarged(
         def guess(inputs: Tensor) -> Tensor:
             return through(networks.mean, inputs)
 
-        large = small
-        for _ in range(math.ceil(math.log2(scale))):
-            large = matched(doubled(large, guess), small)
-    if large.shape[0] != height * scale:
+        large = matched(doubled(small, guess), small)
+    if scale != 2:
         large = matched(resized(large, height * scale, width * scale), small)
     return np.clip(large * 255 + 0.5, 0, 255).astype(np.uint8)
 
@@ -400,15 +402,16 @@ def _taught(small: FloatArray, budget: Budget, report: Report | None, seed: int)
     """A network that has learned from the picture's halves; where it has none, one that says nothing is lacking."""
     generator = torch.Generator().manual_seed(seed)
     inputs, lacking = examples(small, np.random.default_rng(seed))
-    networks = Networks(1, len(inputs), len(lacking), generator)
+    networks = Networks(1, len(inputs), len(lacking), LR_ENLARGING[0], generator)
     count = inputs.shape[1]
     if not count:
         networks.mean[-1].zero_()
         return networks
     clock = Clock(Budget(budget.seconds, min(STEPS_ENLARGING, budget.steps or STEPS_ENLARGING)))
+    high, low = LR_ENLARGING
     while (progress := clock.progress) < 1:
         for group in networks.optimizer.param_groups:
-            group["lr"] = LR * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
         chosen = torch.randint(count, (min(2 * BATCH, count),), generator=generator)
         told = inputs[:, chosen]
         told = told + GAIN * EXAMPLE_JITTER * torch.randn(told.shape, generator=generator)
