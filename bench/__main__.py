@@ -26,6 +26,7 @@ TABLES = {
     ),
     "dsn-9": ("bench.tables.dsn9", "DSN Figure 9: speed against PSNR"),
     "coconet-1": ("bench.tables.coconet1", "CocoNet Table 1: noise on CIFAR-10, beside filters"),
+    "ppcn-1": ("bench.tables.ppcn1", "PPCN Table 1: luma PSNR and SSIM of x4, and the time it takes"),
     "coconet-2": ("bench.tables.coconet2", "CocoNet Table 2: Set5 x4, beside bicubic"),
     "ppcn-3": ("bench.tables.ppcn3", "PPCN Table 3: photo enhancement with and without a teacher"),
 }

@@ -13,6 +13,7 @@ from .planes import crop_padded
 UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side of a tile's output, about
+LARGEST_TILE = 768  # of a network that looks far: ten times its halo, so that computing the halo costs less than half again
 MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: about 4 GiB of its memory
 SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands for itself in parts
 SAMPLE_BLOCK = 64  # rows or columns of such a part
@@ -45,7 +46,8 @@ def run(row: weights.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8A
             )
         parts = tiles(everything, bounds, max(bounds), 0)
     else:
-        side = max(unit, TILE // scale // unit * unit)
+        side = max(TILE, min(10 * row.halo * scale, LARGEST_TILE)) // scale
+        side = max(unit, side // unit * unit)
         parts = tiles(everything, bounds, side, row.halo)
     out = np.empty((height * scale, width * scale, 3), np.uint8)
     inside: Window = (slice(0, height), slice(0, width))

@@ -1,4 +1,4 @@
-"""The tables of the DSN paper that need training: networks, patches, budget and arithmetic."""
+"""The DSN paper's tables that need training, and PPCN's: networks, patches, budget and arithmetic."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra [trai
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra [bench])")
 
 from bench import results  # noqa: E402
-from bench.tables import dsn3, dsn9  # noqa: E402
+from bench.tables import dsn3, dsn9, ppcn1  # noqa: E402
 from bench.tables.dsn3 import CONTENDERS, ENLARGED, PAPER, Pairs  # noqa: E402
+from bench.tables.sr_nets import SRCNN  # noqa: E402
 from dsncodec.train.loop import OptimSettings  # noqa: E402
 
 from .conftest import noise, picture  # noqa: E402
@@ -48,6 +49,14 @@ def test_a_network_has_the_weights_of_its_paper(name: str, weights: int) -> None
     size = 24 if contender.on_enlarged else 8
     with torch.inference_mode():
         assert net(torch.rand(2, 1, size, size)).shape == (2, 1, 24, 24)
+
+
+@pytest.mark.parametrize(("planes", "weights"), [(1, 8_032), (3, 20_000)])  # Dong et al. 2016: 9-1-5
+def test_the_smaller_srcnn(planes: int, weights: int) -> None:
+    net = SRCNN(planes, mapping=1)
+    assert sum(w.numel() for w in net.parameters() if w.dim() == 4) == weights
+    with torch.inference_mode():
+        assert net(torch.rand(2, planes, 12, 14)).shape == (2, planes, 12, 14)
 
 
 def test_vdsr_has_twenty_layers_and_starts_from_the_bicubic_picture() -> None:
@@ -166,6 +175,15 @@ def test_labels_are_spread_apart_about_where_they_belong() -> None:
     assert list(dsn9.PUBLISHED.values()) == sorted(dsn9.PUBLISHED.values())
 
 
+def test_rows_of_ppcn_1() -> None:
+    found = {"Set5": [[31.0, 0.88, 28.4, 0.80], [32.0, 0.90, 28.6, 0.82]]}
+    assert ppcn1.quality_rows(found) == [
+        ("Set5", "31.50 / 0.8900", "31.37 / 0.8835", "+0.13", "28.50 / 0.8100", "28.42", "+3.00", "+2.95")
+    ]
+    times = {"PPCN": [30.0, 10.0, 20.0], "Up-SNet": [40.0], "SRCNN 9-1-5, RGB": [80.0]}
+    assert ppcn1.time_rows(times)[0] == ("PPCN", "20", "10 to 30", "0.25", "0.50")
+
+
 # --- the studies from end to end
 
 
@@ -201,3 +219,16 @@ def test_both_studies_run_on_two_pictures(
     assert "| VDSR on bicubic | eager torch |" in (kept / "dsn-9.md").read_text()
     with Image.open(kept / "dsn-9.png") as figure:
         assert min(figure.size) > 500
+
+
+def test_ppcn_1_runs_on_two_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test/set5").mkdir(parents=True)
+    for seed in range(2):
+        picture("RGB", 50, 43, seed).save(tmp_path / "test/set5" / f"{seed}.png")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    given = ("--data", tmp_path, "--sets", "Set5", "--timed", "Set5", "--runs", 1)
+    assert ppcn1.run(arguments(ppcn1, *given)) == 0
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"ppcn-1.csv", "ppcn-1.md"}
+    page = (tmp_path / "results" / "ppcn-1.md").read_text()
+    assert "| SRCNN 9-1-5, RGB |" in page and "bench table ppcn-1`" in page
+    assert len((tmp_path / "results" / "ppcn-1.csv").read_text().splitlines()) == 1 + 2

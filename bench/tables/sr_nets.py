@@ -19,15 +19,20 @@ def _conv(c_in: int, c_out: int, kernel: int) -> nn.Conv2d:
 
 
 class SRCNN(nn.Module):
-    """Patches, a mapping, reconstruction: 9 x 9 to 64 maps, 5 x 5 to 32, 5 x 5 to the picture.
+    """Patches, a mapping, reconstruction: 9 x 9 to 64 maps, 5 x 5 (or 1 x 1) to 32, 5 x 5 to the picture.
 
     Source: Dong et al., "Image super-resolution using deep convolutional networks", TPAMI 2016, the
-    9-5-5 network, whose 32.75 dB the DSN paper quotes. Zeros are padded; the original shrinks the picture.
+    9-5-5 network, whose 32.75 dB the DSN paper quotes, and the smaller 9-1-5. Zeros are padded; the original shrinks the
+    picture.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, planes: int = 1, mapping: int = 5) -> None:
         super().__init__()
-        self.patches, self.mapping, self.picture = _conv(1, 64, 9), _conv(64, 32, 5), _conv(32, 1, 5)
+        self.patches, self.mapping, self.picture = (
+            _conv(planes, 64, 9),
+            _conv(64, 32, mapping),
+            _conv(32, planes, 5),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         f = F.relu_(self.patches(x))  # (N, 64, H, W)

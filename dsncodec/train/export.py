@@ -16,6 +16,7 @@ import torch
 from .. import weights
 from ..errors import SettingError
 from .nets.enhancement import EnhancementConfig, EnhancementNets
+from .nets.ppcn import SuperResolution, SuperResolutionConfig
 from .nets.restoration import RestorationConfig, RestorationNet
 from .nets.sampling import SamplingConfig, SamplingNets, UpGradient
 
@@ -24,6 +25,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
     "enhancement": (EnhancementConfig, EnhancementNets),
+    "super_resolution": (SuperResolutionConfig, SuperResolution),
 }
 
 

@@ -12,11 +12,13 @@ from .loop import Task
 from .recipe import Recipe, fill, read_table
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
+from .super_resolution import SuperResolutionRecipe, SuperResolutionTask
 
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
     "enhancement": (EnhancementRecipe, EnhancementTask),
+    "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
 }
 
 
