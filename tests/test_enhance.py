@@ -51,6 +51,7 @@ def test_tiles_leave_no_trace(model: str, monkeypatch: pytest.MonkeyPatch) -> No
     image = picture("RGB", 90, 70)
     whole = np.asarray(dsncodec.enhance(image, model, threads=1))
     monkeypatch.setattr(picture_networks, "TILE", 32)
+    monkeypatch.setattr(picture_networks, "LARGEST_TILE", 32)
     tiled = np.asarray(dsncodec.enhance(image, model, threads=1))
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding
 
