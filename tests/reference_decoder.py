@@ -245,10 +245,10 @@ def pixels_of(y: Array, chroma: Array | None) -> Array:
 
 
 def sampled_picture(coded: Sampled, threads: int) -> Array:
-    pairs = {
-        model_id(up, up.with_name(up.name.replace("-up.", "-chroma_up."))): up
-        for up in MODELS.glob("*-up.onnx")
-    }
+    ups = [
+        up.with_name(up.name.replace("-chroma_up.", "-up.")) for up in MODELS.glob("*-chroma_up.onnx")
+    ]  # a look has no chroma_up of its own
+    pairs = {model_id(up, up.with_name(up.name.replace("-up.", "-chroma_up."))): up for up in ups}
     up = pairs[coded.model]
     y, c = latents(coded)
     luma = np.floor(65535 * np.clip(run(up, threads, y[None])[0], 0, 1) + 0.5) / 65535
