@@ -313,7 +313,7 @@ def test_what_optimisation_needs(networks: str, tmp_path: Path, monkeypatch: pyt
     photo = rgb(10, 10)
     with pytest.raises(MissingComponent, match="loss_networks"):
         dsncodec.stylize(photo, photo, method="optimise")
-    with pytest.raises(MissingComponent, match="squeezenet"):
+    with pytest.raises(MissingComponent, match="loss network"):
         dsncodec.stylize(photo, photo, method="optimise", loss_networks=tmp_path)
     monkeypatch.setattr(gatys, "MAX_PIXELS", 99)
     with pytest.raises(LimitExceeded) as caught:
