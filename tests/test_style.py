@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import tomllib
 from dataclasses import replace
@@ -313,7 +314,7 @@ def test_what_optimisation_needs(networks: str, tmp_path: Path, monkeypatch: pyt
     photo = rgb(10, 10)
     with pytest.raises(MissingComponent, match="loss_networks"):
         dsncodec.stylize(photo, photo, method="optimise")
-    with pytest.raises(MissingComponent, match="squeezenet"):
+    with pytest.raises(MissingComponent, match="loss network"):
         dsncodec.stylize(photo, photo, method="optimise", loss_networks=tmp_path)
     monkeypatch.setattr(gatys, "MAX_PIXELS", 99)
     with pytest.raises(LimitExceeded) as caught:
@@ -349,3 +350,43 @@ def test_the_verb(
     without = ["stylize", str(shot), "--style", str(shot), "--method", "optimise", "--force"]
     assert main(without) == 1
     assert "loss_networks" in capsys.readouterr().err
+
+
+# --- the study
+
+
+def test_the_study(networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A published style on one tiny picture, its optimised picture made once."""
+    pytest.importorskip("skimage", reason="scikit-image is not installed (extra [bench])")
+    from bench import results
+    from bench.__main__ import main as bench
+    from bench.tables import style as study
+
+    for name in ("tune/div2k256", "style"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "loss_network").symlink_to(networks)
+    picture("RGB", 40, 36).save(tmp_path / "tune/div2k256/0801.png")
+    picture("RGB", 40, 36, 1).save(tmp_path / "style/udnie.jpg")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
+    arguments = [
+        "style",
+        "--data",
+        str(tmp_path),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--side",
+        "32",
+        "--steps",
+        "2",
+    ]
+    assert bench(arguments) == 0
+    (kept,) = (tmp_path / "cache").iterdir()
+    written = kept.stat().st_mtime_ns
+    assert bench(arguments) == 0
+    assert kept.stat().st_mtime_ns == written
+    (row,) = csv.DictReader((tmp_path / "results/style.csv").read_text().splitlines())
+    assert row["style"] == "udnie" and row["picture"] == "0801"
+    assert float(row["ratio"]) == pytest.approx(float(row["network_loss"]) / float(row["optimised_loss"]))
+    assert float(row["network_content"]) + float(row["network_style"]) < float(row["network_loss"])
+    assert "| udnie | 1 |" in (tmp_path / "results/style.md").read_text()

@@ -139,7 +139,7 @@ def report(args: argparse.Namespace, rows: list[tuple[object, ...]]) -> None:
     ]  # fmt: skip
     text = (
         f"# Style transfer: one pass of a network beside {args.steps} steps of optimisation\n\nThe middle {args.side} x "
-        f"{args.side} pixels of the first {args.limit} pictures of tune/div2k256. Total losses as in training, of the 8-bit "
+        f"{args.side} pixels of the first {len(rows) // len(args.styles)} pictures of tune/div2k256. Total losses as in training, of the 8-bit "
         "results; CPU time of one thread, medians; optimisation in bf16 with Adam from the photograph on.\n\n"
         + table(header, lines)
     )

@@ -21,7 +21,7 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float], None]
 
 DEFAULT_STEPS = 500  # the paper's
-MAX_PIXELS = 2**20  # the loss network's features and their gradients take about 3 GiB then
+MAX_PIXELS = 2**20  # the loss network's features and their gradients take 3.3 GiB then
 LEAST_SIDE = 32  # for three poolings; a smaller picture is shown with its last row and column repeated
 LR = 0.03
 STYLE_SIDE = 256
