@@ -25,13 +25,13 @@ pytest.importorskip("safetensors", reason="safetensors is not installed (extra [
 from dsncodec.train import look, published, tasks  # noqa: E402
 from dsncodec.train.distance import FeatureDistance, FeatureLossSettings, grid_loss  # noqa: E402
 from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.look import LookLossSettings, LookRecipe, LookTask  # noqa: E402
+from dsncodec.train.look import LookDataSettings, LookLossSettings, LookRecipe, LookTask  # noqa: E402
 from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
 from dsncodec.train.nets import loss_networks  # noqa: E402
 from dsncodec.train.nets.perceptual import PerceptualConfig, PerceptualNet  # noqa: E402
 from dsncodec.train.nets.sampling import SamplingConfig  # noqa: E402
 from dsncodec.train.perceptual import PerceptualRecipe, PerceptualTask  # noqa: E402
-from dsncodec.train.sampling import DataSettings, rgb, ycbcr  # noqa: E402
+from dsncodec.train.sampling import rgb, ycbcr  # noqa: E402
 from dsncodec.train.super_resolution import PairDataSettings  # noqa: E402
 
 from . import fake_loss_networks  # noqa: E402
@@ -204,7 +204,7 @@ def test_rgb_undoes_ycbcr() -> None:
 
 
 def look_recipe(folder: Path, judges: str, **data: int) -> LookRecipe:
-    pictures = DataSettings(
+    pictures = LookDataSettings(
         train=(str(folder),), held_out=(str(folder),), **{"patch": 24, "batch": 2, "micro_batch": 2} | data
     )  # type: ignore[arg-type]
     loss = LookLossSettings(loss_networks=judges, levels=(256, 32), level_share=(0.5, 0.5))
@@ -243,9 +243,9 @@ def test_a_look_of_other_networks_is_not_exported(folder: Path, judges: str, tmp
 def test_what_a_look_is_trained_on_is_what_a_reader_gets() -> None:
     image = picture("RGB", 48, 36)
     nets = published.sampling_nets(SamplingConfig(scale=3))
+    pair = (torch.from_numpy(part)[None] for part in look.latents(np.asarray(image), 3, 0))
     with torch.no_grad():
-        patch = torch.from_numpy(np.asarray(image).copy())[None]
-        shown = look.decoded(nets, patch, torch.full((1, 1, 1, 1), 64.0))[0].permute(1, 2, 0).numpy()
+        shown = look.decoded(nets, *pair, torch.full((1, 1, 1, 1), 64.0))[0].permute(1, 2, 0).numpy()
     file = dsncodec.encode(image, scale=3, levels=64, effort=0, threads=1)
     assert (
         psnr_db(np.asarray(dsncodec.decode(file)), np.clip(shown * 255 + 0.5, 0, 255).astype(np.uint8)) > 45

@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..codecs import DEFAULT_EFFORT
+from ..codecs.dsn import Encoder
+from ..container import Header
 from ..errors import SettingError
 from . import published
 from .data import PackedImages
@@ -21,10 +25,22 @@ from .loop import Batch
 from .nets.qbrelu import qbrelu
 from .nets.sampling import SamplingConfig, SamplingNets
 from .recipe import Recipe
-from .sampling import DataSettings, chroma_shift, rgb, ycbcr
+from .sampling import DataSettings, chroma_shift, rgb
+from .super_resolution import planes
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
 
 JUDGED_PICTURES = 12
 JUDGED_LEVELS = 256
+JUDGED_EFFORT = DEFAULT_EFFORT
+
+
+@dataclass(frozen=True)
+class LookDataSettings(DataSettings):
+    """Where the pictures are, and the encoder's efforts: from 4 on it refines the latent for the published Up-SNet."""
+
+    efforts: tuple[int, ...] = (0, DEFAULT_EFFORT)
 
 
 @dataclass(frozen=True)
@@ -41,26 +57,29 @@ class LookRecipe(Recipe):
 
     task: str = "look"
     model: SamplingConfig = field(default_factory=SamplingConfig)
-    data: DataSettings = field(default_factory=DataSettings)
+    data: LookDataSettings = field(default_factory=LookDataSettings)
     loss: LookLossSettings = field(default_factory=LookLossSettings)
 
 
-def decoded(nets: SamplingNets, patches: Tensor, levels: Tensor) -> Tensor:
-    """What a reader gets of pictures, before it is cut to [0, 1]: gradients flow to ``up`` alone.
+def latents(picture: UInt8Array, scale: int, effort: int) -> tuple[FloatArray, FloatArray]:
+    """What the encoder makes of a picture (H, W, 3), before Q-BReLU: luma (1, H/s, W/s) and chroma (2, H/2s, W/2s)."""
+    header = Header("dsn", "RGB", picture.shape[1], picture.shape[0])
+    return Encoder(header, picture, 1, effort).latents(scale)
+
+
+def decoded(nets: SamplingNets, luma: Tensor, chroma: Tensor, levels: Tensor) -> Tensor:
+    """What a reader gets of latents, before it is cut to [0, 1].
 
     Args:
-        patches: (N, H, W, 3) uint8, H and W multiples of twice the scale.
+        luma, chroma: (N, 1, h, w) and (N, 2, h/2, w/2).
         levels: (N, 1, 1, 1), the alphabet size of each sample.
     Returns:
-        RGB, (N, 3, H, W).
+        RGB, (N, 3, s*h, s*w).
     """
-    with torch.no_grad():
-        planes = ycbcr(patches)
-        latent = qbrelu(nets.down(planes[:, :1]).float(), levels)
-        shift = chroma_shift(levels)
-        chroma_latent = qbrelu(nets.chroma_down(planes[:, 1:]).float() + shift, levels) - shift
-    luma = nets.up(latent)
-    return rgb(torch.cat([luma, nets.chroma_up(chroma_latent, luma)], 1).float())
+    shift = chroma_shift(levels)
+    shown = nets.up(qbrelu(luma, levels))
+    colour = nets.chroma_up(qbrelu(chroma + shift, levels) - shift, shown)
+    return rgb(torch.cat([shown, colour], 1).float())
 
 
 class LookTask:
@@ -98,16 +117,20 @@ class LookTask:
         nets.up.load_state_dict({k.removeprefix("up."): v for k, v in weights.items() if k.startswith("up.")})
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Patches (N, size, size, 3) uint8, and the alphabet size of each (N, 1, 1, 1)."""
+        """Patches (N, 3, size, size) in [0, 1], the encoder's luma and chroma latents of them, and the alphabet size of
+        each (N, 1, 1, 1)."""
         data, loss = self.recipe.data, self.recipe.loss
         patches = self.images.patches(rng, data.batch, data.patch)
+        efforts = rng.choice(data.efforts, data.batch)
+        pairs = [latents(p, self.recipe.model.scale, int(effort)) for p, effort in zip(patches, efforts)]
+        luma, chroma = (torch.from_numpy(np.stack(part)) for part in zip(*pairs))
         share = np.array(loss.level_share) / np.sum(loss.level_share)
         levels = rng.choice(loss.levels, data.batch, p=share).astype(np.float32)
-        return torch.from_numpy(patches), torch.from_numpy(levels).view(-1, 1, 1, 1)
+        return planes(torch.from_numpy(patches)), luma, chroma, torch.from_numpy(levels).view(-1, 1, 1, 1)
 
     def loss(self, nets: SamplingNets, batch: Batch, progress: float) -> Tensor:
-        patches, levels = batch
-        shown, wanted = decoded(nets, patches, levels), patches.permute(0, 3, 1, 2).float() / 255
+        wanted, *coded = batch
+        shown = decoded(nets, *coded)
         return perceptual_loss(shown, wanted, nets.config.scale, self.recipe.loss, lambda: self.distance)
 
     def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
@@ -133,9 +156,10 @@ class LookTask:
         for i in range(len(self.held_out)):
             picture = self.held_out[i]
             picture = picture[: picture.shape[0] // step * step, : picture.shape[1] // step * step]
-            patch = torch.from_numpy(picture)[None].to(device)
-            shown = (decoded(nets, patch, levels).clamp(0, 1) * 255).round()
-            wanted = patch.permute(0, 3, 1, 2).float()
+            pair = latents(picture, nets.config.scale, JUDGED_EFFORT)
+            luma, chroma = (torch.from_numpy(part)[None].to(device) for part in pair)
+            shown = (decoded(nets, luma, chroma, levels).clamp(0, 1) * 255).round()
+            wanted = 255 * planes(torch.from_numpy(picture)[None].to(device))
             mse = (shown - wanted).square().mean().item()
             row = {"psnr_db": 10 * math.log10(255**2 / max(mse, 1e-9))}
             found = self.distance.of_layers(shown / 255, wanted / 255)
