@@ -43,7 +43,6 @@ def denoised(
     copies: int = COPIES,
     threads: int = 1,
     report: Report | None = None,
-    settings: FitSettings | None = None,
 ) -> UInt8Array:
     """Pictures of one size without their noise: what networks see in them before they learn the noise by heart.
 
@@ -55,7 +54,7 @@ def denoised(
         copies: networks of each picture.
     """
     count, height, width, planes = pictures.shape
-    settings = settings or restoring(shape.variant)
+    settings = restoring(shape.variant)
     with threads_of(threads):
         generator = torch.Generator().manual_seed(settings.seed)
         flat = torch.from_numpy(
