@@ -25,6 +25,7 @@ PATIENCE = 12  # looks without anything better, and a fit ends
 LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
 STRIP = 16_384  # places that are drawn at a time
+STEPS_COMPLETING = 150  # at most: later the network learns details by heart, and invents them in the hole
 LR_RESTORING = 3e-3
 WAVES = 2.0  # spread of the first sine layer here: smoother than what keeps every detail
 
@@ -134,6 +135,8 @@ def completed(
     with threads_of(threads):
         fit = fit_to(shape, pixels, restoring(shape.variant))
         fit.colours, fit.inputs = fit.colours[..., known].contiguous(), fit.inputs[:, known].contiguous()
+        if shape.variant == "sine":
+            budget = Budget(budget.seconds, min(STEPS_COMPLETING, budget.steps or STEPS_COMPLETING))
         fit.run(Clock(budget), report=report)
         layers: list[Tensor] = [layer.detach() for layer in fit.layers]
         found = colours_at(fit, layers, (width, height), (width, height))
