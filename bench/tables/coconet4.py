@@ -25,7 +25,7 @@ GAP = 4  # pixels between pictures
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the figure."""
-    parser.add_argument("--steps", type=int, default=500, help="of each fit (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=150, help="of each fit (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=len(CROPS), help="pictures (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
 

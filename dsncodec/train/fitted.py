@@ -36,6 +36,7 @@ EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 12  # looks without anything better, and a fit ends
 LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
+STEPS_COMPLETING = 150  # at most: later the network learns details by heart, and invents them in the hole
 LR_RESTORING = 3e-3
 WAVES = 2.0  # spread of the first sine layer here: smoother than what keeps every detail
 
@@ -54,7 +55,6 @@ def denoised(
     copies: int = COPIES,
     threads: int = 1,
     report: Report | None = None,
-    settings: FitSettings | None = None,
 ) -> UInt8Array:
     """Pictures of one size without their noise: what networks see in them before they learn the noise by heart.
 
@@ -66,7 +66,7 @@ def denoised(
         copies: networks of each picture.
     """
     count, height, width, planes = pictures.shape
-    settings = settings or restoring(shape.variant)
+    settings = restoring(shape.variant)
     with threads_of(threads):
         generator = torch.Generator().manual_seed(settings.seed)
         flat = torch.from_numpy(
@@ -146,6 +146,8 @@ def completed(
     with threads_of(threads):
         fit = fit_to(shape, pixels, restoring(shape.variant))
         fit.colours, fit.inputs = fit.colours[..., known].contiguous(), fit.inputs[:, known].contiguous()
+        if shape.variant == "sine":
+            budget = Budget(budget.seconds, min(STEPS_COMPLETING, budget.steps or STEPS_COMPLETING))
         fit.run(Clock(budget), report=report)
         layers: list[Tensor] = [layer.detach() for layer in fit.layers]
         found = colours_at(fit, layers, (width, height), (width, height))
