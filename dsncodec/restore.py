@@ -220,7 +220,7 @@ def stylize(
         style: with "network" the name of a style that ships or that ``dsncodec export`` added; with "optimise" the
             picture to take the style from: as ``image``, so a path is one.
         method: "network", one pass through a network trained for the style (Johnson et al. 2016); or "optimise", which changes
-            the pixels step by step, takes a thousand times longer and needs torch (Gatys et al. 2016).
+            the pixels step by step, takes some thousand times longer and needs torch (Gatys et al. 2016).
         loss_networks: of "optimise", which needs it: the folder of the loss networks' weights, see docs/style.md.
         steps, seconds: of "optimise": the budget, whichever ends first; default: 500 steps.
         threads: default: the CPUs this process may use.
