@@ -33,7 +33,6 @@ UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
 # Hidden layers and their width
 DENOISING = (3, 64)
 COMPLETING = (4, 64)
-OCTAVES_COMPLETING = 1  # more make waves in the holes
 UPSAMPLING = (4, 96)
 
 
@@ -186,7 +185,7 @@ def complete(
         image: as for ``dsncodec.encode``. Alpha is kept.
         mask: a picture of the same size, or a bool array (H, W): pixels that are not black, or True, are missing.
         seconds, steps, variant, threads, report: as for ``denoise``; "sine", here a network of coordinates alone, ends by itself
-            after 150 steps.
+            after 500 steps, or 150 where a hole is wide.
     Raises:
         SettingError: an impossible setting, a mask of another size, or one that leaves nothing.
         MissingComponent: torch is not installed.
@@ -368,7 +367,6 @@ class _Fitting:
     def completed(self, pixels: UInt8Array, missing: NDArray[np.bool_]) -> UInt8Array:
         """A picture (H, W, planes) with its missing pixels (H, W) filled in."""
         shape = self._shape(COMPLETING, pixels)
-        shape = replace(shape, octaves=min(shape.octaves, OCTAVES_COMPLETING))
         found: UInt8Array = coconet.fitter("fitted").completed(
             shape, pixels, missing, self.budget, **self.how
         )

@@ -25,7 +25,7 @@ GAP = 4  # pixels between pictures
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the figure."""
-    parser.add_argument("--steps", type=int, default=150, help="of each fit (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=500, help="of each fit, at most (default: %(default)s)")
     parser.add_argument("--limit", type=int, default=len(CROPS), help="pictures (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     text = (
         "# CocoNet Figure 4: completion\n\n![original; with a square missing, completed; with strokes missing, "
         f"completed](coconet-4.png)\n\nSamples of scikit-image at {SIDE} x {SIDE}. From the left: the picture; a square missing; completed; "
-        f"strokes missing; completed. {args.steps} steps a fit. PSNR over the missing pixels, in dB, beside scikit-image's "
+        f"strokes missing; completed. At most {args.steps} steps a fit. PSNR over the missing pixels, in dB, beside scikit-image's "
         "biharmonic completion.\n\n"
         + results.table(["picture", "missing", "pixels", "ours", "biharmonic"], rows)
     )
