@@ -22,7 +22,7 @@ pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 from dsncodec.train import super_resolution, tasks  # noqa: E402
 from dsncodec.train.data import PackedImages  # noqa: E402
 from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
+from dsncodec.train.loop import OptimSettings, Trainer, planes  # noqa: E402
 from dsncodec.train.nets.ppcn import (  # noqa: E402
     SuperResolution,
     SuperResolutionConfig,
@@ -177,7 +177,7 @@ def test_the_loss(folder: Path) -> None:
     task = SuperResolutionTask(tiny(folder))
     net, batch = SuperResolution(TINY), task.batch(np.random.default_rng(0))
     both = task.loss(net, batch, 0.5).item()
-    made, wanted = (net(super_resolution.planes(batch[0])), super_resolution.planes(batch[1]))
+    made, wanted = (net(planes(batch[0])), planes(batch[1]))
     mae = 255 * (made - wanted).abs().mean().item()
     assert both == pytest.approx(mae + 25 * super_resolution.ssim_loss(made, wanted).item(), rel=1e-4)
     task.recipe = replace(task.recipe, loss=PixelAndSsimSettings(ssim_weight=0.0, l2_from=0.8))
@@ -241,7 +241,7 @@ def test_onnx_computes_what_torch_does_tile_by_tile(
     assert whole.shape == (180, 244, 3)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     with torch.no_grad():
-        expected = nets(super_resolution.planes(torch.from_numpy(colour)[None]))[0].clamp(0, 1) * 255
+        expected = nets(planes(torch.from_numpy(colour)[None]))[0].clamp(0, 1) * 255
     assert np.abs(expected.permute(1, 2, 0).numpy() - whole).max() < 0.51
 
 

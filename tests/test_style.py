@@ -27,7 +27,7 @@ import safetensors.torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
 from dsncodec.train import export, gatys, losses, style, tasks  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
+from dsncodec.train.loop import OptimSettings, Trainer, planes  # noqa: E402
 from dsncodec.train.nets import loss_networks  # noqa: E402
 from dsncodec.train.nets.style import Enlarged, Normalised, StyleConfig, StyleNet  # noqa: E402
 from dsncodec.train.style import StyleDataSettings, StyleLoss, StyleLossSettings, StyleRecipe, StyleTask  # noqa: E402
@@ -125,10 +125,10 @@ def test_every_weight_is_trained() -> None:
 
 def test_the_style_itself_costs_nothing(networks: str) -> None:
     loss = StyleLoss(StyleLossSettings(loss_networks=networks), rgb(48, 40))
-    own = style.planes(torch.from_numpy(rgb(48, 40)[None]))
+    own = planes(torch.from_numpy(rgb(48, 40)[None]))
     parts = loss.parts(own, loss.content(own))
     assert parts["content"] == 0 and parts["style"] < 1e-9 and parts["variation"] > 0
-    other = style.planes(torch.from_numpy(rgb(48, 40, 3)[None]))
+    other = planes(torch.from_numpy(rgb(48, 40, 3)[None]))
     changed = loss.parts(other, loss.content(own))
     assert changed["content"] > 0 and changed["style"] > 1e-6
     torch.testing.assert_close(loss(other, loss.content(own)), torch.stack(list(changed.values())).sum())
@@ -136,7 +136,7 @@ def test_the_style_itself_costs_nothing(networks: str) -> None:
 
 def test_weights_of_the_parts(networks: str) -> None:
     settings = StyleLossSettings(loss_networks=networks)
-    made, photo = (style.planes(torch.from_numpy(rgb(40, 40, seed)[None])) for seed in (1, 2))
+    made, photo = (planes(torch.from_numpy(rgb(40, 40, seed)[None])) for seed in (1, 2))
     found = []
     for factor in (1, 3):
         weighted = replace(
@@ -232,7 +232,7 @@ def test_a_new_style(styled: StyleNet) -> None:
     made = np.asarray(dsncodec.stylize(photo, "tiny", threads=1))
     padded = np.pad(photo, ((0, 2), (0, 3), (0, 0)), "edge")
     with torch.no_grad():
-        expected = styled(style.planes(torch.from_numpy(padded[None])))[0].permute(1, 2, 0).clamp(0, 1) * 255
+        expected = styled(planes(torch.from_numpy(padded[None])))[0].permute(1, 2, 0).clamp(0, 1) * 255
     assert np.abs(made - expected[:22, :37].numpy()).max() <= 0.51
 
 
@@ -288,8 +288,8 @@ def test_optimisation_lowers_the_loss(networks: str) -> None:
     assert [part for part, _ in told] == pytest.approx([step / 8 for step in range(1, 9)])
     assert told[-1][1] < told[0][1]
     with torch.no_grad():
-        content = loss.content(style.planes(torch.from_numpy(photo[None])))
-        reached = float(loss(style.planes(torch.from_numpy(made[None])), content))
+        content = loss.content(planes(torch.from_numpy(photo[None])))
+        reached = float(loss(planes(torch.from_numpy(made[None])), content))
     assert reached < told[0][1]
 
 

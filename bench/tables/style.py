@@ -16,7 +16,8 @@ from PIL import Image
 import dsncodec
 from dsncodec.train import tasks
 from dsncodec.train.gatys import optimised
-from dsncodec.train.style import StyleLoss, planes, read_style
+from dsncodec.train.loop import planes
+from dsncodec.train.style import StyleLoss, read_style
 
 from ..common import UInt8Array, image_paths, rgb_of
 from ..results import RESULTS, table, write_csv, write_report

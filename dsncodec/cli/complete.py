@@ -8,7 +8,6 @@ from typing import Any
 import dsncodec
 
 from ..folders import PICTURES
-from ..writing import write
 from .common import (
     Job,
     add_files,
@@ -50,5 +49,5 @@ def complete(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     pictures = load("pictures")
     mask = pictures.open_picture(Job(args.mask))
     image = dsncodec.complete(pictures.open_picture(job), mask, **fit_settings(args))
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report

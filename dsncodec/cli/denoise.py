@@ -8,7 +8,6 @@ from typing import Any
 import dsncodec
 
 from ..folders import PICTURES
-from ..writing import write
 from .common import (
     Job,
     add_files,
@@ -50,8 +49,8 @@ def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
     image = dsncodec.denoise(pictures.open_picture(job), **fit_settings(args))
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report
 
 
 def fit_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import dsncodec
 
 from .. import weights
 from ..folders import PICTURES
-from ..writing import write
 from .common import (
     Job,
     add_files,
@@ -49,5 +48,5 @@ def enhance(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
     image = dsncodec.enhance(pictures.open_picture(job), args.model, threads=args.threads)
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import warnings
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image, PngImagePlugin
 from .. import metrics
 from ..errors import SettingError
 from ..planes import loaded, read_picture
+from ..writing import write
 from .common import Job
 
 _XMP_TAG = 700  # of TIFF
@@ -46,6 +48,12 @@ def format_of(suffix: str) -> str:
         what = suffix or "a file without suffix"
         raise SettingError(f"a picture cannot be written as {what}; try .png, .jpg or .webp")
     return name
+
+
+def written(args: argparse.Namespace, job: Job, image: Image.Image) -> dict[str, Any]:
+    """A verb's picture at the job's target; returns the report."""
+    write(str(job.target), to_bytes(image, args.suffix), args.force)
+    return {"width": image.width, "height": image.height, "mode": image.mode}
 
 
 def to_bytes(image: Image.Image, suffix: str) -> bytes:

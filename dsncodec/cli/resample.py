@@ -10,7 +10,6 @@ import dsncodec
 from .. import weights
 from ..errors import SettingError
 from ..folders import PICTURES
-from ..writing import write
 from .common import (
     Job,
     add_files,
@@ -59,5 +58,5 @@ def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         image = dsncodec.upsample(source, args.scale, model=args.model, **fit_settings(args))
     else:
         image = dsncodec.upsample(source, args.scale, model=args.model, threads=args.threads)
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report

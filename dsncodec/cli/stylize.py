@@ -10,7 +10,6 @@ import dsncodec
 from .. import weights
 from ..errors import SettingError
 from ..folders import PICTURES
-from ..writing import write
 from .common import (
     Job,
     add_files,
@@ -75,5 +74,5 @@ def stylize(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         pictures.open_picture(job), args.style, method=args.method, loss_networks=args.loss_networks,
         steps=args.steps, seconds=args.seconds, threads=args.threads, report=fit_line(args, "loss {:.3f}".format),
     )  # fmt: skip
-    write(str(job.target), pictures.to_bytes(image, args.suffix), args.force)
-    return {"width": image.width, "height": image.height, "mode": image.mode}
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report

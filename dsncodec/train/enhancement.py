@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import SettingError
 from ..metrics import psnr_db, ssim
 from . import losses
-from .loop import Batch
+from .loop import Batch, planes
 from .nets import loss_networks
 from .nets.enhancement import EnhancementConfig, EnhancementNets, Generator
 from .recipe import Recipe
@@ -172,7 +172,7 @@ class EnhancementTask:
 
     def loss(self, nets: EnhancementNets, batch: Batch, progress: float) -> Tensor:
         """Eq. 13, and the discriminator's own loss, each with a gradient for its own network only."""
-        given, wanted = (_planes(part) for part in batch)
+        given, wanted = (planes(part) for part in batch)
         made, maps = nets.generator.features(given)
         total = sum(self.terms(nets, given, made, maps, wanted).values(), torch.zeros((), device=made.device))
         if nets.critic is not None and self.recipe.loss.texture:
@@ -227,10 +227,6 @@ def _named(made: Tensor, maps: list[Tensor]) -> dict[str, list[Tensor]]:
 @torch.no_grad()
 def enhanced(nets: EnhancementNets, picture: UInt8Array, device: str) -> UInt8Array:
     """What a generator makes of one picture (H, W, 3)."""
-    made = nets(_planes(torch.from_numpy(picture)[None]).to(device))[0]
+    made = nets(planes(torch.from_numpy(picture)[None]).to(device))[0]
     rounded: UInt8Array = (made.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return rounded
-
-
-def _planes(rgb: Tensor) -> Tensor:
-    return rgb.permute(0, 3, 1, 2).float() / 255

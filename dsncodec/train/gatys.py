@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import LimitExceeded
-from .style import StyleLoss, StyleLossSettings, planes, with_side
+from .loop import planes
+from .style import StyleLoss, StyleLossSettings, with_side
 
 UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float], None]

@@ -21,12 +21,11 @@ from ..errors import SettingError
 from . import published
 from .data import PackedImages
 from .distance import FeatureDistance, FeatureLossSettings, perceptual_loss
-from .loop import Batch
+from .loop import Batch, planes
 from .nets.qbrelu import qbrelu
 from .nets.sampling import SamplingConfig, SamplingNets
 from .recipe import Recipe
 from .sampling import DataSettings, chroma_shift, rgb
-from .super_resolution import planes
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]

@@ -23,6 +23,11 @@ from .recipe import OptimSettings, Recipe
 Batch = tuple[Tensor, ...]  # each (N, ...): one entry per sample
 
 
+def planes(rgb: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1], channels last in memory."""
+    return rgb.permute(0, 3, 1, 2).float() / 255
+
+
 class Task(Protocol):
     """What a run trains and by what; the loop knows nothing else of it."""
 

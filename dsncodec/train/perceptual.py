@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .data import PackedImages
 from .distance import FeatureDistance, FeatureLossSettings, perceptual_loss
-from .loop import Batch
+from .loop import Batch, planes
 from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .recipe import Recipe
-from .super_resolution import PairDataSettings, ShrunkPairs, luma_psnr_db, planes
+from .super_resolution import PairDataSettings, ShrunkPairs, luma_psnr_db
 
 JUDGED_PICTURES = 12
 

@@ -15,7 +15,7 @@ from ..codecs import DEFAULT_EFFORT
 from ..errors import SettingError
 from .coded import CodedPairs, spread_qualities
 from .data import PackedImages
-from .loop import Batch
+from .loop import Batch, planes
 from .nets.restoration import RestorationConfig, RestorationNet
 from .recipe import Recipe
 
@@ -128,7 +128,7 @@ class RestorationTask:
 
     def loss(self, nets: RestorationNet, batch: Batch, progress: float) -> Tensor:
         coded, original, quality, rmse = batch
-        return relative_squared_error(nets(_planes(coded), quality, rmse), _planes(original), rmse)
+        return relative_squared_error(nets(planes(coded), quality, rmse), planes(original), rmse)
 
     def judge(self, nets: RestorationNet, device: str) -> dict[str, float]:
         """Mean and least gain in dB of RGB PSNR over the held-out pictures at the judged qualities."""
@@ -150,7 +150,7 @@ def gains_db(nets: RestorationNet, pairs: CodedPairs, device: str) -> np.ndarray
         coded = torch.from_numpy(np.pad(pairs.picture(k, i), [*more, (0, 0)], "edge"))[None].to(device)
         quality = _numbers(pairs.quality[k, i : i + 1] / 100).to(device)
         rmse = known_rmse(pairs.mse[k, i : i + 1]).to(device)
-        restored = nets(_planes(coded), quality, rmse)[0, :, : rgb.shape[0], : rgb.shape[1]]
+        restored = nets(planes(coded), quality, rmse)[0, :, : rgb.shape[0], : rgb.shape[1]]
         rounded = (restored.clamp(0, 1) * 255).round().permute(1, 2, 0).cpu().numpy()
         mse = float(np.square(rounded - rgb).mean())
         gains[k, i] = 10 * math.log10(max(float(pairs.mse[k, i]), 1e-9) / max(mse, 1e-9))
@@ -159,7 +159,3 @@ def gains_db(nets: RestorationNet, pairs: CodedPairs, device: str) -> np.ndarray
 
 def _numbers(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32)).view(-1, 1, 1, 1)
-
-
-def _planes(rgb: Tensor) -> Tensor:
-    return rgb.permute(0, 3, 1, 2).float() / 255

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import SettingError
 from .data import PackedImages
-from .loop import Batch
+from .loop import Batch, planes
 from .losses import feature_loss, total_variation
 from .nets.loss_networks import load
 from .nets.style import StyleConfig, StyleNet
@@ -129,11 +129,6 @@ def gram(features: Tensor) -> Tensor:
     flat = features.flatten(2)  # (N, C, h*w)
     products = flat @ flat.mT
     return (products.float() if products.dtype == torch.bfloat16 else products) / flat[0].numel()
-
-
-def planes(rgb: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) in [0, 1], channels last in memory."""
-    return rgb.permute(0, 3, 1, 2).float() / 255
 
 
 def read_style(path: str | Path, side: int) -> UInt8Array:

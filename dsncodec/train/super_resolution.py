@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import SettingError
 from ..metrics import luma, psnr_db
 from .data import PackedImages
-from .loop import Batch
+from .loop import Batch, planes
 from .losses import pixel_loss, ssim_loss
 from .nets.ppcn import SCALE, SuperResolution, SuperResolutionConfig
 from .recipe import Recipe
@@ -101,11 +101,6 @@ class ShrunkPairs:
 def _packed(images: list[UInt8Array]) -> PackedImages:
     sizes = np.array([image.shape[:2] for image in images], np.int64)
     return PackedImages(np.concatenate([image.reshape(-1, 3) for image in images]), sizes)
-
-
-def planes(rgb: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1]."""
-    return rgb.permute(0, 3, 1, 2).float() / 255
 
 
 @torch.no_grad()
