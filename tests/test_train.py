@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,6 +254,17 @@ def test_run_writes_a_log_and_stops_at_its_budget(
     assert all(np.isfinite(float(value)) for value in rows[0].values())
     assert "100.0%" in capsys.readouterr().err
     assert trainer_of(tiny(folder), tmp_path).progress == 1
+
+
+def test_a_run_that_diverges_keeps_its_checkpoint(folder: Path, tmp_path: Path) -> None:
+    trainer_of(tiny(folder, steps=4), tmp_path).run()
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    trainer = trainer_of(tiny(folder, steps=400), tmp_path)
+    with torch.no_grad():
+        next(trainer.nets.parameters()).fill_(math.nan)
+    with pytest.raises(SettingError, match="the loss is nan after 5 steps"):
+        trainer.run(log_every=0)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
 
 
 def test_unknown_optimizer_and_schedule(folder: Path, tmp_path: Path) -> None:

@@ -197,7 +197,11 @@ class Trainer:
         return bool(kept)
 
     def run(self, log_every: float = 120.0) -> None:
-        """Train until the budget is spent, with a line and a checkpoint every ``log_every`` seconds."""
+        """Train until the budget is spent, with a line and a checkpoint every ``log_every`` seconds.
+
+        Raises:
+            SettingError: the loss is no number any more; the last checkpoint is kept as it was.
+        """
         self.task.batch(np.random.default_rng(0))  # reads the pictures: no part of the budget
         self.out.mkdir(parents=True, exist_ok=True)
         log_path = self.out / "log.csv"
@@ -208,6 +212,11 @@ class Trainer:
             log = csv.writer(log_file)
             while self.progress < 1:
                 loss = self.train_step()
+                if not math.isfinite(loss):
+                    raise SettingError(
+                        f"recipe {self.recipe.name}: the loss is {loss} after {self.step} steps. {self.checkpoint} is as it "
+                        "was before, if it was written: go on from it with a lower lr or matrix_lr"
+                    )
                 running = loss if not running else 0.99 * running + 0.01 * loss
                 self.seconds = before + time.monotonic() - started
                 if time.monotonic() - last_log > log_every or self.progress >= 1:
