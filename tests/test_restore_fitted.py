@@ -280,6 +280,17 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def test_the_command_hands_the_noise_on(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    Image.fromarray(noisy(smooth(24), 20)).save(photo)
+    fast = ["--steps", "30", "--threads", "1", "--force", "--quiet"]
+    for sigma in (2.0, 40.0):
+        assert main(["denoise", str(photo), "--sigma", f"{sigma}", *fast]) == 0
+        want = np.asarray(dsncodec.denoise(str(photo), sigma=sigma, steps=30, threads=1))
+        with Image.open(tmp_path / "a-denoised.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), want)
+
+
 def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo, mask = tmp_path / "a.png", tmp_path / "mask.png"
     picture("RGB", 12, 9).save(photo)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
-    image = dsncodec.denoise(pictures.open_picture(job), **fit_settings(args))
+    image = dsncodec.denoise(pictures.open_picture(job), sigma=args.sigma, **fit_settings(args))
     report: dict[str, Any] = pictures.written(args, job, image)
     return report
 

@@ -65,9 +65,7 @@ class PerceptualTask:
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """Small and large patches, (N, size, size, 3) and (N, scale * size, scale * size, 3) uint8."""
-        data = self.recipe.data
-        small, large = self.pairs.patches(rng, data.batch, data.patch)
-        return torch.from_numpy(small), torch.from_numpy(large)
+        return self.pairs.batch(rng, self.recipe.data)
 
     def loss(self, nets: PerceptualNet, batch: Batch, progress: float) -> Tensor:
         made, wanted = nets(planes(batch[0])).float(), planes(batch[1])

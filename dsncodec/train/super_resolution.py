@@ -97,6 +97,11 @@ class ShrunkPairs:
         )
         return small.pixels[places], large.pixels[rows]
 
+    def batch(self, rng: np.random.Generator, data: PairDataSettings) -> Batch:
+        """The same as tensors, as many and as large as the settings say."""
+        small, large = self.patches(rng, data.batch, data.patch)
+        return torch.from_numpy(small), torch.from_numpy(large)
+
 
 def _packed(images: list[UInt8Array]) -> PackedImages:
     sizes = np.array([image.shape[:2] for image in images], np.int64)
@@ -144,9 +149,7 @@ class SuperResolutionTask:
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """Small and large patches, (N, size, size, 3) and (N, 4 * size, 4 * size, 3) uint8."""
-        data = self.recipe.data
-        small, large = self.pairs.patches(rng, data.batch, data.patch)
-        return torch.from_numpy(small), torch.from_numpy(large)
+        return self.pairs.batch(rng, self.recipe.data)
 
     def loss(self, nets: SuperResolution, batch: Batch, progress: float) -> Tensor:
         loss, wanted = self.recipe.loss, planes(batch[1])
