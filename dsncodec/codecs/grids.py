@@ -358,7 +358,7 @@ def _tiles(y: slice, x: slice) -> Iterator[Window]:
 
 def _each(do: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     """``do`` each, on as many threads."""
-    if threads == 1 or len(items) == 1:
+    if threads == 1 or len(items) <= 1:
         for item in items:
             do(item)
     else:

@@ -18,9 +18,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Machine code, made at the first call; kept for the next process where a folder for that can be written."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # there is no such folder
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(function)
 
 
 # --- the probability model
@@ -42,10 +42,10 @@ def _gathered(cells: Array, up: Array, upper: Array, y: int, x: int, found: Arra
     found[13] = up[v, u + (1 if x & 1 else -1)]
     found[14] = up[v + (1 if y & 1 else -1), u]
     found[15] = upper[y >> 2, x >> 2]
+    some = False
     for at in range(16):
-        if found[at] != 0:
-            return True
-    return False
+        some |= found[at] != 0
+    return some
 
 
 @compiled
@@ -88,7 +88,7 @@ def _cumulative(v: int, m: int, row: Array) -> int:
         return 16777216
     d = 16 * v - 8 - m
     below = row[min(-d, 2047)] if d <= 0 else 16777216 - row[min(d, 2047)]
-    return (v + 127) + ((below * 16776961) >> 24)  # type: ignore[no-any-return]
+    return (v + 127) + ((below * 16776961) >> 24)
 
 
 @compiled
