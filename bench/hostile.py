@@ -125,7 +125,9 @@ def _grids(mode: str, width: int, height: int, image: Image.Image) -> bytes:
     rng = np.random.default_rng(width)
     parameters = grids.Parameters(8, grids.PLAIN, (8, 8, 10, 8, 8, 8))
     spread = (20, 40, 2, 12, 12, 6)
-    differences = [np.rint(rng.normal(0, sigma, n)) for sigma, n in zip(spread, grids.counts(8))]
+    differences = [
+        np.rint(rng.normal(0, sigma, n) * (rng.random(n) < 0.2)) for sigma, n in zip(spread, grids.counts(8))
+    ]
     differences[grids.BIASES][-1] = 40 * 32  # a scale of 0.64
     differences[grids.OFFSETS][-3:] += 128  # a middle grey
     symbols = [

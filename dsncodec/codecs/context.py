@@ -226,9 +226,14 @@ def band_bits(grids: Sequence[Int8Array], context: Context) -> float:
     return bits
 
 
-def decode_band(data: bytes, shapes: Sequence[tuple[int, int]], context: Context) -> list[Int8Array]:
+def decode_band(
+    data: bytes, shapes: Sequence[tuple[int, int]], context: Context, finest: int = 0
+) -> list[Int8Array]:
     """The symbols again, one array for each shape (rows, columns), finest first.
 
+    Args:
+        finest: the number of the last grid that is decoded; what would come behind it has no cells, and what is left of
+            the bytes is not looked at.
     Raises:
         Corrupt: no writer made these bytes, or some are left over.
     """
@@ -236,21 +241,23 @@ def decode_band(data: bytes, shapes: Sequence[tuple[int, int]], context: Context
     grids = [np.empty((0, 0), np.int8)] * len(shapes)
     if reading is None:
         reader = tablecoder.Reader(data)
-        for grid in reversed(range(len(shapes))):
+        for grid in reversed(range(finest, len(shapes))):
             grids[grid] = _decode_grid(reader, grids, grid, shapes[grid], context)
-        reader.finish()
+        if finest == 0:
+            reader.finish()
         return grids
     numbers = np.frombuffer(bytearray(data), np.uint8)
     start = tablecoder.Reader(data)
     state = np.array([start.code, start.range, start.at], np.int64)
-    for grid in reversed(range(len(shapes))):
+    for grid in reversed(range(finest, len(shapes))):
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
         up, upper = _parents(grids, grid, shapes[grid])
         if not reading.read(numbers, state, framed, up, upper, *context.of_grid(grid), tables()):
             raise Corrupt("bytes that no writer makes")
         grids[grid] = np.ascontiguousarray(framed[3:, 3:-2])
-    tablecoder.check_end(data, int(state[2]))
+    if finest == 0:
+        tablecoder.check_end(data, int(state[2]))
     return grids
 
 

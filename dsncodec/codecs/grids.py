@@ -440,7 +440,9 @@ class Layer:
     nets: Nets
     coded: list[bytes]
     alpha: UInt8Array | None
-    _decoded: dict[int, list[Int8Array]] = field(default_factory=dict, repr=False)
+    _decoded: dict[int, tuple[int, list[Int8Array]]] = field(
+        default_factory=dict, repr=False
+    )  # finest grid, grids
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     is_final = False  # the picture is the synthesis's, at full size
@@ -470,12 +472,14 @@ class Layer:
 
     def grids(self, threads: int = 1) -> list[Int8Array]:
         """All symbols, finest grid first."""
-        self._decode(range(len(self.coded)), threads)
-        return [np.concatenate([self._decoded[b][k] for b in range(len(self.coded))]) for k in range(GRIDS)]
+        self._decode(range(len(self.coded)), 0, threads)
+        return [
+            np.concatenate([self._decoded[b][1][k] for b in range(len(self.coded))]) for k in range(GRIDS)
+        ]
 
     def _colour(self, window: Window | None, level: int, threads: int) -> UInt8Array:
         rows = grid_shapes(self.shape)[level][0]
-        self._decode(self._needed(window[0] if window else slice(0, rows), level), threads)
+        self._decode(self._needed(window[0] if window else slice(0, rows), level), level, threads)
         synthesis = Synthesis(self.nets, self.shape, self.header.colour_planes)
         return synthesis.pixels(self._symbols, window, level, threads)
 
@@ -490,15 +494,17 @@ class Layer:
                 first, end = max((first >> 1) - 2, 0), min((end - 1 >> 1) + 3, sides[k + 1])
         return range(low, min(high, len(self.coded) - 1) + 1)
 
-    def _decode(self, wanted: Iterable[int], threads: int) -> None:
+    def _decode(self, wanted: Iterable[int], finest: int, threads: int) -> None:
+        """Have the bands, from this grid on."""
         with self._lock:
-            _each(self._decode_band, [band for band in wanted if band not in self._decoded], threads)
+            missing = [band for band in wanted if self._decoded.get(band, (GRIDS,))[0] > finest]
+            _each(lambda band: self._decode_band(band, finest), missing, threads)
 
-    def _decode_band(self, band: int) -> None:
+    def _decode_band(self, band: int, finest: int) -> None:
         rows, columns = self.shape
         shapes = grid_shapes((min(BAND, rows - BAND * band), columns))
         try:
-            self._decoded[band] = decode_band(self.coded[band], shapes, self.nets.context)
+            self._decoded[band] = finest, decode_band(self.coded[band], shapes, self.nets.context, finest)
         except Corrupt as exc:
             raise Corrupt(f"band {band}: {exc}", field="LATS") from exc
 
@@ -509,7 +515,7 @@ class Layer:
         parts = []
         for band in range(min(rows.start // step, last), min((rows.stop - 1) // step, last) + 1):
             start = band * step
-            found = self._decoded[band][grid]
+            found = self._decoded[band][1][grid]
             parts.append(found[max(rows.start - start, 0) : rows.stop - start, columns])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
