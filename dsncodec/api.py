@@ -300,7 +300,7 @@ def decode(
     Args:
         source: bytes, path or binary file.
         reduce: give the low-resolution layer, 1/scale of the size; of "restored", the base codec's picture at full
-            size. No network is run. Of "coconet", the picture drawn at 1/8 of its size.
+            size. No network is run. Of "coconet" and "latentgrid", the picture at 1/8 of its size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
         look: "faithful": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
@@ -396,7 +396,8 @@ def decode_rows(
 ) -> Rows:
     """Decode a codestream band by band: the picture of ``decode``, never whole in memory.
 
-    What the method needs as a whole is: the symbols of the layer, or the base codec's picture.
+    What the method needs as a whole is: the symbols of the layer, or the base codec's picture. Of "latentgrid", symbols
+    are decoded as bands need them.
 
     Args, Raises: as ``decode``; a model that is not in this release is found with the first band.
     """
