@@ -108,7 +108,7 @@ class Canvas:
                                (seed * 8 + k) & 0x7FFFFFFF)
         self.run([lambda t=t: part(t) for t in range(self.threads)])
 
-    def harden(self, temperature: float) -> None:
+    def harden(self, temperature: float = 0.1) -> None:
         """Latents to symbols; slopes as at this temperature."""
         def part(thread: int) -> None:
             for k in range(GRIDS):
@@ -226,6 +226,13 @@ class Canvas:
             d["qb"] += dqb[:3]
             d["s"] += ds[:3, :GRIDS]
         return squared
+
+    def grids(self) -> list[NDArray[np.int8]]:
+        """The symbols, which are rounded."""
+        return [
+            symbols[1:, fitting.LEFT : fitting.LEFT + shape[1]].astype(np.int8)
+            for symbols, shape in zip(self.symbols, self.shapes)
+        ]
 
     # --- passes
 

@@ -1,0 +1,225 @@
+"""A picture to the symbols and weights of a file of method "latentgrid".
+
+Latents and networks move together on mean squared error + trade * bits per pixel: first with soft rounding and noise,
+both less and less, then with rounded latents for the networks alone. Then the networks' differences from their start
+are rounded as coarsely as pays, and symbols that cost more than they bring are moved.
+
+Source: the ideas are those of Ladune et al., "COOL-CHIC", 2023, and of Kim et al., "C3", 2024 (soft rounding).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import rangecoder
+from ..codecs.grids import LISTS, Parameters, UNITS, start_lists
+from .adam import Adam
+from .canvas import Canvas, Loss
+from .networks import Weights, random_weights
+
+FloatArray = NDArray[np.float32]
+Int8Array = NDArray[np.int8]
+Int32Array = NDArray[np.int32]
+UInt8Array = NDArray[np.uint8]
+Report = Callable[[float, float, float], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What changes while the fit runs, first and last value, along half a wave of the cosine."""
+
+    temperature: tuple[float, float] = (0.3, 0.08)
+    noise: tuple[float, float] = (0.22, 0.1)
+    latents: tuple[float, float] = (0.05, 0.002)
+    weights: tuple[float, float] = (4e-3, 1e-4)
+    rounded: float = 0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
+    rounded_weights: float = 5e-4
+
+    def at(self, pair: tuple[float, float], progress: float) -> float:
+        return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
+
+
+FROM_START = Schedule()
+FROM_NOTHING = Schedule(weights=(1e-2, 1e-4))
+
+
+@dataclass
+class Budget:
+    """Seconds, steps, or both: whichever ends first."""
+
+    seconds: float | None
+    steps: int | None
+
+    def __post_init__(self) -> None:
+        self._begin = time.monotonic()
+
+    def spent(self, step: int) -> float:
+        """The part of it that is gone after so many steps."""
+        parts = [0.0]
+        if self.seconds is not None:
+            parts.append((time.monotonic() - self._begin) / self.seconds)
+        if self.steps is not None:
+            parts.append(step / self.steps)
+        return max(parts)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the price of a bit follows; ``trade`` is fixed unless one of the others is set.
+
+    ``trade`` is in squared error (samples in 0..1) for a bit per pixel.
+    """
+
+    trade: float
+    max_bytes: int | None = None
+    psnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a file holds: parameters, differences of the weights in six lists, symbols finest first; and the bits that the
+    model says the symbols take."""
+
+    parameters: Parameters
+    differences: list[Int32Array]
+    grids: list[Int8Array]
+    bits: float
+
+
+def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
+    """Integers of six lists as floats."""
+    return Weights(width, np.concatenate([
+        (numbers * 2.0 ** -unit).astype(np.float32) for numbers, unit in zip(lists, UNITS)
+    ]))  # fmt: skip
+
+
+class Fit:
+    """One picture on its way.
+
+    Args:
+        colour: (H, W, 1 or 3) uint8.
+        start: the id of a published start, 4 bytes, or four zeros.
+        report: called now and then with the part of the budget spent, the mean squared error in 0..1 and the bits per pixel.
+    """
+
+    def __init__(
+        self, colour: UInt8Array, width: int, start: bytes, threads: int, latents: list[FloatArray] | None = None
+    ) -> None:
+        self.start_id, self.width = start, width
+        self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
+        if any(start):
+            self.weights, self.schedule = self.start.copy(), FROM_START
+        else:
+            mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
+            self.weights = random_weights(width, 0, tuple(np.broadcast_to(mean, 3)))
+            self.schedule = FROM_NOTHING
+        self.canvas = Canvas(colour, threads, latents)
+
+    def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
+        """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
+        canvas, schedule, weights = self.canvas, self.schedule, self.weights
+        mover = Adam(weights.flat.size)
+        trade, step = aim.trade, 0
+        soft = 1 - schedule.rounded
+        try:
+            while (spent := budget.spent(step)) < 1:
+                progress = min(spent / soft, 1)
+                if progress < 1:
+                    canvas.soften(
+                        schedule.at(schedule.temperature, progress), schedule.at(schedule.noise, progress), step
+                    )
+                else:
+                    canvas.harden()
+                loss, gradient = canvas.gradients(weights, trade)
+                if progress < 1:
+                    trade = self._steered(aim, trade, loss, step)
+                    canvas.step(trade, schedule.at(schedule.latents, progress))
+                    size = schedule.at(schedule.weights, progress)
+                else:
+                    size = schedule.rounded_weights * (1 - spent) / schedule.rounded
+                mover.step(weights.flat, gradient.flat, size)
+                step += 1
+                if report is not None and step % 10 == 0:
+                    report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
+        except KeyboardInterrupt:
+            pass
+        self.trade, self.steps = trade, step
+        canvas.harden()
+
+    def _steered(self, aim: Aim, trade: float, loss: Loss, step: int) -> float:
+        """The price after one more step towards a size or a PSNR."""
+        if aim.max_bytes is not None:
+            wrong = math.log(max(loss.bits / 8, 1.0) / max(aim.max_bytes, 1))
+        elif aim.psnr_db is not None:
+            wrong = (aim.psnr_db + 10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))) * -0.25
+        else:
+            return trade
+        gain = 0.02 if step > 50 else 0.0
+        return min(max(trade * math.exp(gain * min(max(wrong, -1), 1)), 1e-7), 10.0)
+
+    # --- what a file holds
+
+    def finished(self, refine: int = 0) -> Fitted:
+        """Weights rounded, symbols refined."""
+        parameters, differences, weights = self._rounded()
+        self.weights = weights
+        for turn in range(refine):
+            if not self._refined(weights, turn):
+                break
+        bits = self.canvas.rate(weights, None)
+        return Fitted(parameters, differences, self.canvas.grids(), bits)
+
+    def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
+        """For each list the coarsest steps that pay: the rest of the weights as they are."""
+        canvas, weights = self.canvas, self.weights.copy()
+        price = self.trade / canvas.pixels
+        differences: list[Int32Array] = []
+        exponents = []
+        for number, group in enumerate(weights.groups):
+            start, wished = self.start.flat[group], weights.flat[group].copy()
+            best: tuple[float, int, Int32Array] | None = None
+            worse = 0
+            candidates = [None, *range(UNITS[number] if number < 2 else 14, 3, -1)]
+            for exponent in candidates:
+                d = np.zeros(len(wished), np.int32)
+                if exponent is not None:
+                    d = _towards_zero((wished - start) * 2.0**exponent)
+                    if np.abs(d).max(initial=0) >= 2**15:
+                        continue
+                weights.flat[group] = start + d.astype(np.float32) * np.float32(2.0 ** -(exponent or 0))
+                cost = self._cost(weights, number) + price * 8 * len(rangecoder.encode([d]))
+                if best is None or cost < best[0]:
+                    best, worse = (cost, exponent or 0, d), 0
+                elif exponent is not None:
+                    worse += 1
+                    if worse > 4 and best[1]:
+                        break
+            assert best is not None
+            weights.flat[group] = start + best[2].astype(np.float32) * np.float32(2.0 ** -best[1])
+            exponents.append(best[1])
+            differences.append(best[2])
+        return Parameters(self.width, self.start_id, tuple(exponents)), differences, weights
+
+    def _cost(self, weights: Weights, number: int) -> float:
+        """The part of the loss that a list of weights decides: rate for the first two, squared error for the others."""
+        canvas = self.canvas
+        if number < 2:
+            return self.trade * canvas.rate(weights, None) / canvas.pixels
+        canvas.enlarge(weights)
+        return canvas.synthesise(weights, None) / (3 * canvas.pixels)
+
+    def _refined(self, weights: Weights, turn: int) -> bool:
+        """Move symbols by one where the loss, as slopes and curvature have it, falls; False if it did not fall."""
+        return self.canvas.refine(weights, self.trade, turn)
+
+
+def _towards_zero(x: FloatArray) -> Int32Array:
+    """Rounded, with a wider zero: a small difference costs more bits than it is worth."""
+    rounded = np.sign(x) * np.floor(np.abs(x) + np.float32(0.4))
+    return rounded.astype(np.int32)
