@@ -199,6 +199,7 @@ LARGE = (
     "said by both, 30 there",
     "said by both, 256 there",
     "the same in colour",
+    "as many symbols",
     "2 scans of 13377",
 )
 SMALL = (

@@ -146,7 +146,9 @@ def test_a_region_decodes_the_bands_that_it_needs() -> None:
     assert sorted(layer._decoded) == [2, 3, 4]
     layer.pixels((slice(4999, 5000), slice(0, 8)))
     assert sorted(layer._decoded) == [2, 3, 4, 9]
-    broken = replace(layer, coded=[*layer.coded[:5], layer.coded[5] + b"x", *layer.coded[6:]], _decoded={})
+    broken = replace(
+        layer, coded=[*layer.coded[:5], layer.coded[5] + b"left over", *layer.coded[6:]], _decoded={}
+    )
     broken.pixels((slice(1700, 1720), slice(0, 8)))
     with pytest.raises(Corrupt, match="band 5") as caught:
         broken.pixels((slice(2700, 2720), slice(0, 8)))

@@ -2,6 +2,7 @@
 
 Nothing needs them: what they do, NumPy does too, slower, and to the same symbols. They are used wherever numba is
 installed, unless the environment variable ``DSNCODEC_NUMBA`` is 0. numba is imported with the first one that is used.
+Compiling takes some seconds, once: the code is kept beside the modules, or in a folder of the user's.
 """
 
 from __future__ import annotations
