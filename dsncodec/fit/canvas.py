@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,20 @@ from .networks import GRIDS, Weights
 
 FloatArray = NDArray[np.float32]
 
+SAMPLE = 2**15  # pixels that an estimate looks at, about
+STRIPE = 8  # rows that it takes at a time
 BAND = 512  # rows of the picture whose symbols are coded together
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows of a grid, where its band lies (see ``kernels.fitting.rate``), and how many rows each of them stands for."""
+
+    grid: int
+    first: int
+    last: int
+    band: NDArray[np.int64]
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -70,10 +83,13 @@ class Canvas:
         self._steps = 0
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._rate_tasks = self._cut_rows()
+        one_in = max(1, self.pixels // SAMPLE)
+        self._stripes = _striped(0, height, one_in)
+        self._sampled_tasks = [[part for task in tasks for part in _sampled(task, one_in)] for tasks in self._rate_tasks]
 
-    def _cut_rows(self) -> list[list[tuple[int, int, int, NDArray[np.int64]]]]:
-        """For each thread (grid, first row, last row, band)."""
-        tasks: list[list[tuple[int, int, int, NDArray[np.int64]]]] = [[] for _ in range(self.threads)]
+    def _cut_rows(self) -> list[list[Task]]:
+        """The rate's work, for each thread."""
+        tasks: list[list[Task]] = [[] for _ in range(self.threads)]
         for top in range(0, self.height, BAND):
             ends = [rows if top + BAND >= self.height else (top + BAND) >> k for k, (rows, _) in enumerate(self.shapes)]
             ends += [0, 0]
@@ -83,7 +99,7 @@ class Canvas:
                 cuts = np.linspace(tops[0], ends[k], self.threads + 1).astype(int)
                 for thread in range(self.threads):
                     if cuts[thread] < cuts[thread + 1]:
-                        tasks[thread].append((k, int(cuts[thread]), int(cuts[thread + 1]), band))
+                        tasks[thread].append(Task(k, int(cuts[thread]), int(cuts[thread + 1]), band, 1.0))
         return tasks
 
     def run(self, tasks: Iterable[Callable[[], float | None]]) -> float:
@@ -120,13 +136,15 @@ class Canvas:
         rows = self.shapes[k][0]
         return rows * thread // self.threads, rows * (thread + 1) // self.threads
 
-    def rate(self, weights: Weights, gradient: Weights | None) -> float:
-        """Bits of the symbols; with ``gradient``, by_bits is set and its context network added to."""
+    def rate(self, weights: Weights, gradient: Weights | None, sampled: bool = False) -> float:
+        """Bits of the symbols; with ``gradient``, by_bits is set and its context network added to; ``sampled``: an
+        estimate from some of the rows."""
         n = weights.parts
         w3, b3 = np.zeros((4, 16), np.float32), np.zeros(4, np.float32)
         w3[:2], b3[:2] = n["w3"], n["b3"]
         w1t, w2t, w3t = (np.ascontiguousarray(m.T) for m in (n["w1"], n["w2"], w3))
         backward = gradient is not None
+        tasks = self._sampled_tasks if sampled else self._rate_tasks
         own = [[np.zeros((16, 16), np.float32), np.zeros((GRIDS, 16), np.float32), np.zeros((16, 16), np.float32),
                 np.zeros(16, np.float32), np.zeros((4, 16), np.float32), np.zeros(4, np.float32)]
                for _ in range(self.threads)]
@@ -139,12 +157,12 @@ class Canvas:
                     g.fill(0)
             symbols = [*self.symbols, self._none, self._none]
             return sum(
-                fitting.rate(
-                    symbols[k], symbols[k + 1], symbols[k + 2], self.shapes[k][1], first, last, band,
+                task.weight * fitting.rate(
+                    symbols[k], symbols[k + 1], symbols[k + 2], self.shapes[k][1], task.first, task.last, task.band,
                     n["w1"], n["b1"][k], n["w2"], n["b2"], w3, b3, w1t, w2t, w3t,
                     by[k], by[k + 1], by[k + 2], dw1, db1[k], dw2, db2, dw3, db3, backward,
                 )
-                for k, first, last, band in self._rate_tasks[thread]
+                for task in tasks[thread] for k in [task.grid]
             )
 
         bits = self.run([lambda t=t: part(t) for t in range(self.threads)])
@@ -192,8 +210,9 @@ class Canvas:
         self.run([lambda k=k: chain(k) for k in range(GRIDS - 1, -1, -1)])
         gradient.parts["taps"][:] += sum(own)
 
-    def synthesise(self, weights: Weights, gradient: Weights | None) -> float:
-        """Planes to colours: the squared error; with ``gradient``, which is added to, that by planes takes their place."""
+    def synthesise(self, weights: Weights, gradient: Weights | None, sampled: bool = False) -> float:
+        """Planes to colours: the squared error; with ``gradient``, which is added to, that by planes takes their place;
+        ``sampled``: an estimate from some of the rows."""
         n = weights.parts
         c = weights.width
         p, q, s = np.zeros((c, 8), np.float32), np.zeros((4, c), np.float32), np.zeros((4, 8), np.float32)
@@ -203,6 +222,8 @@ class Canvas:
         shares = [self._share(0, thread) for thread in range(self.threads)]
         own = [[np.zeros((3, 3, 3, 3), np.float32), np.zeros((c, 8), np.float32), np.zeros(c, np.float32),
                 np.zeros((4, c), np.float32), np.zeros(4, np.float32), np.zeros((4, 8), np.float32)] for _ in shares]
+        if sampled and len(self._stripes) > 1:
+            return self._synthesise_stripes(n["k"], p, n["pb"], q, qb, s)
         self.run([lambda a=a, b=b: fitting.synthesise(self.finest, a, b, self.width, p, n["pb"], q, qb, s, self.mixed)
                   for a, b in shares])
         scale = 1 / (3 * self.pixels)
@@ -233,6 +254,23 @@ class Canvas:
             symbols[1:, fitting.LEFT : fitting.LEFT + shape[1]].astype(np.int8)
             for symbols, shape in zip(self.symbols, self.shapes)
         ]
+
+    def _synthesise_stripes(self, k: FloatArray, *layers: FloatArray) -> float:
+        """The squared error, from stripes of rows."""
+        kernel_gradient, scale = np.zeros((3, 3, 3, 3), np.float32), 1 / (3 * self.pixels)
+
+        def part(thread: int) -> float:
+            found = 0.0
+            for first, last in self._stripes[thread :: self.threads]:
+                around = max(first - 1, 0), min(last + 1, self.height)
+                fitting.synthesise(self.finest, *around, self.width, *layers, self.mixed)
+                found += fitting.colours(
+                    self.mixed, k, self.target, first, last, self.width, self.by_colours, kernel_gradient, scale
+                )
+            return found
+
+        rows = sum(last - first for first, last in self._stripes)
+        return self.run([lambda t=t: part(t) for t in range(self.threads)]) * self.height / rows
 
     # --- passes
 
@@ -268,6 +306,22 @@ class Canvas:
                 )
 
         self.run([lambda t=t: part(t) for t in range(self.threads)])
+
+
+def _striped(first: int, last: int, one_in: int) -> list[tuple[int, int]]:
+    """Stripes of rows that are 1 / one_in of all."""
+    if one_in == 1:
+        return [(first, last)]
+    return [(at, min(at + STRIPE, last)) for at in range(first, last, STRIPE * one_in)]
+
+
+def _sampled(task: Task, one_in: int) -> list[Task]:
+    """The stripes of a task; coarse grids are taken whole."""
+    if task.grid > 2:
+        return [task]
+    stripes = _striped(task.first, task.last, one_in)
+    weight = (task.last - task.first) / sum(last - first for first, last in stripes)
+    return [replace(task, first=first, last=last, weight=weight) for first, last in stripes]
 
 
 def _padded(shape: tuple[int, int]) -> FloatArray:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ..backends import rangecoder
 from ..codecs.grids import LISTS, Parameters, UNITS, start_lists
-from .adam import Adam
 from .canvas import Canvas, Loss
+from .soap import Soap
 from .networks import Weights, random_weights
 
 FloatArray = NDArray[np.float32]
@@ -30,14 +30,17 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
+SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What changes while the fit runs, first and last value, along half a wave of the cosine."""
 
-    temperature: tuple[float, float] = (0.3, 0.08)
-    noise: tuple[float, float] = (0.22, 0.1)
-    latents: tuple[float, float] = (0.05, 0.002)
-    weights: tuple[float, float] = (4e-3, 1e-4)
+    temperature: tuple[float, float] = (0.3, 0.1)
+    noise: tuple[float, float] = (0.22, 0.17)
+    latents: tuple[float, float] = (0.1, 0.001)
+    weights: tuple[float, float] = (2e-3, 1e-4)
     rounded: float = 0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
     rounded_weights: float = 5e-4
 
@@ -46,7 +49,7 @@ class Schedule:
 
 
 FROM_START = Schedule()
-FROM_NOTHING = Schedule(weights=(1e-2, 1e-4))
+FROM_NOTHING = Schedule(weights=(6e-3, 1e-4))
 
 
 @dataclass
@@ -124,7 +127,7 @@ class Fit:
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
         canvas, schedule, weights = self.canvas, self.schedule, self.weights
-        mover = Adam(weights.flat.size)
+        mover = Soap(weights)
         trade, step = aim.trade, 0
         soft = 1 - schedule.rounded
         try:
@@ -144,6 +147,7 @@ class Fit:
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
                 mover.step(weights.flat, gradient.flat, size)
+                self._shrink(mover.square_rms(), size, trade)
                 step += 1
                 if report is not None and step % 10 == 0:
                     report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
@@ -151,6 +155,14 @@ class Fit:
             pass
         self.trade, self.steps = trade, step
         canvas.harden()
+
+    def _shrink(self, rms: FloatArray, size: float, trade: float) -> None:
+        """Draw the weights towards their start, as the bits of their differences would, about
+        SHRINK log2(1 + |d| / SHRINK_UNIT) each: a proximal step, on the scale that the weight's gradient has."""
+        d = self.weights.flat - self.start.flat
+        far = np.abs(d)
+        slope = SHRINK * trade / self.canvas.pixels / (math.log(2) * (SHRINK_UNIT + far))
+        self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
     def _steered(self, aim: Aim, trade: float, loss: Loss, step: int) -> float:
         """The price after one more step towards a size or a PSNR."""
@@ -165,61 +177,80 @@ class Fit:
 
     # --- what a file holds
 
-    def finished(self, refine: int = 0) -> Fitted:
-        """Weights rounded, symbols refined."""
+    def finished(self, seconds: float = math.inf) -> Fitted:
+        """Weights rounded, and then made cheaper one by one for at most so many seconds."""
+        end = time.monotonic() + seconds
         parameters, differences, weights = self._rounded()
         self.weights = weights
-        for turn in range(refine):
-            if not self._refined(weights, turn):
-                break
-        bits = self.canvas.rate(weights, None)
-        return Fitted(parameters, differences, self.canvas.grids(), bits)
+        self._cheapened(parameters, differences, end)
+        return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
 
     def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
-        """For each list the coarsest steps that pay: the rest of the weights as they are."""
-        canvas, weights = self.canvas, self.weights.copy()
-        price = self.trade / canvas.pixels
+        """For each list the steps that pay best: the other weights stay as they are meanwhile."""
+        weights = self.weights.copy()
+        price = 8 * self.trade / self.canvas.pixels
         differences: list[Int32Array] = []
         exponents = []
         for number, group in enumerate(weights.groups):
             start, wished = self.start.flat[group], weights.flat[group].copy()
-            best: tuple[float, int, Int32Array] | None = None
-            worse = 0
-            candidates = [None, *range(UNITS[number] if number < 2 else 14, 3, -1)]
-            for exponent in candidates:
-                d = np.zeros(len(wished), np.int32)
-                if exponent is not None:
-                    d = _towards_zero((wished - start) * 2.0**exponent)
-                    if np.abs(d).max(initial=0) >= 2**15:
-                        continue
-                weights.flat[group] = start + d.astype(np.float32) * np.float32(2.0 ** -(exponent or 0))
-                cost = self._cost(weights, number) + price * 8 * len(rangecoder.encode([d]))
-                if best is None or cost < best[0]:
-                    best, worse = (cost, exponent or 0, d), 0
-                elif exponent is not None:
-                    worse += 1
-                    if worse > 4 and best[1]:
-                        break
-            assert best is not None
-            weights.flat[group] = start + best[2].astype(np.float32) * np.float32(2.0 ** -best[1])
-            exponents.append(best[1])
-            differences.append(best[2])
+
+            def cost(exponent: int) -> tuple[float, int, Int32Array]:
+                d = _nearest((wished - start) * 2.0**exponent)
+                weights.flat[group] = start + d * np.float32(2.0**-exponent)
+                return self._cost(weights, number) + price * len(rangecoder.encode([d])), exponent, d
+
+            # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
+            tried = [cost(0)]
+            for exponent in range(4, min(UNITS[number], 14) + 1):
+                tried.append(cost(exponent))
+                if len(tried) > 5 and min(tried[-4:])[0] > min(tried[:-4])[0] and min(tried)[1]:
+                    break
+            _, exponent, d = min(tried, key=lambda found: found[0])
+            weights.flat[group] = start + d * np.float32(2.0**-exponent)
+            exponents.append(exponent)
+            differences.append(d)
         return Parameters(self.width, self.start_id, tuple(exponents)), differences, weights
 
-    def _cost(self, weights: Weights, number: int) -> float:
+    def _cheapened(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
+        """Differences moved towards zero, one weight after the other, where the bits that this saves are worth more than
+        what it spoils."""
+        weights, price = self.weights, self.trade / self.canvas.pixels
+        for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
+            flat, unit = weights.flat[group], np.float32(2.0**-exponent)
+            now = self._cost(weights, number, sampled=True)
+            bits = _bits_of(d)
+            for at in np.argsort(np.abs(d), kind="stable"):
+                if not d[at]:
+                    continue
+                if time.monotonic() > end:
+                    return
+                old, kept = d[at], flat[at]
+                new = old - np.sign(old)
+                flat[at] = self.start.flat[group][at] + new * unit
+                then = self._cost(weights, number, sampled=True)
+                if then + price * (bits(new) - bits(old)) < now:
+                    d[at], now = new, then
+                    bits = _bits_of(d)
+                else:
+                    flat[at] = kept
+
+    def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others."""
         canvas = self.canvas
         if number < 2:
-            return self.trade * canvas.rate(weights, None) / canvas.pixels
+            return self.trade * canvas.rate(weights, None, sampled) / canvas.pixels
         canvas.enlarge(weights)
-        return canvas.synthesise(weights, None) / (3 * canvas.pixels)
-
-    def _refined(self, weights: Weights, turn: int) -> bool:
-        """Move symbols by one where the loss, as slopes and curvature have it, falls; False if it did not fall."""
-        return self.canvas.refine(weights, self.trade, turn)
+        return canvas.synthesise(weights, None, sampled) / (3 * canvas.pixels)
 
 
-def _towards_zero(x: FloatArray) -> Int32Array:
+def _nearest(x: FloatArray) -> Int32Array:
     """Rounded, with a wider zero: a small difference costs more bits than it is worth."""
-    rounded = np.sign(x) * np.floor(np.abs(x) + np.float32(0.4))
-    return rounded.astype(np.int32)
+    limit = 2**15 - 1
+    return np.clip(np.sign(x) * np.floor(np.abs(x) + np.float32(0.4)), -limit, limit).astype(np.int32)
+
+
+def _bits_of(d: Int32Array) -> Callable[[int], float]:
+    """About what an integer costs beside the others of its list."""
+    values, counts = np.unique(d, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist()))
+    return lambda value: -math.log2((found.get(int(value), 0) + 0.3) / (len(d) + 1))
