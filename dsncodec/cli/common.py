@@ -48,6 +48,9 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
     "export": ("dsncodec.train.export", "pip install dsncodec[train]"),
+    "recipe": ("dsncodec.train.recipe", ""),
+    "starts": ("dsncodec.train.starts", "pip install dsncodec[fit]"),
+    "start_files": ("dsncodec.train.start_files", ""),
 }
 
 
