@@ -34,7 +34,7 @@ Report = Callable[[float, float, float], None]
 
 MAX_FIT_PIXELS = 2**25
 SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what effort buys
-MAX_STEPS = 20_000  # in which a picture of a few pixels is done, long before the seconds of its effort are over
+MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
 WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
 
@@ -132,7 +132,8 @@ class Encoder:
         self._extra = list(extra)
         pixels = self.header.width * self.header.height
         if target.psnr_db is not None:
-            return rate.Target(point=Point(_limited(2 * 10 ** (-target.psnr_db / 10)), psnr_db=target.psnr_db))
+            guess = _limited(2 * 10 ** (-target.psnr_db / 10))
+            return rate.Target(point=Point(guess, psnr_db=target.psnr_db))
         max_bytes = target.max_bytes
         if target.max_bpp is not None:
             max_bytes = int(target.max_bpp * pixels / 8)
@@ -171,7 +172,7 @@ class Encoder:
         return self._coded[point]
 
     def _fit(self, point: Point) -> Coded:
-        """Fit until the real file is what was asked for.
+        """Fit until the real file is what was asked for; or until Ctrl-C, which may leave it short of a PSNR.
 
         Raises:
             SettingError: it is not, however often one goes on.
@@ -185,36 +186,44 @@ class Encoder:
         interrupted = budget.spent(job.steps) < 1
         coded = self._packed(job.finished())
         reached = [self._missed(coded, point)]
-        while reached[-1] > 0:
-            if len(reached) > RETRIES:
-                raise SettingError(self._out_of_reach(point, min(reached)))
-            aim = self._further(replace(aim, trade=job.trade), reached[-1], coded)
+        while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
+            aim = self._further(replace(aim, trade=job.trade), reached[-1], coded, point.trade)
             again = self._retry_budget()
             job.run(aim, again, self.report)
             if interrupted and again.spent(job.steps) < 1:
                 raise KeyboardInterrupt
             coded = self._packed(job.finished())
             reached.append(self._missed(coded, point))
-        if self.report is not None and not interrupted:
-            bits = 8 * sum(len(payload) for _, payload in coded.sections)
-            error = np.mean(np.square(coded.colour.astype(np.float32) - self.colour)) / 255**2
-            self.report(1.0, float(error), bits / (self.header.width * self.header.height))
+        if not interrupted:
+            self._say_done(coded)
+        if reached[-1] > 0 and (point.max_bytes is not None or not interrupted):
+            raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
+
+    def _say_done(self, coded: Coded) -> None:
+        if self.report is not None:
+            error = np.mean(np.square(coded.colour.astype(np.float32) - self.colour)) / 255**2
+            bits = 8 * self._variable(coded.sections)
+            self.report(1.0, float(error), bits / (self.header.width * self.header.height))
 
     def _retry_budget(self) -> Any:
         seconds = None if self.seconds is None else self.seconds * RETRY_SHARE
         steps = None if self.steps is None else max(round(self.steps * RETRY_SHARE), LEAST_RETRY_STEPS)
         return fitter().Budget(seconds, steps)
 
-    def _further(self, aim: Any, missed: float, coded: Coded) -> Any:
+    def _further(self, aim: Any, missed: float, coded: Coded, first: float) -> Any:
         """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once: a
-        retry is short."""
+        retry is short.
+
+        Args:
+            first: the price that the fit began with.
+        """
         if aim.max_bytes is not None:
             share = 1 + missed / max(self._variable(coded.sections), 1)
-            return replace(
-                aim, max_bytes=max(int(aim.max_bytes - 1.05 * missed), 1), trade=aim.trade * share**1.7
-            )
-        return replace(aim, psnr_db=aim.psnr_db + missed + 0.02, trade=aim.trade * 10 ** (-(missed + 0.02) / 7))
+            least = max(int(aim.max_bytes - 1.05 * missed), 1)
+            return replace(aim, max_bytes=least, trade=max(aim.trade, first) * share**1.7)
+        more = missed + 0.02
+        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more / 7))
 
     def _missed(self, coded: Coded, point: Point) -> float:
         """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
@@ -228,11 +237,11 @@ class Encoder:
         if point.max_bytes is not None:
             least = round(point.max_bytes + missed)
             return (
-                f"no fit reached {point.max_bytes} bytes: the smallest file of this picture has {least} bytes"
+                f"the fit reached {least} bytes, not {point.max_bytes}: give it more seconds, or more bytes"
             )
         assert point.psnr_db is not None
         best = point.psnr_db - missed
-        return f"no fit reached {point.psnr_db:g} dB: the best of this picture is {best:.2f} dB"
+        return f"the fit reached {best:.2f} dB, not {point.psnr_db:g}: give it more seconds, or ask for less"
 
     def _room(self, max_bytes: int | None) -> int | None:
         """Of a file's bytes, those to aim at for weights and symbols.
