@@ -45,9 +45,8 @@ LEAST_RETRY_STEPS = 60
 CLOSE = 0.98  # the part of the bytes allowed that is aimed at
 
 
-@functools.cache
 def fitter() -> Any:
-    """The module that fits, its loops compiled: that takes seconds the first time, which are not the picture's.
+    """The module that fits, its loops compiled.
 
     Raises:
         MissingComponent: numba is not installed.
@@ -56,6 +55,12 @@ def fitter() -> Any:
         raise MissingComponent(
             "method latentgrid fits with numba, which is not installed or turned off: pip install dsncodec[fit]"
         )
+    return _compiled()
+
+
+@functools.cache
+def _compiled() -> Any:
+    """That takes seconds the first time, which are not the picture's."""
     fit = importlib.import_module("dsncodec.fit.latentgrid")
     job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, PLAIN, 1)
     job.run(fit.Aim(TRADES[0]), fit.Budget(None, 2))
