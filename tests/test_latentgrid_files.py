@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import time
 from collections.abc import Iterator, Sequence
@@ -226,33 +225,6 @@ def test_settings_of_other_methods() -> None:
 
 
 # --- starts
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[weights.Start]:
-    """A published one of width 16: the plain one, with a middle grey and other taps."""
-    lists = grids.plain_start(16)
-    lists[grids.OFFSETS][-3:] = 2**15
-    lists[grids.TAPS][:4] = 2**14
-    content = np.concatenate(lists).astype("<i4").tobytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    wire_id = hashlib.sha256(sha256.encode("ascii")).digest()[:8]
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "start-x.bin").write_bytes(content)
-    row = f"""[[start]]
-name = "x"
-wire_id = "{wire_id.hex()}"
-width = 16
-lambda = 0.01
-licence = "Apache-2.0"
-[start.files]
-start = {{ name = "start-x.bin", sha256 = "{sha256}" }}
-"""
-    (tmp_path / "models" / "manifest.toml").write_text(row, "utf-8")
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
-    weights.starts.cache_clear()
-    yield weights.starts()[0]
-    weights.starts.cache_clear()
 
 
 def test_weights_are_told_from_a_start(start: weights.Start) -> None:
