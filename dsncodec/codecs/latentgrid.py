@@ -38,6 +38,7 @@ MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds 
 WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
 
+FINISH_SHARE = 0.06  # of the seconds: weights are rounded, and the file is written
 # A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
 RETRIES = 6
 RETRY_SHARE = 0.1  # of the budget
@@ -186,10 +187,11 @@ class Encoder:
         fit = fitter()
         aim = fit.Aim(point.trade, self._room(point.max_bytes), point.psnr_db)
         job = fit.Fit(self.colour, *_start(point.trade), self.threads)
-        budget = fit.Budget(self.seconds, self.steps)
+        seconds = None if self.seconds is None else self.seconds * (1 - FINISH_SHARE)
+        budget = fit.Budget(seconds, self.steps)
         job.run(aim, budget, self.report)
         interrupted = budget.spent(job.steps) < 1
-        coded = self._packed(job.finished())
+        coded = self._packed(job.finished(self._finish_seconds()))
         reached = [self._missed(coded, point)]
         while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
             aim = self._further(replace(aim, trade=job.trade), reached[-1], coded, point.trade)
@@ -197,7 +199,7 @@ class Encoder:
             job.run(aim, again, self.report)
             if interrupted and again.spent(job.steps) < 1:
                 raise KeyboardInterrupt
-            coded = self._packed(job.finished())
+            coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
         if not interrupted:
             self._say_done(coded)
@@ -210,6 +212,10 @@ class Encoder:
             error = np.mean(np.square(coded.colour.astype(np.float32) - self.colour)) / 255**2
             bits = 8 * self._variable(coded.sections)
             self.report(1.0, float(error), bits / (self.header.width * self.header.height))
+
+    def _finish_seconds(self) -> float:
+        """What the search for cheaper weights may take."""
+        return math.inf if self.seconds is None else FINISH_SHARE / 2 * self.seconds
 
     def _retry_budget(self) -> Any:
         seconds = None if self.seconds is None else self.seconds * RETRY_SHARE

@@ -30,6 +30,7 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
+AGAIN = 0.6  # where in its schedule a fit that goes on begins
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
 
@@ -123,6 +124,7 @@ class Fit:
             self.weights = random_weights(width, 0, tuple(np.broadcast_to(mean, 3)))
             self.schedule = FROM_NOTHING
         self.canvas = Canvas(colour, threads, latents)
+        self._ran = False
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
@@ -130,9 +132,11 @@ class Fit:
         mover = Soap(weights)
         trade, step = aim.trade, 0
         soft = 1 - schedule.rounded
+        begin = AGAIN if self._ran else 0.0  # what has been fitted is not shaken up again
+        self._ran = True
         try:
             while (spent := budget.spent(step)) < 1:
-                progress = min(spent / soft, 1)
+                progress = min(begin + (1 - begin) * spent / soft, 1)
                 if progress < 1:
                     canvas.soften(
                         schedule.at(schedule.temperature, progress), schedule.at(schedule.noise, progress), step
