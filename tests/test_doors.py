@@ -103,6 +103,16 @@ def test_one_module_knows_the_inference_runtime() -> None:
 
 def test_only_the_kernels_know_numba() -> None:
     assert all(name.startswith("dsncodec.kernels.") for name in importers("numba"))
+    for name in ("dsncodec.kernels.fitting", "dsncodec.kernels.arithmetic"):
+        assert all(other.startswith(("dsncodec.fit.", "dsncodec.kernels.")) for other in importers(name))
+    assert all(
+        name.startswith("dsncodec.fit.") for name in importers("dsncodec.fit")
+    )  # reached by its name only
+
+
+def test_an_encoder_loads_numba_when_it_fits() -> None:
+    for method in ("latentgrid", "restored"):
+        assert "numba" not in loaded_after(f"import dsncodec.codecs; dsncodec.codecs.load('{method}')")
 
 
 def test_only_train_knows_torch() -> None:

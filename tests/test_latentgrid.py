@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 import dsncodec
 from dsncodec import container, weights
+from dsncodec.cli import encode as encode_verb
 from dsncodec.cli import main
 from dsncodec.codecs import grids, latentgrid
 from dsncodec.codecs.latentgrid import Coded, Encoder, Point
@@ -409,7 +410,7 @@ def test_the_command_interrupted(
     """The file at hand is written, and no other is begun."""
     second = source.with_name("b.png")
     second.write_bytes(source.read_bytes())
-    told = dsncodec.cli.encode._Progress.__call__
+    told = encode_verb._Progress.__call__
     reports: list[tuple[float, ...]] = []
     press = interrupting(reports)
 
@@ -417,7 +418,7 @@ def test_the_command_interrupted(
         told(self, *numbers)
         press(*numbers)
 
-    monkeypatch.setattr(dsncodec.cli.encode._Progress, "__call__", pressed)
+    monkeypatch.setattr(encode_verb._Progress, "__call__", pressed)
     asked = ["--method", "latentgrid", "--steps", "1000000", "--threads", "1"]
     assert main(["encode", str(source), str(second), *asked, "-o", str(source.parent) + "/"]) == 130
     assert "interrupted: the best so far" in capsys.readouterr().out

@@ -194,7 +194,7 @@ class Encoder:
         coded = self._packed(job.finished(self._finish_seconds()))
         reached = [self._missed(coded, point)]
         while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
-            aim = self._further(replace(aim, trade=job.trade), reached[-1], coded, point.trade)
+            aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
             again = self._retry_budget()
             job.run(aim, again, self.report)
             if interrupted and again.spent(job.steps) < 1:
@@ -222,19 +222,22 @@ class Encoder:
         steps = None if self.steps is None else max(round(self.steps * RETRY_SHARE), LEAST_RETRY_STEPS)
         return fitter().Budget(seconds, steps)
 
-    def _further(self, aim: Any, missed: float, coded: Coded, first: float) -> Any:
-        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once: a
-        retry is short.
+    def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
+        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
+        further each time: a retry is short.
 
         Args:
+            reached: by how much each file so far missed.
             first: the price that the fit began with.
         """
+        missed, urge = reached[-1], len(reached)
         if aim.max_bytes is not None:
             share = 1 + missed / max(self._variable(coded.sections), 1)
             least = max(int(aim.max_bytes - 1.05 * missed), 1)
-            return replace(aim, max_bytes=least, trade=max(aim.trade, first) * share**1.7)
-        more = missed + 0.02
-        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more / 7))
+            trade = max(aim.trade, first) * 1.1**urge * share ** (1.5 * urge)
+            return replace(aim, max_bytes=least, trade=trade)
+        more = missed + 0.02 * urge
+        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 7))
 
     def _missed(self, coded: Coded, point: Point) -> float:
         """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
