@@ -58,7 +58,9 @@ class Canvas:
         latents: start of the latents, one (rows, columns) float32 array for each grid; default: zeros.
     """
 
-    def __init__(self, target: NDArray[np.uint8], threads: int = 1, latents: list[FloatArray] | None = None) -> None:
+    def __init__(
+        self, target: NDArray[np.uint8], threads: int = 1, latents: list[FloatArray] | None = None
+    ) -> None:
         height, width = target.shape[:2]
         self.height, self.width, self.threads = height, width, threads
         self.pixels = height * width
@@ -73,8 +75,8 @@ class Canvas:
         self._none = np.zeros((2, fitting.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
         self.by_bits = [np.zeros((threads, *symbols.shape), np.float32) for symbols in self.symbols]
         self._by_none = np.zeros((threads, *self._none.shape), np.float32)
-        # planes[k][l]: grid k doubled to the size of grid l
-        self.planes = [[np.zeros(self.shapes[l], np.float32) for l in range(k + 1)] for k in range(GRIDS)]
+        # planes[k][level]: grid k doubled to the size of grid level
+        self.planes = [[np.zeros(shape, np.float32) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
         row = -(-width // fitting.LANES) * fitting.LANES + fitting.LANES
         self.finest = np.zeros((GRIDS, height, row), np.float32)
         border = fitting.row_length(width)
@@ -85,13 +87,18 @@ class Canvas:
         self._rate_tasks = self._cut_rows()
         one_in = max(1, self.pixels // SAMPLE)
         self._stripes = _striped(0, height, one_in)
-        self._sampled_tasks = [[part for task in tasks for part in _sampled(task, one_in)] for tasks in self._rate_tasks]
+        self._sampled_tasks = [
+            [part for task in tasks for part in _sampled(task, one_in)] for tasks in self._rate_tasks
+        ]
 
     def _cut_rows(self) -> list[list[Task]]:
         """The rate's work, for each thread."""
         tasks: list[list[Task]] = [[] for _ in range(self.threads)]
         for top in range(0, self.height, BAND):
-            ends = [rows if top + BAND >= self.height else (top + BAND) >> k for k, (rows, _) in enumerate(self.shapes)]
+            ends = [
+                rows if top + BAND >= self.height else (top + BAND) >> k
+                for k, (rows, _) in enumerate(self.shapes)
+            ]
             ends += [0, 0]
             for k in range(GRIDS):
                 tops = [(top >> level if level < GRIDS else 0) for level in (k, k + 1, k + 2)]
@@ -102,11 +109,12 @@ class Canvas:
                         tasks[thread].append(Task(k, int(cuts[thread]), int(cuts[thread + 1]), band, 1.0))
         return tasks
 
-    def run(self, tasks: Iterable[Callable[[], float | None]]) -> float:
-        """Runs tasks side by side; the sum of what they give."""
+    def run(self, work: Callable[[int], float | None], items: Iterable[int] | None = None) -> float:
+        """Work on items side by side, or once in each thread; the sum of what it gives."""
+        items = range(self.threads) if items is None else items
         if self._pool is None:
-            return sum(task() or 0.0 for task in tasks)
-        return sum(done.result() or 0.0 for done in [self._pool.submit(task) for task in tasks])
+            return sum(work(item) or 0.0 for item in items)
+        return sum(done.result() or 0.0 for done in [self._pool.submit(work, item) for item in items])
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -117,20 +125,32 @@ class Canvas:
 
     def soften(self, temperature: float, noise: float, seed: int) -> None:
         """Latents to soft symbols."""
+
         def part(thread: int) -> None:
             for k in range(GRIDS):
                 first, last = self._share(k, thread)
-                fitting.soften(self.latents[k], self.symbols[k], self.slopes[k], first, last, temperature, noise,
-                               (seed * 8 + k) & 0x7FFFFFFF)
-        self.run([lambda t=t: part(t) for t in range(self.threads)])
+                fitting.soften(
+                    self.latents[k],
+                    self.symbols[k],
+                    self.slopes[k],
+                    first,
+                    last,
+                    temperature,
+                    noise,
+                    (seed * 8 + k) & 0x7FFFFFFF,
+                )
+
+        self.run(part)
 
     def harden(self, temperature: float = 0.1) -> None:
         """Latents to symbols; slopes as at this temperature."""
+
         def part(thread: int) -> None:
             for k in range(GRIDS):
                 first, last = self._share(k, thread)
                 fitting.harden(self.latents[k], self.symbols[k], self.slopes[k], first, last, temperature)
-        self.run([lambda t=t: part(t) for t in range(self.threads)])
+
+        self.run(part)
 
     def _share(self, k: int, thread: int) -> tuple[int, int]:
         rows = self.shapes[k][0]
@@ -145,9 +165,17 @@ class Canvas:
         w1t, w2t, w3t = (np.ascontiguousarray(m.T) for m in (n["w1"], n["w2"], w3))
         backward = gradient is not None
         tasks = self._sampled_tasks if sampled else self._rate_tasks
-        own = [[np.zeros((16, 16), np.float32), np.zeros((GRIDS, 16), np.float32), np.zeros((16, 16), np.float32),
-                np.zeros(16, np.float32), np.zeros((4, 16), np.float32), np.zeros(4, np.float32)]
-               for _ in range(self.threads)]
+        own = [
+            [
+                np.zeros((16, 16), np.float32),
+                np.zeros((GRIDS, 16), np.float32),
+                np.zeros((16, 16), np.float32),
+                np.zeros(16, np.float32),
+                np.zeros((4, 16), np.float32),
+                np.zeros(4, np.float32),
+            ]
+            for _ in range(self.threads)
+        ]
 
         def part(thread: int) -> float:
             dw1, db1, dw2, db2, dw3, db3 = own[thread]
@@ -157,19 +185,51 @@ class Canvas:
                     g.fill(0)
             symbols = [*self.symbols, self._none, self._none]
             return sum(
-                task.weight * fitting.rate(
-                    symbols[k], symbols[k + 1], symbols[k + 2], self.shapes[k][1], task.first, task.last, task.band,
-                    n["w1"], n["b1"][k], n["w2"], n["b2"], w3, b3, w1t, w2t, w3t,
-                    by[k], by[k + 1], by[k + 2], dw1, db1[k], dw2, db2, dw3, db3, backward,
+                task.weight
+                * fitting.rate(
+                    symbols[k],
+                    symbols[k + 1],
+                    symbols[k + 2],
+                    self.shapes[k][1],
+                    task.first,
+                    task.last,
+                    task.band,
+                    n["w1"],
+                    n["b1"][k],
+                    n["w2"],
+                    n["b2"],
+                    w3,
+                    b3,
+                    w1t,
+                    w2t,
+                    w3t,
+                    by[k],
+                    by[k + 1],
+                    by[k + 2],
+                    dw1,
+                    db1[k],
+                    dw2,
+                    db2,
+                    dw3,
+                    db3,
+                    backward,
                 )
-                for task in tasks[thread] for k in [task.grid]
+                for task in tasks[thread]
+                for k in [task.grid]
             )
 
-        bits = self.run([lambda t=t: part(t) for t in range(self.threads)])
+        bits = self.run(part)
         if gradient is not None:
             d = gradient.parts
             for dw1, db1, dw2, db2, dw3, db3 in own:
-                for name, value in (("w1", dw1), ("b1", db1), ("w2", dw2), ("b2", db2), ("w3", dw3[:2]), ("b3", db3[:2])):
+                for name, value in (
+                    ("w1", dw1),
+                    ("b1", db1),
+                    ("w2", dw2),
+                    ("b2", db2),
+                    ("w3", dw3[:2]),
+                    ("b3", db3[:2]),
+                ):
                     d[name] += value
         return bits
 
@@ -188,7 +248,7 @@ class Canvas:
                 fitting.double(planes[level + 1], taps[level], planes[level], *self.shapes[level])
             fitting.double(planes[1], taps[0], self.finest[k], self.height, self.width)
 
-        self.run([lambda k=k: chain(k) for k in range(GRIDS - 1, -1, -1)])
+        self.run(chain, range(GRIDS - 1, -1, -1))
 
     def enlarge_back(self, weights: Weights, gradient: Weights) -> None:
         """From the gradient by the seven planes to those by symbols, which take the planes' place."""
@@ -203,11 +263,13 @@ class Canvas:
             by_finer = self.finest[k]
             for level in range(k):
                 by = np.empty(self.shapes[level + 1], np.float32)
-                fitting.double_back(planes[level + 1], taps[level], by_finer, *self.shapes[level], by, own[k][level])
+                fitting.double_back(
+                    planes[level + 1], taps[level], by_finer, *self.shapes[level], by, own[k][level]
+                )
                 by_finer = by
             np.copyto(planes[k], by_finer)
 
-        self.run([lambda k=k: chain(k) for k in range(GRIDS - 1, -1, -1)])
+        self.run(chain, range(GRIDS - 1, -1, -1))
         gradient.parts["taps"][:] += sum(own)
 
     def synthesise(self, weights: Weights, gradient: Weights | None, sampled: bool = False) -> float:
@@ -220,24 +282,54 @@ class Canvas:
         qb = np.zeros(4, np.float32)
         qb[:3] = n["qb"]
         shares = [self._share(0, thread) for thread in range(self.threads)]
-        own = [[np.zeros((3, 3, 3, 3), np.float32), np.zeros((c, 8), np.float32), np.zeros(c, np.float32),
-                np.zeros((4, c), np.float32), np.zeros(4, np.float32), np.zeros((4, 8), np.float32)] for _ in shares]
+        own = [
+            [
+                np.zeros((3, 3, 3, 3), np.float32),
+                np.zeros((c, 8), np.float32),
+                np.zeros(c, np.float32),
+                np.zeros((4, c), np.float32),
+                np.zeros(4, np.float32),
+                np.zeros((4, 8), np.float32),
+            ]
+            for _ in shares
+        ]
         if sampled and len(self._stripes) > 1:
             return self._synthesise_stripes(n["k"], p, n["pb"], q, qb, s)
-        self.run([lambda a=a, b=b: fitting.synthesise(self.finest, a, b, self.width, p, n["pb"], q, qb, s, self.mixed)
-                  for a, b in shares])
+
+        def forward(thread: int) -> None:
+            first, last = shares[thread]
+            fitting.synthesise(self.finest, first, last, self.width, p, n["pb"], q, qb, s, self.mixed)
+
+        def compare(thread: int) -> float:
+            first, last = shares[thread]
+            return float(fitting.colours(
+                self.mixed, n["k"], self.target, first, last, self.width, self.by_colours, own[thread][0], scale
+            ))  # fmt: skip
+
+        def back(thread: int) -> None:
+            first, last = shares[thread]
+            fitting.synthesise_back(
+                self.finest,
+                self.by_colours,
+                n["k"],
+                first,
+                last,
+                self.width,
+                p,
+                n["pb"],
+                pt,
+                qt,
+                st,
+                *own[thread][1:],
+            )
+
         scale = 1 / (3 * self.pixels)
-        squared = self.run([
-            lambda a=a, b=b, dk=mine[0]: fitting.colours(
-                self.mixed, n["k"], self.target, a, b, self.width, self.by_colours, dk, scale)
-            for (a, b), mine in zip(shares, own)])
+        self.run(forward)
+        squared = self.run(compare)
         if gradient is None:
             return squared
         pt, qt, st = (np.ascontiguousarray(m.T) for m in (p, q, s))
-        self.run([
-            lambda a=a, b=b, m=mine: fitting.synthesise_back(
-                self.finest, self.by_colours, n["k"], a, b, self.width, p, n["pb"], pt, qt, st, m[1], m[2], m[3], m[4], m[5])
-            for (a, b), mine in zip(shares, own)])
+        self.run(back)
         d = gradient.parts
         for dk, dp, dpb, dq, dqb, ds in own:
             d["k"] += dk
@@ -265,12 +357,20 @@ class Canvas:
                 around = max(first - 1, 0), min(last + 1, self.height)
                 fitting.synthesise(self.finest, *around, self.width, *layers, self.mixed)
                 found += fitting.colours(
-                    self.mixed, k, self.target, first, last, self.width, self.by_colours, kernel_gradient, scale
+                    self.mixed,
+                    k,
+                    self.target,
+                    first,
+                    last,
+                    self.width,
+                    self.by_colours,
+                    kernel_gradient,
+                    scale,
                 )
             return found
 
         rows = sum(last - first for first, last in self._stripes)
-        return self.run([lambda t=t: part(t) for t in range(self.threads)]) * self.height / rows
+        return self.run(part) * self.height / rows
 
     # --- passes
 
@@ -301,11 +401,23 @@ class Canvas:
             for k in range(GRIDS):
                 first, last = self._share(k, thread)
                 fitting.step(
-                    self.latents[k], self.by_bits[k], self.planes[k][k], self.slopes[k], self.means[k], self.squares[k],
-                    first, last, size, scale, inverse1, inverse2, beta1, beta2,
+                    self.latents[k],
+                    self.by_bits[k],
+                    self.planes[k][k],
+                    self.slopes[k],
+                    self.means[k],
+                    self.squares[k],
+                    first,
+                    last,
+                    size,
+                    scale,
+                    inverse1,
+                    inverse2,
+                    beta1,
+                    beta2,
                 )
 
-        self.run([lambda t=t: part(t) for t in range(self.threads)])
+        self.run(part)
 
 
 def _striped(first: int, last: int, one_in: int) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import rangecoder
-from ..codecs.grids import LISTS, Parameters, UNITS, start_lists
+from ..codecs.grids import LISTS, UNITS, Parameters, start_lists
 from .canvas import Canvas, Loss
-from .soap import Soap
 from .networks import Weights, random_weights
+from .soap import Soap
 
 FloatArray = NDArray[np.float32]
 Int8Array = NDArray[np.int8]
@@ -42,7 +42,9 @@ class Schedule:
     noise: tuple[float, float] = (0.22, 0.17)
     latents: tuple[float, float] = (0.1, 0.001)
     weights: tuple[float, float] = (2e-3, 1e-4)
-    rounded: float = 0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
+    rounded: float = (
+        0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
+    )
     rounded_weights: float = 5e-4
 
     def at(self, pair: tuple[float, float], progress: float) -> float:
@@ -113,7 +115,12 @@ class Fit:
     """
 
     def __init__(
-        self, colour: UInt8Array, width: int, start: bytes, threads: int, latents: list[FloatArray] | None = None
+        self,
+        colour: UInt8Array,
+        width: int,
+        start: bytes,
+        threads: int,
+        latents: list[FloatArray] | None = None,
     ) -> None:
         self.start_id, self.width = start, width
         self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
@@ -139,7 +146,9 @@ class Fit:
                 progress = min(begin + (1 - begin) * spent / soft, 1)
                 if progress < 1:
                     canvas.soften(
-                        schedule.at(schedule.temperature, progress), schedule.at(schedule.noise, progress), step
+                        schedule.at(schedule.temperature, progress),
+                        schedule.at(schedule.noise, progress),
+                        step,
                     )
                 else:
                     canvas.harden()

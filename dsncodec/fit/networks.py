@@ -64,7 +64,9 @@ class Weights:
         return Weights(self.width, self.flat.copy())
 
 
-def random_weights(width: int, seed: int, mean_colour: tuple[float, float, float] = (0.5, 0.5, 0.5)) -> Weights:
+def random_weights(
+    width: int, seed: int, mean_colour: tuple[float, float, float] = (0.5, 0.5, 0.5)
+) -> Weights:
     """Where a fit without a published start begins: bicubic doubling, small random layers, a wide law of symbols."""
     rng = np.random.default_rng(seed)
     weights = Weights.zeros(width)

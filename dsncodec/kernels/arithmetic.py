@@ -31,7 +31,7 @@ def inline(function: Any) -> Any:
     return numba.njit(nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)(function)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _bits_of(context: Any, x: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
@@ -39,7 +39,7 @@ def _bits_of(context: Any, x: Any) -> Any:
     return types.int32(types.float32), code
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _float_of(context: Any, x: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())

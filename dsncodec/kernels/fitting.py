@@ -53,7 +53,9 @@ def _hash(x: Any) -> Any:
 
 
 @jit
-def soften(y: Any, q: Any, slope: Any, first: int, last: int, temperature: float, noise: float, seed: int) -> None:
+def soften(
+    y: Any, q: Any, slope: Any, first: int, last: int, temperature: float, noise: float, seed: int
+) -> None:
     """Rows first..last-1 of latents to soft symbols: q = round(round(y) + noise), both softly; slope is dq/dy.
 
     Args:
@@ -276,7 +278,7 @@ def rate(
             bits = zero
             for p in range(n):
                 bits += law[2, p]
-            total += bits
+            total += float(bits)
             if not backward:
                 continue
             for p in range(n):
@@ -457,7 +459,9 @@ def synthesise(
 
 
 @jit
-def colours(g: Any, k: Any, target: Any, first: int, last: int, width: int, d: Any, dk: Any, scale: float) -> float:
+def colours(
+    g: Any, k: Any, target: Any, first: int, last: int, width: int, d: Any, dk: Any, scale: float
+) -> float:
     """Rows of g to colours, g + K * g; their squared error, clipped to 0..1, is given back, summed. Its gradient times
     ``scale``, as if nothing were clipped on the way back, goes to d, (3, rows + 2, columns + 2 LEFT), and that of K to
     dk.
@@ -484,7 +488,7 @@ def colours(g: Any, k: Any, target: Any, first: int, last: int, width: int, d: A
                 e = min(max(line[p], zero), one) - target[o, y, p]
                 s += e * e
                 d[o, y + 1, LEFT + p] = two * e
-            total += s
+            total += float(s)
             for i in range(3):
                 for r in range(3):
                     s0 = s1 = s2 = zero
