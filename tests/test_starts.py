@@ -54,7 +54,7 @@ def tiny(pictures: Path) -> list[str]:
     settings = [
         f"data.train=['{pictures.as_posix()}/one', '{pictures.as_posix()}/two']", "data.shares=[2, 1]",
         "data.crops=5", "data.size=32", "batch=2", "width=8", "lambdas=[1e-3, 2e-3, 4e-3]",
-        "middle.visits=4", "outwards.visits=2",
+        "middle.visits=4", "outwards.visits=2", "data.again=4", "again.visits=2",
     ]  # fmt: skip
     return [part for setting in settings for part in ("--set", setting)]
 
@@ -115,10 +115,13 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     files = [run / f"latentgrid-{lam}e-3.npz" for lam in (1, 2, 4)]
     assert sorted(run.iterdir()) == [*files, run / "log.csv"]
     rows = list(csv.DictReader((run / "log.csv").read_text("utf-8").splitlines()))
-    assert [row["lambda"] for row in rows] == ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5
-    assert [int(row["step"]) for row in rows if row["lambda"] != "1e-3"] == list(range(1, 16))
+    assert [row["lambda"] for row in rows] == (
+        ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5 + ["4e-3"] * 4 + ["2e-3"] * 4 + ["1e-3"] * 4
+    )
+    assert [int(row["step"]) for row in rows[:20] if row["lambda"] != "1e-3"] == list(range(1, 16))
+    assert [int(row["step"]) for row in rows[20:24]] == list(range(16, 20))
     low, middle, high = (TrainedStart.read(path) for path in files)
-    assert (middle.lam, middle.width, middle.info.steps, low.info.steps) == (2e-3, 8, 10, 15)
+    assert (middle.lam, middle.width, middle.info.steps, low.info.steps) == (2e-3, 8, 14, 19)
     assert not np.array_equal(low.flat, high.flat) and np.isfinite(low.flat).all()
 
     for path in files:

@@ -187,8 +187,15 @@ class Encoder:
         fit = fitter()
         aim = fit.Aim(point.trade, self._room(point.max_bytes), point.psnr_db)
         job = fit.Fit(self.colour, *_start(point.trade), self.threads)
+        try:
+            return self._fitted_by(job, aim, point)
+        finally:
+            job.close()
+
+    def _fitted_by(self, job: Any, aim: Any, point: Point) -> Coded:
+        """The same, of a fit that is open."""
         seconds = None if self.seconds is None else self.seconds * (1 - FINISH_SHARE)
-        budget = fit.Budget(seconds, self.steps)
+        budget = fitter().Budget(seconds, self.steps)
         job.run(aim, budget, self.report)
         interrupted = budget.spent(job.steps) < 1
         coded = self._packed(job.finished(self._finish_seconds()))

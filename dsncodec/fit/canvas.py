@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +114,11 @@ class Canvas:
         items = range(self.threads) if items is None else items
         if self._pool is None:
             return sum(work(item) or 0.0 for item in items)
-        return sum(done.result() or 0.0 for done in [self._pool.submit(work, item) for item in items])
+        jobs = [self._pool.submit(work, item) for item in items]
+        try:
+            return sum(job.result() or 0.0 for job in jobs)
+        finally:
+            wait(jobs)  # Ctrl-C leaves nobody at work on what the next stage changes
 
     def close(self) -> None:
         """Lets the threads go."""

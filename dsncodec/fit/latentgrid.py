@@ -132,6 +132,7 @@ class Fit:
             self.schedule = FROM_NOTHING
         self.canvas = Canvas(colour, threads, latents)
         self._ran = False
+        self._network_bytes = 0.0
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
@@ -180,13 +181,25 @@ class Fit:
     def _steered(self, aim: Aim, trade: float, loss: Loss, step: int) -> float:
         """The price after one more step towards a size or a PSNR."""
         if aim.max_bytes is not None:
-            wrong = math.log(max(loss.bits / 8, 1.0) / max(aim.max_bytes, 1))
+            if step % 25 == 0:
+                self._network_bytes = self._about_bytes()
+            wrong = math.log((loss.bits / 8 + self._network_bytes + 1) / max(aim.max_bytes, 1))
         elif aim.psnr_db is not None:
             wrong = (aim.psnr_db + 10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))) * -0.25
         else:
             return trade
         gain = 0.02 if step > 50 else 0.0
         return min(max(trade * math.exp(gain * min(max(wrong, -1), 1)), 1e-7), 10.0)
+
+    def _about_bytes(self) -> float:
+        """What the differences of the weights take, about."""
+        d = _nearest((self.weights.flat - self.start.flat) / SHRINK_UNIT)
+        counts = np.unique(d, return_counts=True)[1]
+        return float(np.sum(counts * np.log2(len(d) / counts))) / 8
+
+    def close(self) -> None:
+        """Lets the threads go."""
+        self.canvas.close()
 
     # --- what a file holds
 

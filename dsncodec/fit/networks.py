@@ -29,7 +29,7 @@ def lists(width: int) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]:
 
 @dataclass(frozen=True)
 class Weights:
-    """A vector ``flat`` and its parts; docs/format.md, section 8, says what they are."""
+    """A vector ``flat`` and its parts; docs/format.md, section 9, says what they are."""
 
     width: int
     flat: FloatArray

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class CropSettings:
     shares: tuple[int, ...] = (6, 3, 1)
     crops: int = 80
     size: int = 192
+    again: int = 72  # others, of another seed, for the last phase
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,16 @@ class StartsRecipe:
         default_factory=lambda: PhaseSettings(240, (0.25, 0.1), (0.2, 0.17), (0.06, 0.004), (3e-3, 2e-4))
     )
 
+    again: PhaseSettings = field(
+        default_factory=lambda: PhaseSettings(330, (0.3, 0.1), (0.22, 0.17), (0.1, 0.002), (2e-3, 5e-5))
+    )
+
     def __post_init__(self) -> None:
         for wrong, says in (
             (self.first not in self.lambdas or min(self.lambdas) <= 0, "first must be one of lambdas, above 0"),
             (not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
              f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}"),
-            (not 1 <= self.batch <= self.data.crops, "batch must be 1..data.crops"),
+            (not 1 <= self.batch <= min(self.data.crops, self.data.again), "batch must be 1..data.crops and 1..data.again"),
             (self.threads < 1 or self.data.size < 1, "threads and data.size must be at least 1"),
             (len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
              "data.shares must say a number above 0 for each folder of data.train"),
@@ -137,7 +142,8 @@ def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
 
 
 class Trainer:
-    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, and log.csv."""
+    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again when the last phase is over
+    with it, and log.csv."""
 
     def __init__(self, recipe: StartsRecipe, out: str | Path) -> None:
         self.recipe, self.out = recipe, Path(out)
@@ -160,10 +166,16 @@ class Trainer:
             log.writerow(LOG)
             middle = _State([Canvas(crop) for crop in crops], random_weights(recipe.width, recipe.seed))
             self._train(middle, recipe.first, recipe.middle, pool, log, log_every)
+            done = {recipe.first: (middle.weights.copy(), middle.steps, middle.seconds)}
             for chain in recipe.chains:
                 state = middle.copy(crops)
                 for lam in chain:
                     self._train(state, lam, recipe.outwards, pool, log, log_every)
+                    done[lam] = state.weights.copy(), state.steps, state.seconds
+            others = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
+            for lam, (weights, steps, seconds) in sorted(done.items(), reverse=True):
+                state = _State([Canvas(crop) for crop in others], weights, steps, seconds)
+                self._train(state, lam, recipe.again, pool, log, log_every)
 
     def _train(
         self,
@@ -209,7 +221,8 @@ class Trainer:
         info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
         path = self.out / f"{recipe.name}-{short(lam)}.npz"
         TrainedStart(lam, recipe.width, state.weights.flat, info).save(path)
-        self.written.append(path)
+        if path not in self.written:
+            self.written.append(path)
 
     def _log(
         self, lam: float, progress: float, state: _State, losses: list[tuple[float, float]], log: Any
