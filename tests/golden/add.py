@@ -2,7 +2,7 @@
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
 two at half the size, one per network; of method coconet, one per variant;
-of method latentgrid, two from the plain start.
+of method latentgrid, two from the plain start and one from each published one.
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ def latentgrid(mode: str) -> bytes:
         return dsncodec.encode(picture(mode), "latentgrid", steps=300, threads=1)
 
 
+def latentgrid_from(start: weights.Start) -> bytes:
+    """A file of method latentgrid from a published start."""
+    with mock.patch.object(weights, "starts", lambda: (start,)):
+        return dsncodec.encode(picture("RGB"), "latentgrid", steps=100, threads=1)
+
+
 def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
     """The header and the payloads of a file."""
     stream = io.BytesIO(data)
@@ -107,6 +113,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
     made |= {f"{mode.lower()}-latentgrid-plain": partial(latentgrid, mode) for mode in ("RGB", "LA")}
+    made |= {f"rgb-{start.name}": partial(latentgrid_from, start) for start in weights.starts()}
     return made
 
 
