@@ -30,6 +30,7 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
+MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 AGAIN = 0.6  # where in its schedule a fit that goes on begins
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
@@ -162,6 +163,7 @@ class Fit:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
                 mover.step(weights.flat, gradient.flat, size)
                 self._shrink(mover.square_rms(), size, trade)
+                np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
                 step += 1
                 if report is not None and step % 10 == 0:
                     report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)

@@ -14,6 +14,9 @@ from .networks import Weights
 FloatArray = NDArray[np.float32]
 
 
+TINY = np.float32(1e-10)
+
+
 class _Matrix:
     """One matrix's means, and the two bases they are seen in."""
 
@@ -49,7 +52,7 @@ class Soap:
 
     def square_rms(self) -> FloatArray:
         """The root of the mean square of each weight's gradient, of late."""
-        return np.sqrt(self.square / np.float32(1 - self.beta2**self.steps)) + np.float32(1e-12)
+        return np.sqrt(self.square / np.float32(1 - self.beta2**self.steps)) + TINY
 
     def step(self, weights: FloatArray, gradient: FloatArray, size: float) -> None:
         """One step against the gradient, of about this size for each weight."""
@@ -62,14 +65,14 @@ class Soap:
             if g.shape[0] == 1:  # a vector: Adam
                 m.square += np.float32(1 - self.beta2) * (g * g - m.square)
                 weights[place] -= (
-                    np.float32(size) * (m.mean / (np.sqrt(m.square) * scale + np.float32(1e-12))).ravel()
+                    np.float32(size) * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
                 )
                 continue
             m.left_covariance += np.float32(1 - self.beta3) * (g @ g.T - m.left_covariance)
             m.right_covariance += np.float32(1 - self.beta3) * (g.T @ g - m.right_covariance)
             turned = m.left.T @ g @ m.right
             m.square += np.float32(1 - self.beta2) * (turned * turned - m.square)
-            update = (m.left.T @ m.mean @ m.right) / (np.sqrt(m.square) * scale + np.float32(1e-12))
+            update = (m.left.T @ m.mean @ m.right) / (np.sqrt(m.square) * scale + TINY)
             weights[place] -= np.float32(size) * (m.left @ update @ m.right.T).ravel()
         if self.steps % self.every == 0 or self.steps == 1:
             for _, m in self._places:
