@@ -55,6 +55,10 @@ STUDIES = {
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
+    "latentgrid": (
+        "bench.latentgrid",
+        "latent grids fitted to each picture, with and without the published starts, beside AVIF; their time",
+    ),
     "style": (
         "bench.tables.style",
         "style transfer: a network's loss and time beside 500 steps of optimisation",

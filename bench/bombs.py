@@ -15,6 +15,8 @@ import py7zr
 from PIL import Image
 
 import dsncodec
+from dsncodec.backends import rangecoder
+from dsncodec.codecs import grids
 
 from .mutations import File, Part, taken_apart, with_right_checksums_7z
 
@@ -52,6 +54,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
         _recompressed,
         _lossy,
         _jpeg,
+        _latentgrid,
     ):
         for name, data in kind():
             yield f"{kind.__name__[1:]}: {name}", data
@@ -454,3 +457,18 @@ def _jpeg() -> Iterator[tuple[str, bytes]]:
         "a frame inside a comment",
         _with(file, b"\x11" + jpeg[:2] + b"\xff\xfe\x00\x0d" + jpeg[at - 5 : at + 6] + jpeg[2:]),
     )
+
+
+def _latentgrid() -> Iterator[tuple[str, bytes]]:
+    """Bands of no bytes are symbols, too: as many as the size says."""
+    lists = [np.zeros(count, np.int32) for count in grids.counts(8)]
+    parts = {
+        "PARM": grids.Parameters(8, grids.PLAIN, (0,) * 6).pack(),
+        "NETW": rangecoder.encode(lists),
+        "LATS": bytes(-(-SIDE // grids.BAND)),
+    }
+    file = File(2, 4, 1, SIDE, SIDE, tuple(Part(tag, payload) for tag, payload in parts.items()))
+    yield "as many symbols as the limit allows, of no bytes", bytes(file)
+    yield "fewer bands than rows need", bytes(replace(file, height=SIDE + 2 * grids.BAND, width=1))
+    long = Part("LATS", b"\xff\xff\xff\xff\x0f" * 27)
+    yield "bands of 4 GiB", bytes(file.with_part(2, long))

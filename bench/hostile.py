@@ -28,7 +28,7 @@ from PIL import Image
 
 import dsncodec
 from dsncodec.backends import BACKENDS, BASE_CODECS, base_name, rangecoder
-from dsncodec.codecs import coordinates
+from dsncodec.codecs import coordinates, grids
 from dsncodec.codecs.coordinates import shape_for
 from dsncodec.codecs.sections import encode_alpha
 from dsncodec.container import Header, pack
@@ -94,8 +94,10 @@ def _picture(mode: str, width: int, height: int) -> Image.Image:
 
 
 def small_file(method: str, backend: str, mode: str, width: int = 6, height: int = 5) -> bytes:
-    """A tiny file by one backend or base codec, or by a network of one variant."""
+    """A tiny file by one backend or base codec, by a network of one variant, or on latent grids."""
     image = _picture(mode, width, height)
+    if method == "latentgrid":
+        return _grids(mode, width, height, image)
     if method == "coconet":
         return _network(backend, mode, width, height, image)
     settings = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
@@ -117,9 +119,31 @@ def _network(variant: str, mode: str, width: int, height: int, image: Image.Imag
     return pack(header, sections)
 
 
+def _grids(mode: str, width: int, height: int, image: Image.Image) -> bytes:
+    """Symbols and weights from a fixed seed, around a model that codes them well and a synthesis that shows them."""
+    header = Header("latentgrid", mode, width, height)
+    rng = np.random.default_rng(width)
+    parameters = grids.Parameters(8, grids.PLAIN, (8, 8, 10, 8, 8, 8))
+    spread = (20, 40, 2, 12, 12, 6)
+    differences = [
+        np.rint(rng.normal(0, sigma, n) * (rng.random(n) < 0.2)) for sigma, n in zip(spread, grids.counts(8))
+    ]
+    differences[grids.BIASES][-1] = 40 * 32  # a scale of 0.64
+    differences[grids.OFFSETS][-3:] += 128  # a middle grey
+    symbols = [
+        np.clip(np.rint(rng.laplace(0, 1, shape)), -127, 127).astype(np.int8)
+        for shape in grids.grid_shapes((height, width))
+    ]
+    whole = [d.astype(np.int64) for d in differences]
+    sections = grids.pack_sections(header, parameters, whole, symbols)
+    if header.has_alpha:
+        sections.append(("ALPH", encode_alpha(np.asarray(image.getchannel("A")), 0)))
+    return pack(header, sections)
+
+
 def carriers() -> list[str]:
-    """Every backend, base codec and variant of fitted networks, as METHOD/NAME."""
-    fitted = [f"coconet/{name}" for name in coordinates.VARIANTS.values()]
+    """Every backend, base codec, variant of fitted networks and start, as METHOD/NAME."""
+    fitted = [f"coconet/{name}" for name in coordinates.VARIANTS.values()] + ["latentgrid/plain"]
     return [f"dsn/{name}" for name in BACKENDS] + [f"restored/{name}" for name in BASE_CODECS] + fitted
 
 

@@ -19,6 +19,7 @@ CODES = {
     "BASE": 3,
     "ALPH": 4,
     "NETW": 5,
+    "LATS": 6,
     "iccp": 128,
     "exif": 129,
     "xmp ": 130,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import operator
 import os
 from collections.abc import Callable, Iterator
@@ -14,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import backends, codecs, container, rate
+from . import backends, codecs, container, kernels, rate
 from .checks import positive, whole
 from .codecs.layer import explicit_point
 from .container import MAX_PIXELS, Header, Section
 from .errors import Corrupt, LimitExceeded, SettingError
-from .metrics import bpp
+from .metrics import bpp, psnr_db
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
 UInt8Array = NDArray[np.uint8]
@@ -82,7 +83,7 @@ def encode(
     variant: str | None = None,
     layers: int | None = None,
     width: int | None = None,
-    report: Callable[[float, float], None] | None = None,
+    report: Callable[..., None] | None = None,
     preview: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     icc_profile: bytes | None = None,
@@ -95,10 +96,12 @@ def encode(
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
         method: "restored": a standard codec, and a network that restores what it lost; "dsn": deep sampling
-            around a lossless coder; "coconet": a network fitted to this picture (needs torch). Default: "dsn" if
-            scale 2..4, levels, chroma_levels or a backend that is of "dsn" alone is given, else "restored".
+            around a lossless coder; "latentgrid": grids of symbols and small networks fitted to this picture (needs
+            numba), the fewest bytes of all; "coconet": one network fitted to this picture (needs torch). Default: "dsn"
+            if scale 2..4, levels, chroma_levels or a backend that is of "dsn" alone is given, else "restored"; or
+            "latentgrid" where effort is 9 and it serves better.
         quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
-            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel.
+            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": the price of a bit.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
         scale, levels, chroma_levels: of "dsn", the operating point itself: 2..4, 2..256 and 2..256; with any of
@@ -111,13 +114,18 @@ def encode(
             "jpegls" or "webp", or "auto": the smallest of those tried.
         effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size
             too at low rates, from 6 on the larger network, from 8 on all base codecs; or steps of refinement of
-            the latent (none below 4), backends that "auto" tries, and how hard they work. Any reader decodes all
-            of them.
-        seconds, steps: of "coconet", the budget of the fit, whichever ends first; default: 60 seconds.
+            the latent (none below 4), backends that "auto" tries, and how hard they work; or seconds of the fit of
+            "latentgrid", 1 to 180. At 9 with no method, scale or backend given and numba there, such a fit follows:
+            to the quality of the file found or to the bytes given, and the better file is kept. Any reader decodes
+            all of them.
+        seconds, steps: of "coconet", "latentgrid" and effort 9, the budget of the fit, whichever ends first; default:
+            60 seconds, or by effort.
         variant: of "coconet", "sine" (default) or "paper".
         layers, width: of "coconet", the hidden layers (default 5) and their neurons (default: what the bytes asked
             for allow).
-        report: of "coconet", called after each step with the part of the budget spent and the mean squared error.
+        report: of "coconet", called after each step with the part of the budget spent and the mean squared error; of
+            "latentgrid" and effort 9, now and then, with the bits per pixel after these, and a last time with 1, unless
+            Ctrl-C ended the fit early: then the file is the best so far, and may be short of ``target_psnr_db``.
         preview: of "coconet", a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
         checkpoint: of "coconet", a file that is written every few seconds and when the fit is interrupted. If it is
             there already, the fit goes on from it.
@@ -127,20 +135,17 @@ def encode(
         The codestream, a whole .dsn file.
     Raises:
         SettingError: an impossible setting, more than one target, or a target out of reach.
-        MissingComponent: torch, which "coconet" needs, is not installed.
+        MissingComponent: torch, which "coconet" needs, or numba, which "latentgrid" needs, is not installed.
         OSError: a path that cannot be read as a picture.
     """
     effort = whole("effort", effort, 0, 9)
     of_dsn = any(value is not None for value in (levels, chroma_levels))
+    may_fit = method is None and effort == 9 and scale is None and backend == "auto" and not of_dsn
     if method is None:
         method = _method(backend, of_dsn or scale not in (None, 1))
     coder = codecs.load(method)
     if of_dsn and method != "dsn":
         raise SettingError(f"levels and chroma_levels are settings of method dsn, not {method}")
-    carried: dict[str, Any] = {}
-    if method == "restored":
-        carried = {"scale": _base_scale(scale, base_quality)}
-        scale = None
     fitted = {
         "seconds": seconds,
         "steps": steps,
@@ -151,16 +156,15 @@ def encode(
         "preview": preview,
         "checkpoint": checkpoint,
     }
-    if method == "coconet":
-        if scale is not None or backend != "auto":
-            raise SettingError("scale and backend are settings of the methods dsn and restored, not coconet")
-        if width is not None and any(
-            v is not None for v in (quality, target_bytes, target_bpp, target_psnr_db)
-        ):
-            raise SettingError("give width or a quality or target, not both")
-        carried = fitted
-    elif wrong := [name for name, value in fitted.items() if value is not None]:
-        raise SettingError(f"{' and '.join(wrong)}: of method coconet, not {method}")
+    carried = _settings_of_fit("latentgrid" if may_fit else method, fitted)
+    fit = carried if may_fit else None
+    if method == "restored":
+        carried = {"scale": _base_scale(scale, base_quality)}
+        scale = None
+    elif method in _FIT_SETTINGS and (scale is not None or backend != "auto"):
+        raise SettingError(f"scale and backend are settings of the methods dsn and restored, not {method}")
+    if width is not None and any(v is not None for v in (quality, target_bytes, target_bpp, target_psnr_db)):
+        raise SettingError("give width or a quality or target, not both")
     if base_quality is not None and method != "restored":
         raise SettingError(f"base_quality is a setting of method restored, not {method}")
     if backend != "auto":
@@ -173,14 +177,69 @@ def encode(
     header = Header(method, picture.mode, *picture.size)
     encoder = coder.Encoder(header, picture.pixels, threads, effort, **carried)
     extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
-    if method == "coconet":
+    if method in _FIT_SETTINGS:
         target = encoder.aimed(target, extra)
-    return rate.encode_to_target(
+    data = rate.encode_to_target(
         encoder,
         target,
         backend,
         lambda point: container.pack(header, encoder.sections(point, backend) + extra),
     )
+    return data if fit is None else _or_fitted(data, picture, extra, target, threads, fit)
+
+
+_FIT_SETTINGS = {  # method -> the settings that it takes
+    "coconet": ("seconds", "steps", "variant", "layers", "width", "report", "preview", "checkpoint"),
+    "latentgrid": ("seconds", "steps", "report"),
+}
+
+
+def _settings_of_fit(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are this method's.
+
+    Raises:
+        SettingError: one that is not has a value.
+    """
+    names = _FIT_SETTINGS.get(method, ())
+    if wrong := [name for name, value in given.items() if value is not None and name not in names]:
+        takers = [taker for taker, taken in _FIT_SETTINGS.items() if set(wrong) <= set(taken)]
+        of = f"method {takers[0]}" if len(takers) == 1 else f"the methods {' and '.join(takers)}"
+        raise SettingError(f"{' and '.join(wrong)}: of {of}, not {method}")
+    return {name: given[name] for name in names}
+
+
+def _or_fitted(
+    data: bytes,
+    picture: Picture,
+    extra: list[tuple[str, bytes]],
+    target: rate.Target,
+    threads: int | None,
+    settings: dict[str, Any],
+) -> bytes:
+    """What effort 9 gives: a file of method "restored", or one of latent grids. With bytes given, whichever is nearer to
+    the picture; else the smaller one, where the fit is no further from it than the other, or than the PSNR given."""
+    width, height = picture.size
+    coder = codecs.load("latentgrid")
+    if not kernels.available() or width * height > coder.MAX_FIT_PIXELS:
+        return data
+    header = Header("latentgrid", picture.mode, width, height)
+    encoder = coder.Encoder(header, picture.pixels, threads, 9, **settings)
+    shown = np.asarray(decode(data, max_pixels=None, threads=threads)).reshape(height, width, -1)
+    reached = psnr_db(encoder.colour, shown[..., : header.colour_planes])
+    if not math.isfinite(reached):
+        return data
+    aimed = target
+    if target.max_bytes is None and target.max_bpp is None:
+        aimed = rate.Target(psnr_db=target.psnr_db or reached)
+    try:
+        point = encoder.aimed(aimed, extra).point
+        fitted = container.pack(header, encoder.sections(point) + extra)
+    except SettingError:  # out of the fit's reach
+        return data
+    found = psnr_db(encoder.colour, encoder.reconstruct(point))
+    if aimed.psnr_db is None:
+        return fitted if found > reached else data
+    return min(data, fitted, key=len) if found >= aimed.psnr_db else data
 
 
 def _method(backend: str, of_dsn: bool) -> str:
@@ -300,7 +359,7 @@ def decode(
     Args:
         source: bytes, path or binary file.
         reduce: give the low-resolution layer, 1/scale of the size; of "restored", the base codec's picture at full
-            size. No network is run. Of "coconet", the picture drawn at 1/8 of its size.
+            size. No network is run. Of "coconet" and "latentgrid", the picture at 1/8 of its size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
         look: "faithful": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
@@ -396,7 +455,8 @@ def decode_rows(
 ) -> Rows:
     """Decode a codestream band by band: the picture of ``decode``, never whole in memory.
 
-    What the method needs as a whole is: the symbols of the layer, or the base codec's picture.
+    What the method needs as a whole is: the symbols of the layer, or the base codec's picture. Of "latentgrid", symbols
+    are decoded as bands need them.
 
     Args, Raises: as ``decode``; a model that is not in this release is found with the first band.
     """

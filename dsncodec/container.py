@@ -37,8 +37,18 @@ MAX_PARAMETERS = 255
 PARAMETERS = "PARM"  # the tag of the first section, which version 2 has in its header
 
 # Codes of the sections in version 2: never reuse or renumber one
-TAGS = {1: "LUMA", 2: "CHRO", 3: "BASE", 4: "ALPH", 5: "NETW", 128: "iccp", 129: "exif", 130: "xmp "}
-METHODS = {1: "dsn", 2: "restored", 3: "coconet"}
+TAGS = {
+    1: "LUMA",
+    2: "CHRO",
+    3: "BASE",
+    4: "ALPH",
+    5: "NETW",
+    6: "LATS",
+    128: "iccp",
+    129: "exif",
+    130: "xmp ",
+}
+METHODS = {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 _MAGIC_1 = b"\x8eDSN\r\n\x1a\n"

@@ -233,6 +233,55 @@ def look_of(model: Model, look: str) -> Look:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A row of models/manifest.toml: the weights that files of method "latentgrid" say their difference from.
+
+    ``width`` is of the synthesis, ``lam`` the price of a bit it was made for, as the row has it.
+    """
+
+    name: str
+    wire_id: bytes
+    width: int
+    lam: float
+    file: str
+    sha256: str
+    default: bool = True
+
+
+@functools.cache
+def starts() -> tuple[Start, ...]:
+    """All published starts.
+
+    Raises:
+        MissingComponent: the manifest is not there.
+    """
+    return tuple(
+        Start(
+            name=row["name"], wire_id=bytes.fromhex(row["wire_id"]), width=row["width"], lam=row["lambda"],
+            file=row["files"]["start"]["name"], sha256=row["files"]["start"]["sha256"],
+            default=row.get("default", True),
+        )
+        for row in _rows("start")
+    )  # fmt: skip
+
+
+def start_of_wire_id(wire_id: bytes) -> Start:
+    """The start a file names, by its id or the id's first 4 bytes.
+
+    Raises:
+        UnsupportedVersion: this release does not have it.
+    """
+    for row in starts():
+        if row.wire_id.startswith(wire_id):
+            return row
+    known = ", ".join(f"{row.wire_id.hex()} ({row.name})" for row in starts()) or "none"
+    raise UnsupportedVersion(
+        f"the file needs start {wire_id.hex()}, which this release does not have; it has {known}",
+        field="start",
+    )
+
+
 @functools.cache
 def quality_table() -> tuple[tuple[int, int, int], ...]:
     """The operating points of quality 0..100: (scale, levels, chroma levels), bytes and PSNR rising."""
@@ -289,7 +338,7 @@ def checked_path(model: Model, part: str) -> Path:
     return _checked(model.files[part], model.sha256[part])
 
 
-def checked_restoration(row: Restoration | PictureNetwork | Look) -> Path:
+def checked_restoration(row: Restoration | PictureNetwork | Look | Start) -> Path:
     """The same of a network that is one file."""
     return _checked(row.file, row.sha256)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +19,7 @@ from PIL import Image
 from bench import mutations
 from dsncodec import backends, container, weights
 from dsncodec.api import read_structure
+from dsncodec.codecs import grids
 from dsncodec.codecs.base import Parameters
 
 UInt8Array = NDArray[np.uint8]
@@ -62,6 +66,34 @@ def picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
     values = np.stack(planes, -1) + rng.normal(0, 4, (height, width, CHANNELS[mode]))
     pixels = np.clip(values, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels[..., 0] if mode == "L" else pixels)
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[weights.Start]:
+    """A published start of latent grids, of width 16: the plain one, with a middle grey and other taps."""
+    lists = grids.plain_start(16)
+    lists[grids.OFFSETS][-3:] = 2**15
+    lists[grids.TAPS][:4] = 2**14
+    content = np.concatenate(lists).astype("<i4").tobytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    wire_id = hashlib.sha256(sha256.encode("ascii")).digest()[:8]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "start-x.bin").write_bytes(content)
+    row = f"""[[start]]
+name = "x"
+wire_id = "{wire_id.hex()}"
+width = 16
+lambda = 0.01
+licence = "Apache-2.0"
+[start.files]
+start = {{ name = "start-x.bin", sha256 = "{sha256}" }}
+"""
+    (tmp_path / "models" / "manifest.toml").write_text(row, "utf-8")
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
+    starts = weights.starts
+    starts.cache_clear()
+    yield starts()[0]
+    starts.cache_clear()
 
 
 def with_network(data: bytes, strength: int) -> bytes:

@@ -6,6 +6,7 @@ package works in tiles, trusts its input, and is slow. What both make of a file 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import lzma
@@ -50,7 +51,17 @@ def parse(data: bytes) -> File:
 
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-CODES = {1: "LUMA", 2: "CHRO", 3: "BASE", 4: "ALPH", 5: "NETW", 128: "iccp", 129: "exif", 130: "xmp "}
+CODES = {
+    1: "LUMA",
+    2: "CHRO",
+    3: "BASE",
+    4: "ALPH",
+    5: "NETW",
+    6: "LATS",
+    128: "iccp",
+    129: "exif",
+    130: "xmp ",
+}
 
 
 def parse_2(data: bytes) -> File:
@@ -501,6 +512,198 @@ def fitted_picture(file: File, threads: int) -> Array:
     return with_alpha(drawn(file, file.width, file.height), alpha_of(file))
 
 
+# --- section 9: latent grids
+
+UNITS = (12, 12, 16, 16, 16, 16)
+RATIOS = [188707693, 244584679, 310256049, 385867793, 471297971, 566166053, 669856227, 781551376]
+
+
+@dataclass
+class Weights:
+    """The six lists, as whole numbers."""
+
+    w1: Array
+    w2: Array
+    w3: Array
+    b1: Array
+    b2: Array
+    b3: Array
+    taps: Array
+    p: Array
+    q: Array
+    s: Array
+    hidden: Array
+    out: Array
+    k: Array
+
+
+def start_file(start: bytes) -> Path:
+    rows = tomllib.loads((MODELS / "manifest.toml").read_text("utf-8"))["start"]
+    (path,) = (p for row in rows if model_id(p := MODELS / row["files"]["start"]["name"]).startswith(start))
+    return path
+
+
+def grid_weights(file: File) -> Weights:
+    parameters = file.sections["PARM"]
+    c, start, e = parameters[0], parameters[1:5], parameters[5:11]
+    counts = [544, 130, 24, 10 * c + 21, c + 3, 81]
+    if start == bytes(4):
+        before = np.zeros(sum(counts), np.int64)
+        before[674:698] = [-1536, 14848, 56832, -4608] * 6
+    else:
+        before = np.fromfile(start_file(start), "<i4").astype(np.int64)
+    integers, lists, at = Integers(file.sections["NETW"]), [], 0
+    for count, unit, exponent in zip(counts, UNITS, e):
+        d = integers.read(count).astype(np.int64)
+        lists.append(before[at : at + count] + d * 2 ** (unit - exponent))
+        at += count
+    context, biases, taps, matrices, offsets, k = lists
+    return Weights(
+        context[:256].reshape(16, 16), context[256:512].reshape(16, 16), context[512:].reshape(2, 16),
+        biases[:112].reshape(7, 16), biases[112:128], biases[128:], taps.reshape(6, 4) / 65536,
+        matrices[: 7 * c].reshape(c, 7) / 65536, matrices[7 * c : 10 * c].reshape(3, c) / 65536,
+        matrices[10 * c :].reshape(3, 7) / 65536, offsets[:c] / 65536, offsets[c:] / 65536, k.reshape(3, 3, 3, 3) / 65536,
+    )  # fmt: skip
+
+
+@functools.cache
+def tails(s: int) -> list[int]:
+    def ratio(s: int) -> int:
+        return RATIOS[s] if s < 8 else math.isqrt(2**32 * ratio(s - 8))
+
+    found, t = [], 2**31
+    for _ in range(2048):
+        found.append(t >> 8)
+        t = t * ratio(s) >> 32
+    return found
+
+
+def cum(v: int, m: int, s: int) -> int:
+    if v == -127:
+        return 0
+    if v == 128:
+        return 2**24
+    t, d = tails(s), 16 * v - 8 - m
+    f = t[min(-d, 2047)] if d <= 0 else 2**24 - t[min(d, 2047)]
+    return v + 127 + (f * (2**24 - 255) >> 24)
+
+
+class Symbols:
+    """The coder of section 9, over one band's bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.bytes = iter(data)
+        self.r, self.c = 2**56 - 1, 0
+        for _ in range(7):
+            self.c = 256 * self.c + next(self.bytes, 0)
+
+    def read(self, m: int, s: int) -> int:
+        r = self.r >> 24
+        count = self.c // r
+        v = -127
+        while cum(v + 1, m, s) <= count:
+            v += 1
+        self.c -= r * cum(v, m, s)
+        self.r = r * (cum(v + 1, m, s) - cum(v, m, s))
+        while self.r < 2**48:
+            self.r, self.c = 256 * self.r, 256 * self.c + next(self.bytes, 0)
+        return v
+
+
+def located(w: Weights, k: int, x: list[int]) -> tuple[int, int]:
+    h1 = np.clip(w.b1[k] + w.w1 @ np.array(x), 0, 2**20)
+    a2 = (w.b2 << 12) + w.w2 @ h1
+    h2 = h1 + np.clip((a2 + 2**11) >> 12, 0, 2**20)
+    o = (w.b3 << 12) + w.w3 @ h2
+    m, s = int(o[0] + 2**19) >> 20, int(o[1] + 2**20) >> 21
+    return min(max(m, -2032), 2032), min(max(s, 0), 95)
+
+
+def band_of(w: Weights, data: bytes, shapes: list[tuple[int, int]]) -> list[Array]:
+    coder = Symbols(data)
+    grids: list[Array] = [np.zeros((0, 0), int)] * 9  # two beyond the last, of no cells
+    for k in range(6, -1, -1):
+        rows, columns = shapes[k]
+        grids[k] = np.zeros((rows, columns), int)
+
+        def at(grid: int, y: int, x: int) -> int:
+            inside = 0 <= y < grids[grid].shape[0] and 0 <= x < grids[grid].shape[1]
+            return int(grids[grid][y, x]) if inside else 0
+
+        for y, x in sorted(np.ndindex(rows, columns), key=lambda cell: (cell[1] + 3 * cell[0], cell[0])):
+            v, u = y // 2, x // 2
+            found = [at(k, y, x - n) for n in (1, 2, 3)]
+            found += [at(k, y - 1, x + n) for n in (-2, -1, 0, 1, 2)]
+            found += [at(k, y - 2, x + n) for n in (-1, 0, 1)] + [at(k, y - 3, x)]
+            found += [
+                at(k + 1, v, u),
+                at(k + 1, v, u + (1 if x % 2 else -1)),
+                at(k + 1, v + (1 if y % 2 else -1), u),
+            ]
+            found.append(at(k + 2, y // 4, x // 4))
+            grids[k][y, x] = coder.read(*located(w, k, found))
+    assert next(coder.bytes, None) is None
+    return grids[:7]
+
+
+def grid_symbols(file: File, w: Weights) -> list[Array]:
+    lats, at, parts = file.sections["LATS"], 0, []
+    heights, widths = [file.height], [file.width]
+    for _ in range(6):
+        heights.append(math.ceil(heights[-1] / 2))
+        widths.append(math.ceil(widths[-1] / 2))
+    count = math.ceil(file.height / 512)
+    for b in range(count):
+        length = shift = 0
+        while True:
+            at += 1
+            length += (lats[at - 1] & 127) << shift
+            shift += 7
+            if lats[at - 1] < 128:
+                break
+        ends = heights if b == count - 1 else [512 * (b + 1) >> k for k in range(7)]
+        shapes = [(end - (512 * b >> k), width) for k, (end, width) in enumerate(zip(ends, widths))]
+        parts.append(band_of(w, lats[at : at + length], shapes))
+        at += length
+    assert at == len(lats)
+    return [np.concatenate(grids) for grids in zip(*parts)]
+
+
+def doubled_plane(x: Array, a: Array) -> Array:
+    """Step 2, along the first axis."""
+    padded = np.pad(x, ((2, 2), (0, 0)), "edge")
+    one, two, three, four, five = (padded[n : n + len(x)] for n in range(5))
+    out = np.empty((2 * len(x), x.shape[1]))
+    out[::2] = a[0] * one + a[1] * two + a[2] * three + a[3] * four
+    out[1::2] = a[3] * two + a[2] * three + a[1] * four + a[0] * five
+    return out
+
+
+def grid_pixels(file: File, small: bool) -> Array:
+    """Whole planes, in double precision."""
+    w = grid_weights(file)
+    grids = grid_symbols(file, w)
+    level = 3 if small else 0
+    planes = [grids[6].astype(np.float64)]
+    for k in range(5, level - 1, -1):
+        rows, columns = grids[k].shape
+        more = [doubled_plane(doubled_plane(x, w.taps[k]).T, w.taps[k]).T[:rows, :columns] for x in planes]
+        planes = [grids[k].astype(np.float64), *more]
+    v = np.stack([np.zeros_like(planes[0])] * level + planes)
+    h = np.maximum(np.tensordot(w.p, v, 1) + w.hidden[:, None, None], 0)
+    g = np.tensordot(w.q, h, 1) + np.tensordot(w.s, v, 1) + w.out[:, None, None]
+    padded, c = np.pad(g, ((0, 0), (1, 1), (1, 1)), "edge"), g.copy()
+    for o, i, r, s in np.ndindex(3, 3, 3, 3):
+        c[o] += w.k[o, i, r, s] * padded[i, r : r + g.shape[1], s : s + g.shape[2]]
+    if not file.colour:
+        c = c.mean(0, keepdims=True)
+    return np.floor(np.clip(255 * c, 0, 255) + 0.5).astype(np.uint8).transpose(1, 2, 0)
+
+
+def grid_picture(file: File, threads: int) -> Array:
+    return with_alpha(grid_pixels(file, small=False), alpha_of(file))
+
+
 # --- all of it
 
 
@@ -508,6 +711,7 @@ DECODERS = {
     1: lambda file, threads: sampled_picture(sampled(file), threads),
     2: restored_picture,
     3: fitted_picture,
+    4: grid_picture,
 }
 
 
@@ -526,4 +730,6 @@ def decode_small(data: bytes) -> Array:
         return with_alpha(
             drawn(file, -(-file.width // 8), -(-file.height // 8)), small_alpha(alpha_of(file), 8)
         )
+    if file.method == 4:
+        return with_alpha(grid_pixels(file, small=True), small_alpha(alpha_of(file), 8))
     return with_alpha(base_picture(file), small_alpha(alpha_of(file), file.sections["PARM"][0]))

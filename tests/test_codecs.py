@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsncodec import backends, codecs, container, weights
-from dsncodec.codecs import base, coconet, coordinates, dsn, layer, restored
+from dsncodec.codecs import base, coconet, coordinates, dsn, grids, latentgrid, layer, restored
 from dsncodec.codecs.dsn import Encoder
 from dsncodec.codecs.layer import Layer, Parameters, Point, latent_shapes, read_layer
 from dsncodec.container import Header
@@ -47,15 +47,16 @@ def whole(encoder: Encoder, point: Point) -> UInt8Array:
 
 def test_methods_agree_with_the_wire() -> None:
     assert set(codecs.METHODS) == set(container.METHODS.values())
-    assert container.METHODS == {1: "dsn", 2: "restored", 3: "coconet"}
+    assert container.METHODS == {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
     assert container.MODES == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     assert codecs.load("dsn") is dsn and codecs.load("restored") is restored
     assert codecs.load("coconet") is coconet and codecs.load_layer("coconet") is coordinates
+    assert codecs.load("latentgrid") is latentgrid and codecs.load_layer("latentgrid") is grids
     assert codecs.load_layer("dsn") is layer and codecs.load_layer("restored") is base
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(SettingError, match="one of dsn, restored, coconet"):
+    with pytest.raises(SettingError, match="one of dsn, restored, coconet, latentgrid"):
         codecs.load("jpeg")
 
 

@@ -20,7 +20,7 @@ from .conftest import METHODS, picture
 PACKAGE = Path(dsncodec.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = {"onnxruntime", "torch", "imagecodecs", "py7zr", "onnx", "glymur"}
+HEAVY = {"onnxruntime", "torch", "numba", "imagecodecs", "py7zr", "onnx", "glymur"}
 
 
 def fresh(code: str, *arguments: str) -> str:
@@ -101,6 +101,20 @@ def test_one_module_knows_the_inference_runtime() -> None:
     assert importers("onnxruntime") == {"dsncodec.inference"}
 
 
+def test_only_the_kernels_know_numba() -> None:
+    assert all(name.startswith("dsncodec.kernels.") for name in importers("numba"))
+    for name in ("dsncodec.kernels.fitting", "dsncodec.kernels.arithmetic"):
+        assert all(other.startswith(("dsncodec.fit.", "dsncodec.kernels.")) for other in importers(name))
+    assert all(
+        name.startswith("dsncodec.fit.") for name in importers("dsncodec.fit")
+    )  # reached by its name only
+
+
+def test_an_encoder_loads_numba_when_it_fits() -> None:
+    for method in ("latentgrid", "restored"):
+        assert "numba" not in loaded_after(f"import dsncodec.codecs; dsncodec.codecs.load('{method}')")
+
+
 def test_only_train_knows_torch() -> None:
     for package in ("torch", "onnx"):
         assert all(name.startswith("dsncodec.train.") for name in importers(package))
@@ -128,7 +142,7 @@ def test_the_library_knows_no_command() -> None:
 
 ABOVE = {  # layers in the order of STYLE.md; a module may import from its own line and those before
     "dsncodec.errors": 0, "dsncodec.writing": 0, "dsncodec.pool": 0, "dsncodec.folders": 1, "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.quantise": 1,
-    "dsncodec.metrics": 1, "dsncodec.backends": 2, "dsncodec.weights": 2, "dsncodec.inference": 3,
+    "dsncodec.metrics": 1, "dsncodec.kernels": 1, "dsncodec.backends": 2, "dsncodec.weights": 2, "dsncodec.inference": 3,
     "dsncodec.codecs": 4, "dsncodec.rate": 3, "dsncodec.api": 6, "dsncodec.restore": 6,
     "dsncodec.batch": 7, "dsncodec.cli": 7, "dsncodec.pillow_plugin": 7,
 }  # fmt: skip

@@ -13,7 +13,7 @@ import dsncodec
 from dsncodec import codecs, container
 from dsncodec.api import read_structure
 from dsncodec.backends import BACKENDS, BASE_CODECS, load_base
-from dsncodec.codecs import base, layer
+from dsncodec.codecs import base, grids, layer
 
 FORMAT = Path(__file__).parent.parent / "docs" / "format.md"
 
@@ -25,11 +25,17 @@ def worked_examples() -> list[bytes]:
         lines = [re.match(r"(?:[0-9a-f]{2}(?: |$))+", line) for line in block.splitlines()]
         examples.append(bytes.fromhex("".join(line[0] for line in lines if line)))
     assert len(examples) == len(container.METHODS) + 1
-    dsn, dsn_1, restored, coconet = examples
-    return [dsn, restored, coconet, dsn_1]
+    dsn, dsn_1, restored, coconet, latentgrid = examples
+    return [dsn, restored, coconet, latentgrid, dsn_1]
 
 
-@pytest.mark.parametrize("data", worked_examples()[::3], ids=["version 2", "version 1"])
+def sections_of(data: bytes) -> dict[str, bytes]:
+    stream = io.BytesIO(data)
+    _, sections, _ = read_structure(stream, None)
+    return dict(container.iter_payloads(stream, sections))
+
+
+@pytest.mark.parametrize("data", worked_examples()[::4], ids=["version 2", "version 1"])
 def test_the_first_example_decodes_to_what_the_page_says(data: bytes) -> None:
     dsncodec.read_info(data)
     stream = io.BytesIO(data)
@@ -58,6 +64,18 @@ def test_the_third_example_decodes_to_what_the_page_says() -> None:
     assert np.asarray(dsncodec.decode(data)).tolist() == [[82, 103, 128, 152, 173]] * 3
 
 
+def test_the_fourth_example_decodes_to_what_the_page_says() -> None:
+    data = worked_examples()[3]
+    dsncodec.verify(data)
+    info = dsncodec.read_info(data)
+    assert (info.method, info.mode, info.size, info.model) == ("latentgrid", "L", (5, 3), "plain, width 8")
+    assert np.asarray(dsncodec.decode(data)).tolist() == [[64, 96, 128, 159, 191]] * 3
+    header, sections = container.read_header(io.BytesIO(data)), sections_of(data)
+    symbols = grids.read_layer(header, sections).grids()
+    assert symbols[0].tolist() == [[-2, -1, 0, 1, 2]] * 3 and symbols[6].tolist() == [[4]]
+    assert not any(grid.any() for grid in symbols[1:6])
+
+
 def test_parameters_of_a_restored_picture_are_what_the_page_says() -> None:
     parameters = base.Parameters(quality=70, psnr_db=33.5, strength=80, gain_db=0.46, model_id=b"abcd")
     packed = parameters.pack()
@@ -65,12 +83,10 @@ def test_parameters_of_a_restored_picture_are_what_the_page_says() -> None:
     assert base.Parameters.unpack(packed) == parameters
 
 
-@pytest.mark.parametrize("data", worked_examples()[:3], ids=["dsn", "restored", "coconet"])
+@pytest.mark.parametrize("data", worked_examples()[:4], ids=list(codecs.METHODS))
 def test_a_worked_example_is_what_we_write(data: bytes) -> None:
-    stream = io.BytesIO(data)
-    header, sections, _ = read_structure(stream, None)
-    payloads = dict(container.iter_payloads(stream, sections))
-    assert container.pack(header, list(payloads.items())) == data
+    header = container.read_header(io.BytesIO(data))
+    assert container.pack(header, list(sections_of(data).items())) == data
 
 
 @pytest.mark.parametrize(("base", "length"), [("avif", 275), ("j2k", 155)])

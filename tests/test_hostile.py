@@ -28,7 +28,8 @@ from dsncodec.errors import DsnError
 
 from .conftest import header_bytes, picture, with_fixed_checksums, with_network
 
-METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS, "coconet": ("paper", "sine")}
+METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS, "coconet": ("paper", "sine"), "latentgrid": ("plain",)}
+FITTED = ("coconet", "latentgrid")
 ALL = [(method, backend) for method, table in METHODS.items() for backend in table]
 EVERY = pytest.mark.parametrize(("method", "backend"), ALL)
 MODES = pytest.mark.parametrize("mode", ["L", "RGBA"])
@@ -36,7 +37,7 @@ MODES = pytest.mark.parametrize("mode", ["L", "RGBA"])
 
 @functools.cache
 def small_file(mode: str, method: str, backend: str) -> bytes:
-    if method == "coconet":
+    if method in FITTED:
         return hostile.small_file(method, backend, mode)
     image = picture(mode, 6, 5)
     image.info |= {"exif": b"Exif\0\0"}
@@ -95,7 +96,7 @@ def test_header_and_parameters_through_the_networks(mode: str, method: str, back
     """All 255 other values of the bytes that decide what is run; of fitted networks, which draw a whole tile each
     time, every 15th."""
     data = small_file(mode, method, backend)
-    fitted = method == "coconet"
+    fitted = method in FITTED
     most = 2**14 if fitted else MAX_PIXELS  # any size is a picture there, and takes its time
     for at in range(8, header_bytes(data)):
         for value in range(0, 256, 15 if fitted else 1):
@@ -198,6 +199,7 @@ LARGE = (
     "said by both, 30 there",
     "said by both, 256 there",
     "the same in colour",
+    "as many symbols",
     "2 scans of 13377",
 )
 SMALL = (

@@ -34,5 +34,6 @@ def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None
     for model in weights.manifest():
         assert {f"dsncodec/models/{name}" for name in model.files.values()} <= names
     assert {f"dsncodec/models/{row.file}" for row in weights.restorations()} <= names
+    assert {f"dsncodec/models/{row.file}" for row in weights.starts()} <= names
     assert any(name.startswith("dsncodec/train/recipes/") for name in names)
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

@@ -12,6 +12,7 @@ import pytest
 from dsncodec import weights
 from dsncodec.backends import BASE_CODECS
 from dsncodec.codecs.base import NO_MODEL
+from dsncodec.codecs.grids import PLAIN, counts
 from dsncodec.errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
 MIB = 2**20
@@ -50,6 +51,20 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
     assert caught.value.field == "model"
 
 
+def test_every_start_is_the_pinned_one() -> None:
+    rows = weights.starts()
+    for row in rows:
+        data = weights.checked_restoration(row).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row.sha256
+        assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8]
+        assert len(data) == 4 * sum(counts(row.width))
+        assert weights.start_of_wire_id(row.wire_id[:4]) is row
+    assert len({row.wire_id[:4] for row in rows} | {PLAIN}) == len(rows) + 1
+    with pytest.raises(UnsupportedVersion, match="01020304") as caught:
+        weights.start_of_wire_id(bytes(range(1, 5)))
+    assert caught.value.field == "start"
+
+
 def test_wire_ids() -> None:
     models = weights.manifest()
     for model in models:
@@ -84,6 +99,7 @@ def forget() -> None:
         weights.quality_table,
         weights.restorations,
         weights.looks,
+        weights.starts,
         weights._checked,
     ):
         cached.cache_clear()
@@ -125,6 +141,7 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
         ("quality.toml", weights.quality_table),
         ("manifest.toml", weights.restorations),
         ("manifest.toml", weights.looks),
+        ("manifest.toml", weights.starts),
     ],
 )
 def test_missing_tables(copied: Path, name: str, reader: object) -> None:

@@ -48,6 +48,9 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
     "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
     "export": ("dsncodec.train.export", "pip install dsncodec[train]"),
+    "recipe": ("dsncodec.train.recipe", ""),
+    "starts": ("dsncodec.train.starts", "pip install dsncodec[fit]"),
+    "start_files": ("dsncodec.train.start_files", ""),
 }
 
 
@@ -106,10 +109,10 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fit(parser: argparse._ActionsContainer) -> None:
+def add_fit(parser: argparse._ActionsContainer, seconds: str = "60") -> None:
     """The budget and the kind of a fit."""
     parser.add_argument(
-        "--seconds", type=positive, metavar="S", help="how long the fit may take (default 60)"
+        "--seconds", type=positive, metavar="S", help=f"how long the fit may take (default {seconds})"
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="and how many steps (default: no limit)")
     parser.add_argument(
@@ -126,18 +129,21 @@ def decibels(mse: float) -> str:
 
 def fit_line(
     args: argparse.Namespace, quality: Callable[[float], str] = decibels
-) -> Callable[[float, float], None] | None:
-    """What shows on a terminal how far a fit is, and how good in ``quality``'s words; None where nobody looks."""
+) -> Callable[..., None] | None:
+    """What shows on a terminal how far a fit is, how good in ``quality``'s words, and the bits per pixel where they are
+    said; None where nobody looks."""
     if args.quiet or args.jobs > 1 or not sys.stderr.isatty():
         return None
     last, mean = 0.0, 0.0
 
-    def show(progress: float, mse: float) -> None:
+    def show(progress: float, mse: float, bpp: float | None = None) -> None:
         nonlocal last, mean
         mean = 0.95 * mean + 0.05 * mse if mean else mse
         if time.monotonic() - last > 0.2:
             last = time.monotonic()
             text = f"\r\x1b[K{min(progress, 1):4.0%}  {quality(mean)}"
+            if bpp is not None:
+                text += f"  {bpp:.3f} bpp"
             print(text, end="", file=sys.stderr, flush=True)
 
     return show
@@ -350,6 +356,8 @@ def run_all(
             print(outcome.as_json(), flush=True)
         elif not outcome.error and not args.quiet:
             print(f"{_headline(outcome)}: {describe(outcome.report)}", file=answers, flush=True)
+        if outcome.report.get("interrupted"):
+            return EXIT_INTERRUPTED
     return status
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -84,12 +85,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--base-quality", type=int, metavar="0..100", help="of the codec inside, its own scale"
     )
     parser.add_argument(
-        "--method", choices=("restored", "dsn", "coconet"),
-        help="a standard codec under a network, deep sampling, or a network fitted to the picture (default: what the settings "
-        "are of; restored)",
+        "--method", choices=("restored", "dsn", "latentgrid", "coconet"),
+        help="a standard codec under a network, deep sampling, grids of symbols fitted to the picture, or one network fitted to "
+        "it (default: what the settings are of; restored)",
     )  # fmt: skip
-    fit = parser.add_argument_group("of method coconet (needs torch)")
-    add_fit(fit)
+    fit = parser.add_argument_group(
+        "of methods latentgrid (needs numba), which takes the first two, as effort 9 does; and coconet (needs torch)"
+    )
+    add_fit(fit, "60; latentgrid: 1 to 180, by effort")
     fit.add_argument("--layers", type=whole(1), metavar="N", help="hidden layers (default 5)")
     fit.add_argument(
         "--width",
@@ -143,8 +146,27 @@ def check(args: argparse.Namespace) -> None:
         raise SettingError("give one of a quality, a target, or the settings themselves")
     pixel = load("pictures").Image.new("L", (1, 1))
     reachable = {name: value for name, value in settings_of(args).items() if not name.startswith("target_")}
-    once = {"steps": 1} if args.method == "coconet" else {}
+    once = {"steps": 1} if _fits(args) else {}
     dsncodec.encode(pixel, **reachable | once)
+
+
+def _fits(args: argparse.Namespace) -> bool:
+    """Whether a fit, which is long, may be a part of the work."""
+    if args.method is None and args.effort == 9 and args.backend == "auto":
+        return all(getattr(args, name) is None for name in ("scale", "levels", "chroma_levels"))
+    return args.method in ("coconet", "latentgrid")
+
+
+class _Progress:
+    """Takes the reports of a fit, shows them by ``line``, and knows in the end whether one of latent grids was cut short."""
+
+    def __init__(self, line: Callable[..., None] | None) -> None:
+        self.line, self.interrupted = line, False
+
+    def __call__(self, spent: float, mse: float, *bpp: float) -> None:
+        self.interrupted = bool(bpp) and spent < 1
+        if self.line is not None:
+            self.line(spent, mse, *bpp)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -157,9 +179,9 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture to one file; reports what was reached."""
     pictures = load("pictures")
     image = pictures.open_picture(job)
-    line = fit_line(args) if args.method == "coconet" else None
+    progress = _Progress(fit_line(args)) if _fits(args) else None
     kept = {name: getattr(args, name) for name in _KEPT}
-    data = dsncodec.encode(image, **settings_of(args), report=line, **kept)
+    data = dsncodec.encode(image, **settings_of(args), report=progress, **kept)
     info = asdict(dsncodec.read_info(data))
     names = (
         "width",
@@ -177,6 +199,8 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if args.psnr or args.target_psnr_db is not None:
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
         report["psnr_db"] = psnr if math.isfinite(psnr) else None
+    if progress is not None and progress.interrupted:
+        report["interrupted"] = True
     write(str(job.target), data, args.force)
     if args.preserve_times and job.source != STDIN and job.target != STDOUT:
         times = os.stat(job.source)
@@ -190,7 +214,7 @@ def describe(report: dict[str, Any]) -> str:
     if report["method"] == "dsn":
         levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
         words += [f"scale {report['scale']}", f"levels {levels}"]
-    elif report["method"] == "coconet":
+    elif report["method"] in ("coconet", "latentgrid"):
         words.append(report["model"])
     else:
         words.append(f"base quality {report['base_quality']}")
@@ -203,4 +227,6 @@ def describe(report: dict[str, Any]) -> str:
     if "psnr_db" in report:
         psnr = report["psnr_db"]
         words.insert(2, "lossless" if psnr is None else f"{psnr:.2f} dB")
+    if report.get("interrupted"):
+        words.append("interrupted: the best so far")
     return ", ".join(words)

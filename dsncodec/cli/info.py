@@ -48,6 +48,8 @@ def _settings(report: dict[str, Any]) -> str:
         return f"scale {report['scale']}, {report['levels']} levels{chroma}"
     if report["method"] == "coconet":
         return "a network fitted to the picture"
+    if report["method"] == "latentgrid":
+        return "grids of symbols, fitted to the picture"
     restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
     base = f"base quality {report['base_quality']}" + (" at half the size" if report["scale"] == 2 else "")
     return f"{base}, {restored if report['strength'] else 'no network'}"

@@ -111,8 +111,10 @@ def read_plane(
         header, sections, _ = read_structure(stream, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
     if name is None:
+        if header.method not in _OF_METHOD:
+            raise SettingError(f"a file of method {header.method} has no plane that another program reads")
         name = _OF_METHOD[header.method]
-    if _TAGS[name] not in payloads:
+    if _TAGS[name] not in payloads or (name == "network" and header.method != "coconet"):
         what = name if name in ("picture", "network") else f"{name} plane"
         raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
     payload = payloads[_TAGS[name]]

@@ -1,4 +1,4 @@
-"""dsncodec train: a recipe in, a checkpoint out. Needs the extra [train]."""
+"""dsncodec train: a recipe in, a checkpoint out. Needs the extra [train]; starts of latent grids need [fit] instead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", metavar="DIR",
-        help="folder of checkpoint.pt and log.csv (default runs/NAME); with --pack: the .npz file",
+        help="folder of checkpoint.pt and log.csv (default runs/NAME), of starts an .npz file each; with --pack: the .npz file",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], type=_override, metavar="SECTION.KEY=VALUE",
@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if len(args.source) != 1:
         raise SettingError("give one recipe (or --pack, for pictures)")
     path = _recipe_path(args.source[0])
+    if load("recipe").read_table(path, dict(args.set)).get("task") == "latentgrid":
+        return _train_starts(args, path)
     task = load("tasks").read(path, dict(args.set))
     recipe = task.recipe
     out = Path(args.output or Path("runs", recipe.name))
@@ -75,6 +77,25 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     if not args.quiet:
         print(f"{recipe.name}: {trainer.step} steps -> {trainer.checkpoint}")
+    return EXIT_DONE
+
+
+def _train_starts(args: argparse.Namespace, path: Path) -> int:
+    """The starts of latent grids, one file each."""
+    if args.device is not None:
+        raise SettingError("--device: starts of latent grids are trained on the processor")
+    starts = load("starts")
+    recipe = starts.read(path, dict(args.set))
+    out = Path(args.output or Path("runs", recipe.name))
+    with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
+        trainer = starts.Trainer(recipe, out)
+        try:
+            trainer.run(args.log_every)
+        except KeyboardInterrupt:
+            complain(f"stopped; {len(trainer.written)} of {len(recipe.lambdas)} starts are in {out}")
+            return EXIT_INTERRUPTED
+    if not args.quiet:
+        print(f"{recipe.name}: {len(trainer.written)} starts -> {out}")
     return EXIT_DONE
 
 

@@ -41,6 +41,7 @@ METHODS = {
     "dsn": Method("dsncodec.codecs.layer", "dsncodec.codecs.dsn", LOOKS),
     "restored": Method("dsncodec.codecs.base", "dsncodec.codecs.restored"),
     "coconet": Method("dsncodec.codecs.coordinates", "dsncodec.codecs.coconet"),
+    "latentgrid": Method("dsncodec.codecs.grids", "dsncodec.codecs.latentgrid"),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,7 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
-from . import published
+from . import manifest, published
 from .nets.enhancement import EnhancementConfig, EnhancementNets
 from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
@@ -51,6 +50,12 @@ def load_nets(checkpoint: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     except Exception as exc:  # torch.load raises whatever the pickle's first wrong byte leads to
         raise SettingError(f"{checkpoint} is not a checkpoint of dsncodec") from exc
     return nets.eval(), state
+
+
+def name_of(checkpoint: str | Path) -> str:
+    """The name that a checkpoint's model has by default. Raises as ``load_nets``."""
+    name: str = load_nets(checkpoint)[1]["recipe"]["name"]
+    return name
 
 
 def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
@@ -107,9 +112,7 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
         row = _restorer_row(name, state, sha256, nets.radius)
     else:
         row = _network_row(name, state, sha256, nets)
-    manifest = folder / "manifest.toml"
-    rows = _other_rows(manifest, name)
-    manifest.write_text("\n".join([_HEAD, *sorted([*rows, row])]), "utf-8")
+    manifest.add(folder, name, row)
     return row
 
 
@@ -176,23 +179,6 @@ class _Method(torch.nn.Module):
     def forward(self, *planes: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = getattr(self.net, self.name)(*planes)
         return out
-
-
-_HEAD = """\
-# Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
-# wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore), as text.
-# [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
-# [[look]]: a second `up` for the files of a model, by its wire id.
-# [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
-# a file of moments, on a few numbers of it beside what lies inside the radius.
-"""
-
-
-def _other_rows(manifest: Path, name: str) -> list[str]:
-    if not manifest.exists():
-        return []
-    rows = re.split(r"^(?=\[\[)", manifest.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    return [row.rstrip() + "\n" for row in rows if f'\nname = "{name}"\n' not in row]
 
 
 def _model_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:

@@ -43,7 +43,7 @@ class Recipe:
     optim: OptimSettings = field(default_factory=OptimSettings)
 
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+AnyRecipe = TypeVar("AnyRecipe")
 
 
 def read_table(path: str | Path, overrides: Mapping[str, str] = {}) -> dict[str, Any]:

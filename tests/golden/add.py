@@ -1,7 +1,8 @@
 """Add golden files: all that this release has not added yet, or the named ones.
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
-two at half the size, one per network; of method coconet, one per variant.
+two at half the size, one per network; of method coconet, one per variant;
+of method latentgrid, two from the plain start and one from each published one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -60,6 +62,19 @@ def coconet(mode: str, variant: str) -> bytes:
     )
 
 
+def latentgrid(mode: str) -> bytes:
+    """A file of method latentgrid from the plain start. No two machines make the same: what is kept is what this one
+    made."""
+    with mock.patch.object(weights, "starts", lambda: ()):
+        return dsncodec.encode(picture(mode), "latentgrid", steps=300, threads=1)
+
+
+def latentgrid_from(start: weights.Start) -> bytes:
+    """A file of method latentgrid from a published start."""
+    with mock.patch.object(weights, "starts", lambda: (start,)):
+        return dsncodec.encode(picture("RGB"), "latentgrid", steps=100, threads=1)
+
+
 def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
     """The header and the payloads of a file."""
     stream = io.BytesIO(data)
@@ -97,6 +112,8 @@ def cases() -> dict[str, Callable[[], bytes]]:
         f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)
         for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
+    made |= {f"{mode.lower()}-latentgrid-plain": partial(latentgrid, mode) for mode in ("RGB", "LA")}
+    made |= {f"rgb-{start.name}": partial(latentgrid_from, start) for start in weights.starts()}
     return made
 
 

@@ -1,0 +1,303 @@
+"""The method "latentgrid": symbols on grids of seven sizes, an integer probability model, and a small synthesis, all
+fitted to one picture.
+
+Fitting needs numba; reading does not, and is in ``grids``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import container, kernels, rate, weights
+from ..checks import positive, whole
+from ..container import Header
+from ..errors import MissingComponent, SettingError
+from ..inference import thread_count
+from ..metrics import psnr_db
+from . import DEFAULT_EFFORT
+from .grids import PLAIN, decode, nets_of, pack_sections, reconstruct
+from .sections import encode_alpha
+
+__all__ = ["Encoder", "Point", "decode", "fitter"]
+
+UInt8Array = NDArray[np.uint8]
+Sections = list[tuple[str, bytes]]
+Report = Callable[[float, float, float], None]
+
+MAX_FIT_PIXELS = 2**25
+SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what effort buys
+MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
+WIDTH = 32  # of the synthesis, without a published start
+TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
+
+FINISH_SHARE = 0.06  # of the seconds: weights are rounded, and the file is written
+# A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
+RETRIES = 6
+RETRY_SHARE = 0.1  # of the budget
+LEAST_RETRY_STEPS = 60
+CLOSE = 0.98  # the part of the bytes allowed that is aimed at
+
+
+def fitter() -> Any:
+    """The module that fits, its loops compiled.
+
+    Raises:
+        MissingComponent: numba is not installed.
+    """
+    if not kernels.available():
+        raise MissingComponent(
+            "method latentgrid fits with numba, which is not installed or turned off: pip install dsncodec[fit]"
+        )
+    return _compiled()
+
+
+@functools.cache
+def _compiled() -> Any:
+    """That takes seconds the first time, which are not the picture's."""
+    fit = importlib.import_module("dsncodec.fit.latentgrid")
+    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, PLAIN, 1)
+    job.run(fit.Aim(TRADES[0]), fit.Budget(None, 2))
+    job.finished()
+    return fit
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a fit aims at: ``trade`` is the price of a bit for each pixel in squared error, samples in 0..1. It is where
+    the fit begins, if the bytes of the whole file or a PSNR are given."""
+
+    trade: float
+    max_bytes: int | None = None
+    psnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A picture as a file would hold it: its sections but alpha's, and the colours a reader gets."""
+
+    sections: Sections
+    colour: UInt8Array
+
+
+class Encoder:
+    """One picture on its way into a file.
+
+    Args:
+        threads: of the fit; default: the CPUs this process may use.
+        effort: 0..9: seconds, where neither they nor steps are given.
+        seconds, steps: the fit's budget, whichever ends first.
+        report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
+            bits per pixel; a last time with 1, unless the fit was interrupted.
+    Raises:
+        SettingError: an impossible setting, or too large a picture.
+        MissingComponent: numba is not installed.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        pixels: UInt8Array,
+        threads: int | None,
+        effort: int = DEFAULT_EFFORT,
+        seconds: float | None = None,
+        steps: int | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
+        if header.width * header.height > MAX_FIT_PIXELS:
+            raise SettingError(
+                f"{header.width} x {header.height} pixels are too many for method latentgrid, which takes "
+                f"{MAX_FIT_PIXELS}; the methods restored and dsn take them"
+            )
+        self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
+        self.seconds = None if seconds is None else positive("seconds", seconds)
+        self.steps = None if steps is None else whole("steps", steps, 1)
+        if seconds is None and steps is None:
+            self.seconds, self.steps = SECONDS[effort], MAX_STEPS
+        self._alpha: Sections = []
+        if header.has_alpha:
+            self._alpha = [("ALPH", encode_alpha(pixels[..., -1], effort))]
+        self._extra: Sections = []
+        self._coded: dict[Point, Coded] = {}
+        fitter()
+
+    def aimed(self, target: rate.Target, extra: Sequence[tuple[str, bytes]]) -> rate.Target:
+        """The one point that serves a target: a fit is too long to try several.
+
+        Args:
+            extra: the other sections of the file.
+        """
+        self._extra = list(extra)
+        pixels = self.header.width * self.header.height
+        if target.psnr_db is not None:
+            guess = _limited(2 * 10 ** (-target.psnr_db / 10))
+            return rate.Target(point=Point(guess, psnr_db=target.psnr_db))
+        max_bytes = target.max_bytes
+        if target.max_bpp is not None:
+            max_bytes = int(target.max_bpp * pixels / 8)
+        if max_bytes is not None:
+            # what photographs need at a trade, about; the fit finds out
+            guess = _limited(3e-4 * (8 * max(max_bytes, 1) / pixels) ** -1.5)
+            return rate.Target(point=Point(guess, max_bytes=max_bytes))
+        quality = rate.DEFAULT_QUALITY if target.quality is None else target.quality
+        return rate.Target(point=self.point_of_quality(quality))
+
+    def sections(self, point: Point, backend: str = "auto") -> Sections:
+        """The coded picture as (tag, payload). The fit happens here, once for each point."""
+        return self._fitted(point).sections + self._alpha
+
+    def reconstruct(self, point: Point, backend: str = "auto") -> UInt8Array:
+        """The colour planes a reader gets, (H, W, 1 or 3)."""
+        return self._fitted(point).colour
+
+    @property
+    def points(self) -> list[Point]:
+        """None: see ``aimed``."""
+        return []
+
+    def point_of_quality(self, quality: int, backend: str = "auto") -> Point:
+        """The price of a bit of a quality."""
+        first, last = TRADES
+        return Point(first * (last / first) ** (quality / 100))
+
+    def between(self, low: Point, high: Point) -> list[Point]:
+        """None: see ``aimed``."""
+        return []
+
+    def _fitted(self, point: Point) -> Coded:
+        if point not in self._coded:
+            self._coded[point] = self._fit(point)
+        return self._coded[point]
+
+    def _fit(self, point: Point) -> Coded:
+        """Fit until the real file is what was asked for; or until Ctrl-C, which may leave it short of a PSNR.
+
+        Raises:
+            SettingError: it is not, however often one goes on.
+            KeyboardInterrupt: a second one, after the fit's own.
+        """
+        fit = fitter()
+        aim = fit.Aim(point.trade, self._room(point.max_bytes), point.psnr_db)
+        job = fit.Fit(self.colour, *_start(point.trade), self.threads)
+        try:
+            return self._fitted_by(job, aim, point)
+        finally:
+            job.close()
+
+    def _fitted_by(self, job: Any, aim: Any, point: Point) -> Coded:
+        """The same, of a fit that is open."""
+        seconds = None if self.seconds is None else self.seconds * (1 - FINISH_SHARE)
+        budget = fitter().Budget(seconds, self.steps)
+        job.run(aim, budget, self.report)
+        interrupted = budget.spent(job.steps) < 1
+        coded = self._packed(job.finished(self._finish_seconds()))
+        reached = [self._missed(coded, point)]
+        while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
+            aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
+            again = self._retry_budget()
+            job.run(aim, again, self.report)
+            if interrupted and again.spent(job.steps) < 1:
+                raise KeyboardInterrupt
+            coded = self._packed(job.finished(self._finish_seconds()))
+            reached.append(self._missed(coded, point))
+        if not interrupted:
+            self._say_done(coded)
+        if reached[-1] > 0 and (point.max_bytes is not None or not interrupted):
+            raise SettingError(self._out_of_reach(point, min(reached)))
+        return coded
+
+    def _say_done(self, coded: Coded) -> None:
+        if self.report is not None:
+            error = np.mean(np.square(coded.colour.astype(np.float32) - self.colour)) / 255**2
+            bits = 8 * self._variable(coded.sections)
+            self.report(1.0, float(error), bits / (self.header.width * self.header.height))
+
+    def _finish_seconds(self) -> float:
+        """What the search for cheaper weights may take."""
+        return math.inf if self.seconds is None else FINISH_SHARE / 2 * self.seconds
+
+    def _retry_budget(self) -> Any:
+        seconds = None if self.seconds is None else self.seconds * RETRY_SHARE
+        steps = None if self.steps is None else max(round(self.steps * RETRY_SHARE), LEAST_RETRY_STEPS)
+        return fitter().Budget(seconds, steps)
+
+    def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
+        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
+        further each time: a retry is short.
+
+        Args:
+            reached: by how much each file so far missed.
+            first: the price that the fit began with.
+        """
+        missed, urge = reached[-1], len(reached)
+        if aim.max_bytes is not None:
+            share = 1 + missed / max(self._variable(coded.sections), 1)
+            least = max(int(aim.max_bytes - 1.05 * missed), 1)
+            trade = max(aim.trade, first) * 1.1**urge * share ** (1.5 * urge)
+            return replace(aim, max_bytes=least, trade=trade)
+        more = missed + 0.02 * urge
+        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 7))
+
+    def _missed(self, coded: Coded, point: Point) -> float:
+        """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
+        if point.max_bytes is not None:
+            return self._size(coded.sections) - point.max_bytes
+        if point.psnr_db is not None:
+            return point.psnr_db - psnr_db(self.colour, coded.colour)
+        return 0
+
+    def _out_of_reach(self, point: Point, missed: float) -> str:
+        if point.max_bytes is not None:
+            least = round(point.max_bytes + missed)
+            return (
+                f"the fit reached {least} bytes, not {point.max_bytes}: give it more seconds, or more bytes"
+            )
+        assert point.psnr_db is not None
+        best = point.psnr_db - missed
+        return f"the fit reached {best:.2f} dB, not {point.psnr_db:g}: give it more seconds, or ask for less"
+
+    def _room(self, max_bytes: int | None) -> int | None:
+        """Of a file's bytes, those to aim at for weights and symbols.
+
+        Raises:
+            SettingError: there are none.
+        """
+        if max_bytes is None:
+            return None
+        others = self._size([("PARM", bytes(11)), ("NETW", b""), ("LATS", b"")])
+        if others >= max_bytes:
+            raise SettingError(f"no fit reaches {max_bytes} bytes: all but the picture takes {others} bytes")
+        return max(int(CLOSE * (max_bytes - others)), 1)
+
+    def _size(self, sections: Sections) -> int:
+        """Bytes of the whole file."""
+        return len(container.pack(self.header, sections + self._alpha + self._extra))
+
+    def _variable(self, sections: Sections) -> int:
+        return sum(len(payload) for tag, payload in sections if tag != "PARM")
+
+    def _packed(self, fitted: Any) -> Coded:
+        sections = pack_sections(self.header, fitted.parameters, fitted.differences, fitted.grids)
+        nets = nets_of(fitted.parameters, fitted.differences)
+        return Coded(sections, reconstruct(self.header, nets, fitted.grids, self.threads))
+
+
+def _start(trade: float) -> tuple[int, bytes]:
+    """Width and id of the published start made for the price nearest to this one, or of the plain one."""
+    rows = [row for row in weights.starts() if row.default]
+    if not rows:
+        return WIDTH, PLAIN
+    row = min(rows, key=lambda row: abs(math.log(row.lam / trade)))
+    return row.width, row.wire_id[:4]
+
+
+def _limited(trade: float) -> float:
+    return min(max(trade, TRADES[1] / 10), TRADES[0])

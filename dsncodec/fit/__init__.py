@@ -1,0 +1,1 @@
+"""Fitting the networks and latents of method "latentgrid" to one picture; needs numba."""

@@ -1,0 +1,284 @@
+"""A picture to the symbols and weights of a file of method "latentgrid".
+
+Latents and networks move together on mean squared error + trade * bits per pixel: first with soft rounding and noise,
+both less and less, then with rounded latents for the networks alone. Then the networks' differences from their start
+are rounded as coarsely as pays, and symbols that cost more than they bring are moved.
+
+Source: the ideas are those of Ladune et al., "COOL-CHIC", 2023, and of Kim et al., "C3", 2024 (soft rounding).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import rangecoder
+from ..codecs.grids import LISTS, UNITS, Parameters, start_lists
+from .canvas import Canvas, Loss
+from .networks import Weights, random_weights
+from .soap import Soap
+
+FloatArray = NDArray[np.float32]
+Int8Array = NDArray[np.int8]
+Int32Array = NDArray[np.int32]
+UInt8Array = NDArray[np.uint8]
+Report = Callable[[float, float, float], None]
+
+
+MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
+AGAIN = 0.6  # where in its schedule a fit that goes on begins
+SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What changes while the fit runs, first and last value, along half a wave of the cosine."""
+
+    temperature: tuple[float, float] = (0.3, 0.1)
+    noise: tuple[float, float] = (0.22, 0.17)
+    latents: tuple[float, float] = (0.1, 0.001)
+    weights: tuple[float, float] = (2e-3, 1e-4)
+    rounded: float = (
+        0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
+    )
+    rounded_weights: float = 5e-4
+
+    def at(self, pair: tuple[float, float], progress: float) -> float:
+        return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
+
+
+FROM_START = Schedule()
+FROM_NOTHING = Schedule(weights=(6e-3, 1e-4))
+
+
+@dataclass
+class Budget:
+    """Seconds, steps, or both: whichever ends first."""
+
+    seconds: float | None
+    steps: int | None
+
+    def __post_init__(self) -> None:
+        self._begin = time.monotonic()
+
+    def spent(self, step: int) -> float:
+        """The part of it that is gone after so many steps."""
+        parts = [0.0]
+        if self.seconds is not None:
+            parts.append((time.monotonic() - self._begin) / self.seconds)
+        if self.steps is not None:
+            parts.append(step / self.steps)
+        return max(parts)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the price of a bit follows; ``trade`` is fixed unless one of the others is set.
+
+    ``trade`` is in squared error (samples in 0..1) for a bit per pixel.
+    """
+
+    trade: float
+    max_bytes: int | None = None
+    psnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a file holds: parameters, differences of the weights in six lists, symbols finest first; and the bits that the
+    model says the symbols take."""
+
+    parameters: Parameters
+    differences: list[Int32Array]
+    grids: list[Int8Array]
+    bits: float
+
+
+def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
+    """Integers of six lists as floats."""
+    return Weights(width, np.concatenate([
+        (numbers * 2.0 ** -unit).astype(np.float32) for numbers, unit in zip(lists, UNITS)
+    ]))  # fmt: skip
+
+
+class Fit:
+    """One picture on its way.
+
+    Args:
+        colour: (H, W, 1 or 3) uint8.
+        start: the id of a published start, 4 bytes, or four zeros.
+        report: called now and then with the part of the budget spent, the mean squared error in 0..1 and the bits per pixel.
+    """
+
+    def __init__(
+        self,
+        colour: UInt8Array,
+        width: int,
+        start: bytes,
+        threads: int,
+        latents: list[FloatArray] | None = None,
+    ) -> None:
+        self.start_id, self.width = start, width
+        self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
+        if any(start):
+            self.weights, self.schedule = self.start.copy(), FROM_START
+        else:
+            mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
+            self.weights = random_weights(width, 0, tuple(np.broadcast_to(mean, 3)))
+            self.schedule = FROM_NOTHING
+        self.canvas = Canvas(colour, threads, latents)
+        self._ran = False
+        self._network_bytes = 0.0
+
+    def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
+        """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
+        canvas, schedule, weights = self.canvas, self.schedule, self.weights
+        mover = Soap(weights)
+        trade, step = aim.trade, 0
+        soft = 1 - schedule.rounded
+        begin = AGAIN if self._ran else 0.0  # what has been fitted is not shaken up again
+        self._ran = True
+        try:
+            while (spent := budget.spent(step)) < 1:
+                progress = min(begin + (1 - begin) * spent / soft, 1)
+                if progress < 1:
+                    canvas.soften(
+                        schedule.at(schedule.temperature, progress),
+                        schedule.at(schedule.noise, progress),
+                        step,
+                    )
+                else:
+                    canvas.harden()
+                loss, gradient = canvas.gradients(weights, trade)
+                if progress < 1:
+                    trade = self._steered(aim, trade, loss, step)
+                    canvas.step(trade, schedule.at(schedule.latents, progress))
+                    size = schedule.at(schedule.weights, progress)
+                else:
+                    size = schedule.rounded_weights * (1 - spent) / schedule.rounded
+                mover.step(weights.flat, gradient.flat, size)
+                self._shrink(mover.square_rms(), size, trade)
+                np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
+                step += 1
+                if report is not None and step % 10 == 0:
+                    report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
+        except KeyboardInterrupt:
+            pass
+        self.trade, self.steps = trade, step
+        canvas.harden()
+
+    def _shrink(self, rms: FloatArray, size: float, trade: float) -> None:
+        """Draw the weights towards their start, as the bits of their differences would, about
+        SHRINK log2(1 + |d| / SHRINK_UNIT) each: a proximal step, on the scale that the weight's gradient has."""
+        d = self.weights.flat - self.start.flat
+        far = np.abs(d)
+        slope = SHRINK * trade / self.canvas.pixels / (math.log(2) * (SHRINK_UNIT + far))
+        self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
+
+    def _steered(self, aim: Aim, trade: float, loss: Loss, step: int) -> float:
+        """The price after one more step towards a size or a PSNR."""
+        if aim.max_bytes is not None:
+            if step % 25 == 0:
+                self._network_bytes = self._about_bytes()
+            wrong = math.log((loss.bits / 8 + self._network_bytes + 1) / max(aim.max_bytes, 1))
+        elif aim.psnr_db is not None:
+            wrong = (aim.psnr_db + 10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))) * -0.25
+        else:
+            return trade
+        gain = 0.02 if step > 50 else 0.0
+        return min(max(trade * math.exp(gain * min(max(wrong, -1), 1)), 1e-7), 10.0)
+
+    def _about_bytes(self) -> float:
+        """What the differences of the weights take, about."""
+        d = _nearest((self.weights.flat - self.start.flat) / SHRINK_UNIT)
+        counts = np.unique(d, return_counts=True)[1]
+        return float(np.sum(counts * np.log2(len(d) / counts))) / 8
+
+    def close(self) -> None:
+        """Lets the threads go."""
+        self.canvas.close()
+
+    # --- what a file holds
+
+    def finished(self, seconds: float = math.inf) -> Fitted:
+        """Weights rounded, and then made cheaper one by one for at most so many seconds."""
+        end = time.monotonic() + seconds
+        parameters, differences, weights = self._rounded()
+        self.weights = weights
+        self._cheapened(parameters, differences, end)
+        return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
+
+    def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
+        """For each list the steps that pay best: the other weights stay as they are meanwhile."""
+        weights = self.weights.copy()
+        price = 8 * self.trade / self.canvas.pixels
+        differences: list[Int32Array] = []
+        exponents = []
+        for number, group in enumerate(weights.groups):
+            start, wished = self.start.flat[group], weights.flat[group].copy()
+
+            def cost(exponent: int) -> tuple[float, int, Int32Array]:
+                d = _nearest((wished - start) * 2.0**exponent)
+                weights.flat[group] = start + d * np.float32(2.0**-exponent)
+                return self._cost(weights, number) + price * len(rangecoder.encode([d])), exponent, d
+
+            # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
+            tried = [cost(0)]
+            for exponent in range(4, min(UNITS[number], 14) + 1):
+                tried.append(cost(exponent))
+                if len(tried) > 5 and min(tried[-4:])[0] > min(tried[:-4])[0] and min(tried)[1]:
+                    break
+            _, exponent, d = min(tried, key=lambda found: found[0])
+            weights.flat[group] = start + d * np.float32(2.0**-exponent)
+            exponents.append(exponent)
+            differences.append(d)
+        return Parameters(self.width, self.start_id, tuple(exponents)), differences, weights
+
+    def _cheapened(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
+        """Differences moved towards zero, one weight after the other, where the bits that this saves are worth more than
+        what it spoils."""
+        weights, price = self.weights, self.trade / self.canvas.pixels
+        for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
+            flat, unit = weights.flat[group], np.float32(2.0**-exponent)
+            now = self._cost(weights, number, sampled=True)
+            bits = _bits_of(d)
+            for at in np.argsort(np.abs(d), kind="stable"):
+                if not d[at]:
+                    continue
+                if time.monotonic() > end:
+                    return
+                old, kept = d[at], flat[at]
+                new = old - np.sign(old)
+                flat[at] = self.start.flat[group][at] + new * unit
+                then = self._cost(weights, number, sampled=True)
+                if then + price * (bits(new) - bits(old)) < now:
+                    d[at], now = new, then
+                    bits = _bits_of(d)
+                else:
+                    flat[at] = kept
+
+    def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
+        """The part of the loss that a list of weights decides: rate for the first two, squared error for the others."""
+        canvas = self.canvas
+        if number < 2:
+            return self.trade * canvas.rate(weights, None, sampled) / canvas.pixels
+        canvas.enlarge(weights)
+        return canvas.synthesise(weights, None, sampled) / (3 * canvas.pixels)
+
+
+def _nearest(x: FloatArray) -> Int32Array:
+    """Rounded, with a wider zero: a small difference costs more bits than it is worth."""
+    limit = 2**15 - 1
+    return np.clip(np.sign(x) * np.floor(np.abs(x) + np.float32(0.4)), -limit, limit).astype(np.int32)
+
+
+def _bits_of(d: Int32Array) -> Callable[[int], float]:
+    """About what an integer costs beside the others of its list."""
+    values, counts = np.unique(d, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist()))
+    return lambda value: -math.log2((found.get(int(value), 0) + 0.3) / (len(d) + 1))

@@ -1,0 +1,29 @@
+"""Inner loops as machine code, by numba: the extra [fit].
+
+Nothing needs them: what they do, NumPy does too, slower, and to the same symbols. They are used wherever numba is
+installed, unless the environment variable ``DSNCODEC_NUMBA`` is 0. numba is imported with the first one that is used.
+Compiling takes some seconds, once: the code is kept beside the modules, or in a folder of the user's.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+
+def available() -> bool:
+    """Whether numba is there, and not turned off by ``DSNCODEC_NUMBA=0``."""
+    return os.environ.get("DSNCODEC_NUMBA", "1") != "0" and _installed()
+
+
+@functools.cache
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def load(name: str) -> Any | None:
+    """A module of this package, "reading", say; None without numba: the caller has another way."""
+    return importlib.import_module(f"{__name__}.{name}") if available() else None

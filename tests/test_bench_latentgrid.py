@@ -1,0 +1,145 @@
+"""The study of latent grids: tiny pictures, and another method's files in the place of fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra [bench])")
+
+import dsncodec
+from bench import latentgrid, results
+from bench.__main__ import main
+from dsncodec import weights
+
+from .conftest import picture
+
+ENCODE = dsncodec.encode
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Image sets of tiny pictures; results go to the folder ``results`` beside them."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(latentgrid, "MAX_PIXELS", 48 * 45)
+    monkeypatch.setattr(latentgrid, "AVIF_QUALITIES", (4, 24, 44, 64, 84))
+    for name in ("test/set14", "test/bsd100", "tune/div2k256"):
+        (tmp_path / name).mkdir(parents=True)
+        for stem, mode, width in (
+            ("a", "RGB", 48),
+            ("b", "RGB", 40),
+            ("grey", "L", 40),
+            ("large", "RGB", 49),
+        ):
+            picture(mode, width, 45, seed=width).save(tmp_path / name / f"{stem}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was asked of a fit, with how many starts; files are of method "restored"."""
+    found: list[dict[str, Any]] = []
+
+    def encode(rgb: Any, method: str, quality: int, **settings: Any) -> bytes:
+        assert method == "latentgrid"
+        found.append({"quality": quality, "starts": len(weights.starts()), **settings})
+        return ENCODE(rgb, "restored", quality=quality, effort=0)
+
+    row = weights.Start("latentgrid-2e-3", bytes(8), 32, 2e-3, "", "")
+    monkeypatch.setattr(weights, "starts", lambda: (row,))
+    monkeypatch.setattr(dsncodec, "encode", encode, raising=False)
+    return found
+
+
+def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"latentgrid --data {data} --sets Set14 div2k256 --seconds 2 --steps 9 --qualities 20 50 80"
+    assert main(command.split()) == 0
+    assert len(calls) == 2 * 2 * 2 * 2 * 3  # sets, pictures, budgets, starts, qualities
+    assert [call["starts"] for call in calls[:6]] == [1, 1, 1, 0, 0, 0]
+    assert (calls[0]["seconds"], calls[0]["steps"], calls[-1]["seconds"], calls[-1]["steps"]) == (
+        2,
+        None,
+        None,
+        9,
+    )
+    out = data / "results" / "latentgrid"
+    assert sorted(path.name for path in out.iterdir()) == sorted([
+        "curves.md", *(f"{name}.{kind}" for name in ("set14", "div2k256") for kind in ("csv", "svg", "png")),
+    ])  # fmt: skip
+    report = (out / "curves.md").read_text("utf-8")
+    assert "Left out: grey (grey), large (49 x 45)." in report
+    assert (
+        report.count("**mean**") == 2
+        and "9 steps, plain start" in report
+        and "2 s, published starts" in report
+    )
+    assert "nan" not in report
+    # rows that are there are not made again; one more picture, say, is
+    calls.clear()
+    before = (out / "set14.csv").read_text("utf-8")
+    assert main([*command.split(), "--pictures", "1"]) == 0 and not calls
+    assert (out / "set14.csv").read_text("utf-8") == before
+    assert main([*command.split(), "--steps", "10"]) == 0
+    assert {call["steps"] for call in calls} == {10}
+    capsys.readouterr()
+
+
+def test_without_starts_there_is_the_plain_one_only(
+    data: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "starts", lambda: ())
+    command = f"latentgrid --data {data} --sets B100 --pictures 1 --qualities 20 50 --out {data}/mine"
+    assert main(command.split()) == 0
+    assert len(calls) == 2 and calls[0]["seconds"] == 30
+    assert "published" not in (data / "mine" / "curves.md").read_text("utf-8").split("Reproduce")[0]
+
+
+def test_the_decoder_and_hard_pictures(
+    data: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latentgrid, "TIMED", (48, 64))
+    for part, words in (("decode", "| libavif | "), ("hard", "| line art | 192 x 128 | 4 steps | ")):
+        assert main(["latentgrid", "--part", part, "--steps", "4"]) == 0
+        assert words in (data / "results" / "latentgrid" / f"{part}.md").read_text("utf-8")
+    assert {call["steps"] for call in calls} == {4}
+
+
+def test_operations() -> None:
+    assert latentgrid.macs_per_pixel(32) == pytest.approx(725.33 + 341 + 81 + 6 * 7.55, abs=0.3)
+
+
+def test_time_of_a_step(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
+    from bench import latentgrid_rate
+
+    monkeypatch.setattr(latentgrid, "TIMED", (32, 40))
+    monkeypatch.setattr(latentgrid_rate, "LOOPS", 20)
+    assert main(["latentgrid", "--part", "time"]) == 0
+    lines = (data / "results" / "latentgrid" / "time.md").read_text("utf-8").splitlines()
+    assert [line[:4] for line in lines if line[:3] in ("| 1", "| 2")] == ["| 1 ", "| 2 "]
+
+
+def test_torch_computes_what_the_fit_does() -> None:
+    pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
+    from bench import latentgrid_torch
+    from dsncodec.fit.canvas import Canvas
+    from dsncodec.fit.networks import random_weights
+
+    canvas = Canvas(np.asarray(picture("RGB", 53, 37)))
+    rng = np.random.default_rng(0)
+    for grid in canvas.latents:
+        grid[:] = rng.normal(0, 2, grid.shape)
+    nets = random_weights(32, 0)
+    nets.flat[:] += rng.normal(0, 0.05, nets.flat.size).astype(np.float32)
+    canvas.harden()
+    loss = canvas.loss(nets)
+    q = [torch.tensor(grid.astype(np.float32)) for grid in canvas.grids()]
+    parts = {name: torch.tensor(part) for name, part in nets.parts.items()}
+    assert float(latentgrid_torch.bits(q, parts)) == pytest.approx(loss.bits, rel=1e-4)
+    assert float(latentgrid_torch.squared(q, parts, torch.tensor(canvas.target))) == pytest.approx(
+        loss.squared, rel=1e-4
+    )

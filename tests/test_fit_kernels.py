@@ -1,0 +1,222 @@
+"""The loops of the fit against the same formulas in torch, in double precision: values and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+
+pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
+
+import numba
+
+from dsncodec.codecs.grids import band_rows
+from dsncodec.fit.canvas import Canvas
+from dsncodec.fit.networks import GRIDS, Weights, random_weights
+from dsncodec.kernels import arithmetic, fitting
+
+Tensor = torch.Tensor
+SIZES = [(37, 53), (1, 1), (1, 17), (70, 131), (16, 300), (1100, 6)]  # (rows, columns)
+TRADE = 0.01
+
+# (row, column) of the neighbours in the grid itself, in the order of docs/format.md
+NEAR = [(0, -1), (0, -2), (0, -3), *((-1, x) for x in range(-2, 3)), (-2, -1), (-2, 0), (-2, 1), (-3, 0)]
+
+
+# --- docs/format.md, section 9, with what is rounded there left smooth
+
+
+def at(grid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Symbols at these places, zero outside of the grid."""
+    inside = (rows >= 0) & (rows < grid.shape[0]) & (columns >= 0) & (columns < grid.shape[1])
+    found = grid[rows.clamp(0, grid.shape[0] - 1), columns.clamp(0, grid.shape[1] - 1)]
+    return found * inside
+
+
+def contexts(grids: list[Tensor], k: int) -> Tensor:
+    """(16, n): what the context network sees of each cell of grid k."""
+    y, x = torch.meshgrid(*map(torch.arange, grids[k].shape), indexing="ij")
+    found = [at(grids[k], y + dy, x + dx) for dy, dx in NEAR]
+    none = torch.zeros(grids[k].shape, dtype=torch.double)
+    if k + 1 < GRIDS:
+        above, beside = y // 2 + 2 * (y % 2) - 1, x // 2 + 2 * (x % 2) - 1
+        found += [at(grids[k + 1], *place) for place in ((y // 2, x // 2), (y // 2, beside), (above, x // 2))]
+    else:
+        found += [none] * 3
+    found.append(at(grids[k + 2], y // 4, x // 4) if k + 2 < GRIDS else none)
+    return torch.stack(found).reshape(16, -1)
+
+
+def bits_of(grids: list[Tensor], n: dict[str, Tensor]) -> Tensor:
+    """What the symbols of a band take: each the mass of a Laplace law over an interval of length 1."""
+    total = torch.zeros((), dtype=torch.double)
+    for k, grid in enumerate(grids):
+        h = functional.relu(n["w1"] @ contexts(grids, k) + n["b1"][k][:, None])
+        h = h + functional.relu(n["w2"] @ h + n["b2"][:, None])
+        mean, octaves = n["w3"] @ h + n["b3"][:, None]
+        scale = 0.02 * 2 ** octaves.clamp(0, 11.875)
+        away = (grid.reshape(-1) - mean).abs()
+        within = 1 - (torch.exp(-(0.5 - away).clamp_min(0) / scale) + torch.exp(-(0.5 + away) / scale)) / 2
+        outside = (away - 0.5) / scale / np.log(2) - torch.log2((1 - torch.exp(-1 / scale)) / 2)
+        total = total + torch.where(away < 0.5, -torch.log2(within.clamp_min(1e-300)), outside).sum()
+    return total
+
+
+def doubled(plane: Tensor, taps: Tensor, rows: int, columns: int) -> Tensor:
+    def along(x: Tensor, size: int) -> Tensor:
+        padded, count = torch.cat([x[:1], x[:1], x, x[-1:], x[-1:]]), len(x)
+        even = sum(taps[i] * padded[i : i + count] for i in range(4))
+        odd = sum(taps[3 - i] * padded[i + 1 : i + 1 + count] for i in range(4))
+        return torch.stack([even, odd], 1).reshape(2 * count, -1)[:size]
+
+    return along(along(plane, rows).T, columns).T
+
+
+def colours_of(grids: list[Tensor], n: dict[str, Tensor]) -> Tensor:
+    """(3, rows, columns)."""
+    planes: list[Tensor] = []
+    for k in reversed(range(GRIDS)):
+        planes = [grids[k], *(doubled(plane, n["taps"][k], *grids[k].shape) for plane in planes)]
+    v = torch.stack(planes).reshape(GRIDS, -1)
+    mixed = n["q"] @ functional.relu(n["p"] @ v + n["pb"][:, None]) + n["s"] @ v + n["qb"][:, None]
+    g = mixed.reshape(1, 3, *grids[0].shape)
+    return (g + functional.conv2d(functional.pad(g, (1, 1, 1, 1), mode="replicate"), n["k"]))[0]
+
+
+# --- the fit's loops beside it
+
+
+def cells(padded: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+    """A grid without the zeros around it."""
+    return padded[1:, fitting.LEFT : fitting.LEFT + columns]
+
+
+def assert_near(ours: NDArray[np.float32], theirs: Tensor | None, what: str) -> None:
+    assert theirs is not None
+    wanted = theirs.numpy()
+    assert np.abs(ours - wanted).max() <= 1e-4 * np.abs(wanted).max() + 1e-9, what
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gradients(size: tuple[int, int], threads: int) -> None:
+    rng = np.random.default_rng(1)
+    canvas = Canvas(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    for latents in canvas.latents:
+        latents[:] = rng.normal(0, 2, latents.shape)
+    weights = random_weights(32, 0)
+    weights.flat[:] += rng.normal(0, 0.05, weights.flat.size)
+    weights.parts["b3"][1] = 6
+    canvas.soften(0.3, 0.2, 5)
+    loss, gradient = canvas.gradients(weights, TRADE)
+
+    grids = [
+        torch.tensor(cells(symbols, shape[1]).astype(np.float64), requires_grad=True)
+        for symbols, shape in zip(canvas.symbols, canvas.shapes)
+    ]
+    n = {
+        name: torch.tensor(part.astype(np.float64), requires_grad=True)
+        for name, part in weights.parts.items()
+    }
+    bands = [band_rows(size, band) for band in range(-(-size[0] // 512))]
+    bits = sum(bits_of([grid[rows] for grid, rows in zip(grids, band)], n) for band in bands)
+    assert isinstance(bits, Tensor)
+    rgb = colours_of(grids, n)
+    # what is beyond black and white counts as those, and is drawn back as if it did not
+    clipped = rgb + (rgb.clamp(0, 1) - rgb).detach()
+    squared = (clipped - torch.tensor(canvas.target.astype(np.float64))).square().sum()
+    pixels = size[0] * size[1]
+    (squared / (3 * pixels) + TRADE * bits / pixels).backward()
+
+    assert loss.squared == pytest.approx(squared.item(), rel=1e-5)
+    assert loss.bits == pytest.approx(bits.item(), rel=1e-5)
+    for name, part in gradient.parts.items():
+        assert_near(part, n[name].grad, name)
+    for k, grid in enumerate(grids):
+        by_bits = cells(canvas.by_bits[k].sum(0), size[1] if k == 0 else canvas.shapes[k][1])
+        assert_near(by_bits * np.float32(TRADE / pixels) + canvas.planes[k][k], grid.grad, f"grid {k}")
+    canvas.close()
+
+
+def test_threads_change_nothing_but_the_order_of_sums() -> None:
+    rng = np.random.default_rng(2)
+    target = rng.integers(0, 256, (45, 61, 1), np.uint8)
+    found = []
+    for threads in (1, 2, 3):
+        canvas = Canvas(target, threads)
+        for latents in canvas.latents:
+            latents[:] = np.random.default_rng(3).normal(0, 2, latents.shape)
+        canvas.harden()
+        weights = random_weights(8, 1)
+        loss, gradient = canvas.gradients(weights, TRADE)
+        assert canvas.loss(weights).bits == pytest.approx(loss.bits, rel=1e-6)
+        found.append((loss, gradient, [grid.copy() for grid in canvas.grids()]))
+        canvas.close()
+    for loss, gradient, grids in found[1:]:
+        assert loss.bits == pytest.approx(found[0][0].bits, rel=1e-6)
+        assert loss.squared == pytest.approx(found[0][0].squared, rel=1e-6)
+        np.testing.assert_allclose(gradient.flat, found[0][1].flat, rtol=1e-3, atol=1e-6)
+        for one, other in zip(grids, found[0][2]):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_rounded_latents_are_whole_and_within_the_format() -> None:
+    canvas = Canvas(np.random.default_rng(4).integers(0, 256, (9, 14, 3), np.uint8), 1)
+    canvas.soften(0.3, 0.2, 1)
+    canvas.gradients(random_weights(8, 0), TRADE)
+    canvas.step(TRADE, 100.3)
+    canvas.gradients(random_weights(8, 1), TRADE)
+    canvas.step(TRADE, 100.3)
+    canvas.harden()
+    for symbols, latents, grid in zip(canvas.symbols, canvas.latents, canvas.grids()):
+        np.testing.assert_array_equal(cells(symbols, latents.shape[1]), grid)
+        assert np.abs(grid - latents).max() <= 0.5
+    assert max(np.abs(grid.astype(int)).max() for grid in canvas.grids()) == 127
+
+
+def test_weights_are_views_of_one_vector() -> None:
+    weights = Weights.zeros(16)
+    assert weights.groups[-1].stop == weights.flat.size
+    for part in weights.parts.values():
+        assert part.base is not None
+        part += 1
+    assert (weights.flat == 1).all()
+
+
+# --- powers of two
+
+
+def over(formula: Callable[[Any], Any]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """One of the formulas, over a whole array."""
+
+    @numba.njit
+    def loop(x: Any, out: Any) -> None:
+        for i in range(x.size):
+            out[i] = formula(x[i])
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = np.empty_like(x)
+        loop(x, out)
+        return out
+
+    return run
+
+
+def test_exp2() -> None:
+    x = np.linspace(-126, 126, 200_001, dtype=np.float32)
+    wanted = np.exp2(x.astype(np.float64))
+    assert (np.abs(over(arithmetic.exp2)(x) / wanted - 1)).max() < 3e-7
+    beyond = over(arithmetic.exp2)(np.array([-1e9, 1e9], np.float32))
+    np.testing.assert_allclose(beyond, [2.0**-126, 2.0**126], rtol=1e-6)
+
+
+def test_log2() -> None:
+    x = np.geomspace(1e-37, 1e37, 200_001).astype(np.float32)
+    wanted = np.log2(x.astype(np.float64))
+    apart = np.abs(over(arithmetic.log2)(x) - wanted)
+    assert (apart / np.maximum(np.abs(wanted), 1)).max() < 1e-6

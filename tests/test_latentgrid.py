@@ -1,0 +1,427 @@
+"""The encoder of latent grids: what a fit reaches, targets, errors, what effort 9 keeps, the command, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import dsncodec
+from dsncodec import container, weights
+from dsncodec.cli import encode as encode_verb
+from dsncodec.cli import main
+from dsncodec.codecs import grids, latentgrid
+from dsncodec.codecs.latentgrid import Coded, Encoder, Point
+from dsncodec.container import Header
+from dsncodec.errors import MissingComponent, SettingError
+from dsncodec.metrics import psnr_db
+
+from .conftest import MODES, UInt8Array, noise, picture
+
+pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
+
+FAST: dict[str, Any] = {"method": "latentgrid", "steps": 40, "threads": 1}
+EXIF = b"Exif\0\0" + bytes(90)
+
+
+def pixels(image: Image.Image) -> UInt8Array:
+    """(H, W, channels)."""
+    found = np.asarray(image)
+    return found.reshape(*found.shape[:2], -1)
+
+
+def psnr_of(image: Image.Image, data: bytes) -> float:
+    """Over the colours."""
+    planes = 3 if image.mode.startswith("RGB") else 1
+    return psnr_db(pixels(image)[..., :planes], pixels(dsncodec.decode(data))[..., :planes])
+
+
+def encoder_of(image: Image.Image, **settings: Any) -> Encoder:
+    header = Header("latentgrid", image.mode, *image.size)
+    return Encoder(header, pixels(image), **{"threads": 1, "steps": 40} | settings)
+
+
+def line_art() -> Image.Image:
+    image = Image.new("L", (64, 64), 255)
+    draw = ImageDraw.Draw(image)
+    draw.line((5, 8, 58, 54), 0, 2)
+    draw.ellipse((10, 20, 40, 50), outline=0)
+    return image
+
+
+def interrupting(reports: list[tuple[float, ...]]) -> Any:
+    """A report after which Ctrl-C is pressed, once."""
+
+    def report(*numbers: float) -> None:
+        reports.append(numbers)
+        if len(reports) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    return report
+
+
+# --- what a fit reaches
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (17, 1), (33, 21)], ids=str)
+def test_any_picture(size: tuple[int, int], mode: str) -> None:
+    image = picture(mode, *size)
+    encoder = encoder_of(image)
+    point = encoder.point_of_quality(75)
+    data = dsncodec.encode(image, **FAST)
+    dsncodec.verify(data)
+    info = dsncodec.read_info(data)
+    assert (info.method, info.size, info.mode) == ("latentgrid", size, mode)
+    shown = pixels(dsncodec.decode(data))
+    colours = encoder.header.colour_planes
+    np.testing.assert_array_equal(shown[..., :colours], encoder.reconstruct(point))
+    np.testing.assert_array_equal(shown[..., colours:], pixels(image)[..., colours:])
+    assert container.pack(encoder.header, encoder.sections(point)) == data
+
+
+def test_quality_raises_bytes_and_psnr() -> None:
+    image = picture("RGB", 64, 48)
+    files = [dsncodec.encode(image, **FAST | {"steps": 200}, quality=quality) for quality in (0, 50, 100)]
+    assert sorted(files, key=len) == files
+    psnr = [psnr_of(image, data) for data in files]
+    assert psnr == sorted(psnr) and psnr[2] > 30
+    assert encoder_of(image).point_of_quality(0).trade == pytest.approx(0.06)
+    assert encoder_of(image).point_of_quality(100).trade == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_flat_picture(mode: str, level: int) -> None:
+    image = Image.new(mode, (40, 30), (level,) * 3 if mode == "RGB" else level)
+    data = dsncodec.encode(image, **FAST | {"steps": 200}, quality=75)
+    assert len(data) < 250
+    assert psnr_of(image, data) >= 45
+    # a bit that costs so much is not spent on the last grey level
+    assert psnr_of(image, dsncodec.encode(image, **FAST | {"steps": 100}, quality=5)) >= 30
+
+
+@pytest.mark.parametrize("quality", [10, 75])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_black_lines_stay_black_on_white(mode: str, quality: int) -> None:
+    image = line_art().convert(mode)
+    shown = pixels(dsncodec.decode(dsncodec.encode(image, **FAST | {"steps": 300}, quality=quality)))
+    was = pixels(image)
+    assert psnr_db(was[58:, :40], shown[58:, :40]) >= 45  # the page, away from the lines
+    assert shown[was == 0].mean() < 60 and shown[was == 255].mean() > 245
+
+
+def test_noise_is_not_made_flat() -> None:
+    image = Image.fromarray(noise(32, 32))
+    shown = pixels(dsncodec.decode(dsncodec.encode(image, **FAST | {"steps": 150}, quality=90)))
+    assert shown.std() > 0.7 * pixels(image).std()
+
+
+def test_the_estimated_size_is_the_real_one() -> None:
+    image = picture("RGB", 160, 120)
+    fit = latentgrid.fitter()
+    job = fit.Fit(pixels(image), 32, grids.PLAIN, 1)
+    job.run(fit.Aim(1e-5), fit.Budget(None, 60))
+    fitted = job.finished()
+    header = Header("latentgrid", "RGB", *image.size)
+    sections = dict(grids.pack_sections(header, fitted.parameters, fitted.differences, fitted.grids))
+    assert len(sections["LATS"]) > 1500
+    assert len(sections["LATS"]) == pytest.approx(fitted.bits / 8, rel=0.01)
+
+
+def test_a_fit_goes_from_the_nearest_start(start: weights.Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture("L", 20, 20)
+    info = dsncodec.read_info(dsncodec.encode(image, **FAST))
+    assert info.model == "start x, width 16"
+    cheap, old = replace(start, name="y", lam=0.0001), replace(start, lam=0.0003, default=False)
+    monkeypatch.setattr(weights, "starts", lambda: (start, replace(cheap, wire_id=b"12345678"), old))
+    assert latentgrid._start(0.0011) == (16, start.wire_id[:4])  # nearest in ratio
+    assert latentgrid._start(0.0009) == (16, b"1234")
+    monkeypatch.setattr(weights, "starts", lambda: ())
+    assert latentgrid._start(0.0009) == (32, grids.PLAIN)
+
+
+# --- targets
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+@pytest.mark.parametrize("max_bytes", [1400, 2200])
+def test_target_bytes(mode: str, max_bytes: int) -> None:
+    image = picture(mode, 48, 40)
+    image.putalpha(255) if mode == "RGBA" else None
+    data = dsncodec.encode(image, **FAST, target_bytes=max_bytes, exif=EXIF)
+    assert len(data) <= max_bytes
+    assert psnr_of(image, data) > 20
+    assert dsncodec.decode(data).info["exif"] == EXIF
+
+
+def test_target_bpp() -> None:
+    image = picture("RGB", 64, 64)
+    data = dsncodec.encode(image, **FAST, target_bpp=2.5)
+    assert dsncodec.read_info(data).bpp <= 2.5
+
+
+def test_target_psnr() -> None:
+    image = picture("RGB", 40, 40)
+    data = dsncodec.encode(image, **FAST | {"steps": 200}, target_psnr_db=27)
+    assert psnr_of(image, data) >= 27
+
+
+def test_a_file_that_misses_its_target_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, fits = picture("RGB", 40, 40), list[Any]()
+    monkeypatch.setattr(latentgrid, "CLOSE", 2.0)  # the first fit is to be too large
+    module = latentgrid.fitter()
+    run = module.Fit.run
+    monkeypatch.setattr(
+        module.Fit, "run", lambda self, aim, *rest: (fits.append(aim), run(self, aim, *rest))[1]
+    )
+    data = dsncodec.encode(image, **FAST | {"steps": 200}, target_bytes=500)
+    assert len(data) <= 500
+    assert len(fits) > 1
+    assert fits[1].max_bytes < fits[0].max_bytes
+
+
+def test_targets_out_of_reach() -> None:
+    image = picture("RGB", 40, 40)
+    with pytest.raises(SettingError, match=r"all but the picture takes \d+ bytes"):
+        dsncodec.encode(image, **FAST, target_bytes=30)
+    with pytest.raises(SettingError, match=r"the fit reached \d+ bytes, not 42"):
+        dsncodec.encode(image, **FAST, target_bytes=42)
+    with pytest.raises(SettingError, match=r"the fit reached \d+\.\d\d dB, not 80"):
+        dsncodec.encode(image, **FAST, target_psnr_db=80)
+
+
+# --- settings
+
+
+def test_seconds_follow_effort() -> None:
+    image = picture("L", 4, 4)
+    budgets = [encoder_of(image, steps=None, effort=effort).seconds for effort in range(10)]
+    assert budgets == list(latentgrid.SECONDS)
+    assert encoder_of(image, effort=9).seconds is None
+    assert encoder_of(image, steps=None, seconds=3, effort=9).steps is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scale": 2},
+        {"backend": "avif"},
+        {"levels": 4},
+        {"base_quality": 4},
+        {"width": 8},
+        {"layers": 3},
+        {"variant": "sine"},
+        {"preview": "a.gif"},
+        {"checkpoint": "a"},
+        {"seconds": 0},
+        {"steps": 0},
+        {"steps": 2.5},
+        {"quality": 101},
+        {"quality": 5, "target_bytes": 10},
+    ],
+    ids=str,
+)
+def test_impossible_settings(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        dsncodec.encode(picture("L", 4, 4), **FAST | settings)
+
+
+def test_settings_of_a_fit_are_not_for_other_methods() -> None:
+    image = picture("L", 4, 4)
+    with pytest.raises(SettingError, match="of the methods coconet and latentgrid, not restored"):
+        dsncodec.encode(image, steps=4)
+    with pytest.raises(SettingError, match="width: of method coconet, not latentgrid"):
+        dsncodec.encode(image, width=4, effort=9)
+    for other in ({"scale": 1}, {"backend": "jpeg"}, {"levels": 8}):
+        with pytest.raises(SettingError, match="steps: of the methods"):
+            dsncodec.encode(image, steps=4, effort=9, **other)
+
+
+def test_too_large_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latentgrid, "MAX_FIT_PIXELS", 99)
+    with pytest.raises(SettingError, match="takes 99; the methods restored and dsn"):
+        dsncodec.encode(picture("L", 10, 10), **FAST)
+    assert dsncodec.read_info(dsncodec.encode(picture("L", 9, 11), **FAST)).size == (9, 11)
+
+
+def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSNCODEC_NUMBA", "0")
+    with pytest.raises(MissingComponent, match=r"pip install dsncodec\[fit\]"):
+        dsncodec.encode(picture("L", 4, 4), **FAST)
+    assert dsncodec.read_info(dsncodec.encode(picture("L", 4, 4), effort=9)).method == "restored"
+
+
+# --- effort 9
+
+
+class Found:
+    """A fit that finds, at once, a picture this far from the original, and a file of so many bytes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: int, size: int) -> None:
+        self.points: list[Point] = []
+
+        def fit(encoder: Encoder, point: Point) -> Coded:
+            self.points.append(point)
+            if error > 100:
+                raise SettingError("out of reach")
+            colour = np.clip(encoder.colour.astype(int) + error, 0, 255).astype(np.uint8)
+            sections = [("PARM", grids.Parameters(32, grids.PLAIN, (0,) * 6).pack())]
+            return Coded([*sections, ("NETW", b""), ("LATS", bytes(size))], colour)
+
+        monkeypatch.setattr(Encoder, "_fit", fit)
+
+
+def small() -> Image.Image:
+    return picture("RGB", 48, 40)
+
+
+@pytest.mark.parametrize(
+    ("error", "size", "kept"),
+    [
+        (1, 1, "latentgrid"),
+        (1, 10**5, "restored"),
+        (60, 1, "restored"),
+        (101, 1, "restored"),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked", [{}, {"quality": 40}, {"base_quality": 40}, {"target_psnr_db": 30.0}], ids=str
+)
+def test_at_equal_psnr_the_smaller_file(
+    asked: dict[str, Any], error: int, size: int, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Found(monkeypatch, error, size)
+    data = dsncodec.encode(small(), effort=9, **asked)
+    assert dsncodec.read_info(data).method == kept
+    plain = dsncodec.encode(small(), "restored", effort=9, **asked)
+    assert found.points[0].psnr_db == asked.get("target_psnr_db", pytest.approx(psnr_of(small(), plain)))
+    if kept == "restored":
+        assert data == plain
+
+
+@pytest.mark.parametrize(("error", "kept"), [(0, "latentgrid"), (60, "restored"), (101, "restored")])
+@pytest.mark.parametrize("asked", [{"target_bytes": 900}, {"target_bpp": 4.0}], ids=str)
+def test_at_equal_bytes_the_nearer_picture(
+    asked: dict[str, Any], error: int, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Found(monkeypatch, error, 100)
+    assert dsncodec.read_info(dsncodec.encode(small(), effort=9, **asked)).method == kept
+    assert found.points[0].max_bytes == asked.get("target_bytes", 960)
+
+
+def test_when_effort_9_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Found(monkeypatch, 0, 1)
+    for settings in (
+        {"effort": 8},
+        {"effort": 9, "backend": "avif"},
+        {"effort": 9, "scale": 1},
+        {"effort": 9, "method": "restored"},
+        {"effort": 9, "levels": 256},
+    ):
+        assert dsncodec.read_info(dsncodec.encode(small(), **settings)).method != "latentgrid"
+    monkeypatch.setattr(latentgrid, "MAX_FIT_PIXELS", 48 * 40 - 1)
+    assert dsncodec.read_info(dsncodec.encode(small(), effort=9)).method == "restored"
+    assert found.points == []
+
+
+def test_effort_9_with_a_fit() -> None:
+    """Metadata and alpha are there, whichever file is kept; report has three numbers."""
+    image, reports = picture("RGBA", 24, 20), list[tuple[float, ...]]()
+    data = dsncodec.encode(image, effort=9, steps=30, exif=EXIF, report=lambda *n: reports.append(n))
+    assert dsncodec.decode(data).info["exif"] == EXIF
+    np.testing.assert_array_equal(pixels(dsncodec.decode(data))[..., 3], pixels(image)[..., 3])
+    assert reports[-1][0] == 1 and all(len(numbers) == 3 for numbers in reports)
+
+
+# --- Ctrl-C
+
+
+def test_an_interrupted_fit_gives_what_it_has() -> None:
+    image, reports = picture("RGB", 40, 30), list[tuple[float, ...]]()
+    data = dsncodec.encode(image, **FAST | {"steps": 10**6}, report=interrupting(reports))
+    assert dsncodec.decode(data).size == (40, 30)
+    assert reports[-1][0] < 1
+
+
+def test_an_interrupted_fit_keeps_to_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latentgrid, "RETRY_SHARE", 1e-4)
+    image = picture("RGB", 40, 30)
+    data = dsncodec.encode(image, **FAST | {"steps": 10**6}, target_bytes=900, report=interrupting([]))
+    assert len(data) <= 900
+
+
+def test_effort_9_interrupted_keeps_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture("RGB", 40, 30)
+    data = dsncodec.encode(image, effort=9, quality=95, steps=10**6, threads=1, report=interrupting([]))
+    assert data == dsncodec.encode(image, "restored", effort=9, quality=95)
+
+
+# --- the command
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "a.png"
+    picture("RGB", 24, 20).save(path)
+    return path
+
+
+def test_the_command(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = source.with_suffix(".dsn")
+    asked = ["--method", "latentgrid", "--steps", "30", "--threads", "1"]
+    assert main(["encode", str(source), *asked, "--psnr"]) == 0
+    said = capsys.readouterr().out
+    assert "bpp" in said and "dB" in said and "width 32" in said and "interrupted" not in said
+    assert main(["info", str(target)]) == 0
+    said = capsys.readouterr().out
+    assert "latentgrid, grids of symbols" in said and "section LATS" in said
+    assert main(["encode", str(source), *asked, "--json", "--force"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["method"] == "latentgrid" and math.isfinite(report["bpp"])
+    assert main(["encode", str(source), *asked, "--layers", "3", "--force"]) == 2
+    assert "of method coconet" in capsys.readouterr().err
+
+
+def test_a_usage_check_is_no_long_fit(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pixel, one step; and of pictures of effort 9 what was asked for."""
+    steps: list[int | None] = []
+    init = Encoder.__init__
+
+    def noted(self: Encoder, *args: Any, **settings: Any) -> None:
+        steps.append(settings["steps"])
+        init(self, *args, **settings)
+
+    monkeypatch.setattr(Encoder, "__init__", noted)
+    for extra in (["--method", "latentgrid"], ["--effort", "9"]):
+        assert main(["encode", str(source), *extra, "--steps", "20", "--force", "--quiet"]) == 0
+    assert steps == [1, 20, 1, 20]
+
+
+def test_the_command_interrupted(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file at hand is written, and no other is begun."""
+    second = source.with_name("b.png")
+    second.write_bytes(source.read_bytes())
+    told = encode_verb._Progress.__call__
+    reports: list[tuple[float, ...]] = []
+    press = interrupting(reports)
+
+    def pressed(self: Any, *numbers: float) -> None:
+        told(self, *numbers)
+        press(*numbers)
+
+    monkeypatch.setattr(encode_verb._Progress, "__call__", pressed)
+    asked = ["--method", "latentgrid", "--steps", "1000000", "--threads", "1"]
+    assert main(["encode", str(source), str(second), *asked, "-o", str(source.parent) + "/"]) == 130
+    assert "interrupted: the best so far" in capsys.readouterr().out
+    assert dsncodec.decode(source.with_suffix(".dsn")).size == (24, 20)
+    assert not second.with_suffix(".dsn").exists()
