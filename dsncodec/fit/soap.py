@@ -64,9 +64,7 @@ class Soap:
             m.mean += np.float32(1 - self.beta1) * (g - m.mean)
             if g.shape[0] == 1:  # a vector: Adam
                 m.square += np.float32(1 - self.beta2) * (g * g - m.square)
-                weights[place] -= (
-                    np.float32(size) * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
-                )
+                weights[place] -= np.float32(size) * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
                 continue
             m.left_covariance += np.float32(1 - self.beta3) * (g @ g.T - m.left_covariance)
             m.right_covariance += np.float32(1 - self.beta3) * (g.T @ g - m.right_covariance)
