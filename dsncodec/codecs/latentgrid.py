@@ -43,6 +43,7 @@ FINISH_SHARE = 0.06  # of the seconds: weights are rounded, and the file is writ
 RETRIES = 6
 RETRY_SHARE = 0.1  # of the budget
 LEAST_RETRY_STEPS = 60
+MOST_RAISED = 30.0  # the price, over that of the beginning: beyond, a picture is made flat rather than small
 CLOSE = 0.98  # the part of the bytes allowed that is aimed at
 
 
@@ -202,7 +203,7 @@ class Encoder:
         reached = [self._missed(coded, point)]
         while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
             aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
-            again = self._retry_budget()
+            again = self._retry_budget(job.seconds_per_step)
             job.run(aim, again, self.report)
             if interrupted and again.spent(job.steps) < 1:
                 raise KeyboardInterrupt
@@ -224,8 +225,10 @@ class Encoder:
         """What the search for cheaper weights may take."""
         return math.inf if self.seconds is None else FINISH_SHARE / 2 * self.seconds
 
-    def _retry_budget(self) -> Any:
-        seconds = None if self.seconds is None else self.seconds * RETRY_SHARE
+    def _retry_budget(self, seconds_per_step: float) -> Any:
+        seconds = self.seconds
+        if seconds is not None:
+            seconds = max(seconds * RETRY_SHARE, LEAST_RETRY_STEPS * seconds_per_step)
         steps = None if self.steps is None else max(round(self.steps * RETRY_SHARE), LEAST_RETRY_STEPS)
         return fitter().Budget(seconds, steps)
 
@@ -242,7 +245,7 @@ class Encoder:
             share = 1 + missed / max(self._variable(coded.sections), 1)
             least = max(int(aim.max_bytes - 1.05 * missed), 1)
             trade = max(aim.trade, first) * 1.1**urge * share ** (1.5 * urge)
-            return replace(aim, max_bytes=least, trade=trade)
+            return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
         more = missed + 0.02 * urge
         return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 7))
 

@@ -30,6 +30,7 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
+MOST_STEERED = 8.0  # the price, either way: the rate follows it late, and must not be chased
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 AGAIN = 0.6  # where in its schedule a fit that goes on begins
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
@@ -66,11 +67,15 @@ class Budget:
     def __post_init__(self) -> None:
         self._begin = time.monotonic()
 
+    def seconds_gone(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._begin
+
     def spent(self, step: int) -> float:
         """The part of it that is gone after so many steps."""
         parts = [0.0]
         if self.seconds is not None:
-            parts.append((time.monotonic() - self._begin) / self.seconds)
+            parts.append(self.seconds_gone() / self.seconds)
         if self.steps is not None:
             parts.append(step / self.steps)
         return max(parts)
@@ -170,6 +175,7 @@ class Fit:
         except KeyboardInterrupt:
             pass
         self.trade, self.steps = trade, step
+        self.seconds_per_step = budget.seconds_gone() / max(step, 1)
         canvas.harden()
 
     def _shrink(self, rms: FloatArray, size: float, trade: float) -> None:
@@ -190,8 +196,9 @@ class Fit:
             wrong = (aim.psnr_db + 10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))) * -0.25
         else:
             return trade
-        gain = 0.02 if step > 50 else 0.0
-        return min(max(trade * math.exp(gain * min(max(wrong, -1), 1)), 1e-7), 10.0)
+        gain = 0.02 if step > 30 else 0.0  # slower than latents follow the price
+        moved = trade * math.exp(gain * min(max(wrong, -1), 1))
+        return min(max(moved, aim.trade / MOST_STEERED), aim.trade * MOST_STEERED)
 
     def _about_bytes(self) -> float:
         """What the differences of the weights take, about."""
