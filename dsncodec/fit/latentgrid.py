@@ -2,7 +2,7 @@
 
 Latents and networks move together on mean squared error + trade * bits per pixel: first with soft rounding and noise,
 both less and less, then with rounded latents for the networks alone. Then the networks' differences from their start
-are rounded as coarsely as pays, and symbols that cost more than they bring are moved.
+are rounded as coarsely as pays.
 
 Source: the ideas are those of Ladune et al., "COOL-CHIC", 2023, and of Kim et al., "C3", 2024 (soft rounding).
 """
@@ -44,9 +44,7 @@ class Schedule:
     noise: tuple[float, float] = (0.22, 0.17)
     latents: tuple[float, float] = (0.1, 0.001)
     weights: tuple[float, float] = (2e-3, 1e-4)
-    rounded: float = (
-        0.08  # the part of the budget, at its end, in which latents are rounded and only networks move
-    )
+    rounded: float = 0.08  # of the budget, at its end: latents are rounded, and the networks alone move
     rounded_weights: float = 5e-4
 
     def at(self, pair: tuple[float, float], progress: float) -> float:
@@ -116,8 +114,9 @@ class Fit:
 
     Args:
         colour: (H, W, 1 or 3) uint8.
+        width: of the synthesis; the start's, if it is a published one.
         start: the id of a published start, 4 bytes, or four zeros.
-        report: called now and then with the part of the budget spent, the mean squared error in 0..1 and the bits per pixel.
+        latents: to begin with, as ``Canvas`` takes them.
     """
 
     def __init__(
@@ -141,7 +140,12 @@ class Fit:
         self._network_bytes = 0.0
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
-        """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``."""
+        """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
+
+        Args:
+            report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
+                bits per pixel.
+        """
         canvas, schedule, weights = self.canvas, self.schedule, self.weights
         mover = Soap(weights)
         trade, step = aim.trade, 0
