@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dsncodec.fit.canvas import grid_shapes
+from dsncodec.codecs.grids import grid_shapes
 from dsncodec.fit.networks import random_weights
 
 GRIDS = 7
@@ -101,7 +101,7 @@ def stepper(rgb: NDArray[np.uint8], threads: int, trade: float = 0.01) -> Callab
     rng = np.random.default_rng(0)
     latents = [
         torch.tensor(rng.normal(0, 2, shape).astype(np.float32), requires_grad=True)
-        for shape in grid_shapes(*rgb.shape[:2])
+        for shape in grid_shapes(rgb.shape[:2])
     ]
     nets = {
         name: torch.tensor(part, requires_grad=True) for name, part in random_weights(32, 0).parts.items()

@@ -108,19 +108,20 @@ def pack(header: Header, sections: list[tuple[str, bytes]]) -> bytes:
     parts = [
         MAGIC,
         bytes([VERSION, 16 * _key(METHODS, header.method) + _key(MODES, header.mode)]),
-        _varint(header.width),
-        _varint(header.height),
-        _varint(len(parameters)),
+        varint(header.width),
+        varint(header.height),
+        varint(len(parameters)),
         parameters,
         bytes([len(rest)]),
     ]
     for tag, payload in rest:
-        parts += [bytes([_key(TAGS, tag)]), _varint(len(payload)), _CRC.pack(zlib.crc32(payload))]
+        parts += [bytes([_key(TAGS, tag)]), varint(len(payload)), _CRC.pack(zlib.crc32(payload))]
     fixed = b"".join(parts)
     return b"".join([fixed, _CRC.pack(zlib.crc32(fixed)), *(payload for _, payload in rest)])
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as docs/format.md, section 1, has it: 7 bits a byte, the low ones first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -321,7 +321,7 @@ def test_weights_beyond_float_are_a_picture(path: str) -> None:
 def with_lats(change: Sequence[bytes] | bytes) -> dict[str, bytes]:
     """The sections of a picture of 3 bands, with other bytes for them."""
     header = Header("latentgrid", "L", 3, 1100)
-    payload = change if isinstance(change, bytes) else b"".join(grids._varint(len(b)) + b for b in change)
+    payload = change if isinstance(change, bytes) else b"".join(container.varint(len(b)) + b for b in change)
     return dict(sections_of(header, 8)) | {"LATS": payload}
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .. import backends, kernels, weights
 from ..backends import rangecoder
-from ..container import Header
+from ..container import Header, varint
 from ..errors import Corrupt, UnsupportedVersion
 from .context import GRIDS, Context, Int8Array, decode_band, encode_band
 from .sections import decode_alpha, pooled, required
@@ -390,17 +390,9 @@ def pack_sections(
     """
     context = nets_of(parameters, differences).context
     payloads = [encode_band(band, context) for band in bands(grids)]
-    lats = b"".join(_varint(len(payload)) + payload for payload in payloads)
+    lats = b"".join(varint(len(payload)) + payload for payload in payloads)
     numbers = [d.astype(np.int32).ravel() for d in differences]
     return [("PARM", parameters.pack()), ("NETW", rangecoder.encode(numbers)), ("LATS", lats)]
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def _split(payload: bytes, count: int) -> list[bytes]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codecs.context import GRIDS
+from ..codecs.grids import BAND, band_rows, grid_shapes
 from ..kernels import fitting
-from .networks import GRIDS, Weights
+from .networks import Weights
 
 FloatArray = NDArray[np.float32]
 
 SAMPLE = 2**15  # pixels that an estimate looks at, about
 STRIPE = 8  # rows that it takes at a time
-BAND = 512  # rows of the picture whose symbols are coded together
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,6 @@ class Loss:
         return self.squared / (3 * pixels)
 
 
-def grid_shapes(height: int, width: int) -> list[tuple[int, int]]:
-    """(rows, columns) of the grids, finest first: each side of the next is half, rounded up."""
-    shapes = [(height, width)]
-    for _ in range(GRIDS - 1):
-        height, width = -(-height // 2), -(-width // 2)
-        shapes.append((height, width))
-    return shapes
-
-
 class Canvas:
     """Buffers for one picture.
 
@@ -66,7 +58,7 @@ class Canvas:
         self.pixels = height * width
         colour = target if target.shape[2] == 3 else np.repeat(target, 3, 2)
         self.target = np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
-        self.shapes = grid_shapes(height, width)
+        self.shapes = grid_shapes((height, width))
         self.latents = latents or [np.zeros(shape, np.float32) for shape in self.shapes]
         self.slopes = [np.ones(shape, np.float32) for shape in self.shapes]
         self.means = [np.zeros(shape, np.float32) for shape in self.shapes]
@@ -94,16 +86,16 @@ class Canvas:
     def _cut_rows(self) -> list[list[Task]]:
         """The rate's work, for each thread."""
         tasks: list[list[Task]] = [[] for _ in range(self.threads)]
-        for top in range(0, self.height, BAND):
-            ends = [
-                rows if top + BAND >= self.height else (top + BAND) >> k
-                for k, (rows, _) in enumerate(self.shapes)
-            ]
-            ends += [0, 0]
+        for number in range(-(-self.height // BAND)):
+            rows = [
+                *band_rows((self.height, self.width), number),
+                slice(0, 0),
+                slice(0, 0),
+            ]  # of no grid: none
             for k in range(GRIDS):
-                tops = [(top >> level if level < GRIDS else 0) for level in (k, k + 1, k + 2)]
-                band = np.array([tops[0], tops[1], ends[k + 1], tops[2], ends[k + 2]], np.int64)
-                cuts = np.linspace(tops[0], ends[k], self.threads + 1).astype(int)
+                own, next_, after = rows[k : k + 3]
+                band = np.array([own.start, next_.start, next_.stop, after.start, after.stop], np.int64)
+                cuts = np.linspace(own.start, own.stop, self.threads + 1).astype(int)
                 for thread in range(self.threads):
                     if cuts[thread] < cuts[thread + 1]:
                         tasks[thread].append(Task(k, int(cuts[thread]), int(cuts[thread + 1]), band, 1.0))
@@ -146,13 +138,13 @@ class Canvas:
 
         self.run(part)
 
-    def harden(self, temperature: float = 0.1) -> None:
-        """Latents to symbols; slopes as at this temperature."""
+    def harden(self) -> None:
+        """Latents to symbols, rounded: nothing for a ``step`` to follow."""
 
         def part(thread: int) -> None:
             for k in range(GRIDS):
                 first, last = self._share(k, thread)
-                fitting.harden(self.latents[k], self.symbols[k], self.slopes[k], first, last, temperature)
+                fitting.harden(self.latents[k], self.symbols[k], first, last)
 
         self.run(part)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import rangecoder
-from ..codecs.grids import LISTS, UNITS, Parameters, start_lists
+from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, start_lists
 from .canvas import Canvas, Loss
 from .networks import Weights, random_weights
 from .soap import Soap
@@ -36,6 +36,11 @@ AGAIN = 0.6  # where in its schedule a fit that goes on begins
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
 
+def eased(pair: Sequence[float], progress: float) -> float:
+    """Between a first and a last value, along half a wave of the cosine."""
+    return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What changes while the fit runs, first and last value, along half a wave of the cosine."""
@@ -46,9 +51,6 @@ class Schedule:
     weights: tuple[float, float] = (2e-3, 1e-4)
     rounded: float = 0.08  # of the budget, at its end: latents are rounded, and the networks alone move
     rounded_weights: float = 5e-4
-
-    def at(self, pair: tuple[float, float], progress: float) -> float:
-        return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 FROM_START = Schedule()
@@ -157,8 +159,8 @@ class Fit:
                 progress = min(begin + (1 - begin) * spent / soft, 1)
                 if progress < 1:
                     canvas.soften(
-                        schedule.at(schedule.temperature, progress),
-                        schedule.at(schedule.noise, progress),
+                        eased(schedule.temperature, progress),
+                        eased(schedule.noise, progress),
                         step,
                     )
                 else:
@@ -166,8 +168,8 @@ class Fit:
                 loss, gradient = canvas.gradients(weights, trade)
                 if progress < 1:
                     trade = self._steered(aim, trade, loss, step)
-                    canvas.step(trade, schedule.at(schedule.latents, progress))
-                    size = schedule.at(schedule.weights, progress)
+                    canvas.step(trade, eased(schedule.latents, progress))
+                    size = eased(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
                 mover.step(weights.flat, gradient.flat, size)
@@ -232,6 +234,7 @@ class Fit:
         exponents = []
         for number, group in enumerate(weights.groups):
             start, wished = self.start.flat[group], weights.flat[group].copy()
+            self.canvas.enlarge(weights)
 
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
                 d = _nearest((wished - start) * 2.0**exponent)
@@ -256,6 +259,7 @@ class Fit:
         weights, price = self.weights, self.trade / self.canvas.pixels
         for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
             flat, unit = weights.flat[group], np.float32(2.0**-exponent)
+            self.canvas.enlarge(weights)
             now = self._cost(weights, number, sampled=True)
             bits = _bits_of(d)
             for at in np.argsort(np.abs(d), kind="stable"):
@@ -274,11 +278,13 @@ class Fit:
                     flat[at] = kept
 
     def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
-        """The part of the loss that a list of weights decides: rate for the first two, squared error for the others."""
+        """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,
+        of planes that were doubled before unless it is the list of the taps."""
         canvas = self.canvas
         if number < 2:
             return self.trade * canvas.rate(weights, None, sampled) / canvas.pixels
-        canvas.enlarge(weights)
+        if number == TAPS:
+            canvas.enlarge(weights)
         return canvas.synthesise(weights, None, sampled) / (3 * canvas.pixels)
 
 

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codecs.context import GRIDS
+
 FloatArray = NDArray[np.float32]
 
-GRIDS = 7
-CONTEXTS = 16
 BICUBIC = (-3 / 128, 29 / 128, 111 / 128, -9 / 128)
 
 

@@ -14,16 +14,15 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from .compiling import compiled
+
 # Sums may be taken in any order, and there are no NaNs to keep
 FAST = {"contract", "reassoc", "nnan", "ninf", "nsz", "arcp"}
 
 
 def jit(function: Any) -> Any:
-    """A kernel: compiled when first called, kept for the next process where that can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(nogil=True, fastmath=FAST, error_model="numpy")(function)
+    """A kernel of the fit."""
+    return compiled(function, fastmath=FAST, error_model="numpy")
 
 
 def inline(function: Any) -> Any:

@@ -79,14 +79,11 @@ def soften(
 
 
 @jit
-def harden(y: Any, q: Any, slope: Any, first: int, last: int, temperature: float) -> None:
-    """Rows of latents to symbols, rounded; the slope is that of one soft rounding."""
-    sharpness = np.float32(1 / temperature)
-    scale = np.float32(0.5 / np.tanh(0.5 / temperature))
+def harden(y: Any, q: Any, first: int, last: int) -> None:
+    """Rows of latents to symbols, rounded."""
     for row in range(first, last):
         for x in range(y.shape[1]):
             q[row + 1, LEFT + x] = np.floor(y[row, x] + np.float32(0.5))
-            slope[row, x] = _soft_round(y[row, x], sharpness, scale)[1]
 
 
 @jit

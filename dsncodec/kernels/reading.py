@@ -4,23 +4,14 @@ codecs/grids.py, number by number; reached through ``kernels.load("reading")`` o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiling import compiled
+
 Array = NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Machine code, made at the first call; kept for the next process where a folder for that can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # there is no such folder
-        return numba.njit(nogil=True)(function)
 
 
 # --- the probability model

@@ -7,7 +7,6 @@ does, for a batch of crops side by side. Needs the extra [fit], not torch.
 from __future__ import annotations
 
 import csv
-import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from ..codecs.grids import MAX_WIDTH, MIN_WIDTH, WIDTH_STEP
 from ..errors import SettingError
 from ..fit.adam import Adam
 from ..fit.canvas import Canvas
+from ..fit.latentgrid import eased
 from ..fit.networks import Weights, random_weights
 from .data import find_images
 from .recipe import fill, read_table
@@ -75,7 +75,6 @@ class StartsRecipe:
     outwards: PhaseSettings = field(
         default_factory=lambda: PhaseSettings(240, (0.25, 0.1), (0.2, 0.17), (0.06, 0.004), (3e-3, 2e-4))
     )
-
     again: PhaseSettings = field(
         default_factory=lambda: PhaseSettings(330, (0.3, 0.1), (0.22, 0.17), (0.1, 0.002), (2e-3, 5e-5))
     )
@@ -195,9 +194,8 @@ class Trainer:
         losses: list[tuple[float, float]] = []  # mean squared error and bits per pixel of each visit
         turns = _turns(len(state.canvases), recipe.batch, recipe.seed + 1)
         for step in range(total):
-            wave = 0.5 + 0.5 * math.cos(math.pi * step / total)
             temperature, noise, latents, size = (
-                pair[1] + (pair[0] - pair[1]) * wave
+                eased(pair, step / total)
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
