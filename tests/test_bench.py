@@ -231,6 +231,11 @@ def test_a_task_that_fails_costs_its_own_results_only():
     }
 
 
+def test_how_a_process_ended_is_learnt_while_others_start():
+    events = list(processes.run(behave, ["crash"] * 60, jobs=6, timeout_s=60))
+    assert {event.value for event in events if event.kind == "failed"} == {"its process died (SIGSEGV)"}
+
+
 def test_a_caller_that_has_had_enough_leaves_no_process_behind():
     events = processes.run(behave, ["hang", "hang"], jobs=2, timeout_s=60)
     next(events)

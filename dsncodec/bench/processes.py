@@ -10,8 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
+
+# To start a process also asks whether others of this program have ended, and an end can be read once only: so one thread
+# at a time starts a process or learns how one ended.
+_PROCESSES = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,14 @@ def _events_of(
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, produce, task), daemon=True)
     try:
-        process.start()
+        with _PROCESSES:
+            process.start()
         theirs.close()
         while True:
             try:
                 kind, value = _received(ours, timeout_s, stop)
             except EOFError:
-                process.join()
-                kind, value = "failed", f"its process died ({_death(process.exitcode)})"
+                kind, value = "failed", f"its process died ({_death(_ended(process))})"
             except TimeoutError as exc:
                 kind, value = "failed", str(exc)
             event = Event(task, kind, value)
@@ -91,7 +95,7 @@ def _events_of(
         ours.close()
         if process.pid is not None:
             process.kill()
-            process.join()
+            _ended(process)
         process.close()
 
 
@@ -109,6 +113,14 @@ def _received(connection: Connection, timeout_s: float, stop: threading.Event) -
         if time.monotonic() > end:
             raise TimeoutError(f"no result for {timeout_s:g} seconds")
     return connection.recv()
+
+
+def _ended(process: Any) -> int | None:
+    """The exit code, once there is one."""
+    wait([process.sentinel])
+    with _PROCESSES:
+        process.join()
+        return process.exitcode
 
 
 def _death(exit_code: int | None) -> str:
