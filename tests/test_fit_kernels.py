@@ -220,3 +220,44 @@ def test_log2() -> None:
     wanted = np.log2(x.astype(np.float64))
     apart = np.abs(over(arithmetic.log2)(x) - wanted)
     assert (apart / np.maximum(np.abs(wanted), 1)).max() < 1e-6
+
+
+# --- symbols moved one by one
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [*SIZES, (130, 24)], ids=str)
+def test_no_move_of_a_symbol_that_is_left_helps(size: tuple[int, int], threads: int) -> None:
+    rng = np.random.default_rng(5)
+    weights = random_weights(8, 2)
+    weights.flat[:] += rng.normal(0, 0.05, weights.flat.size)
+    canvas = Canvas(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    for latents in canvas.latents:
+        latents[:] = rng.normal(0, 1, latents.shape)
+    canvas.harden()
+
+    def total() -> float:
+        loss = canvas.loss(weights)
+        return loss.squared / (3 * canvas.pixels) + TRADE * loss.bits / canvas.pixels
+
+    before = total()
+    moved = canvas.refine(weights, TRADE)
+    assert moved > 0
+    assert total() < before
+    while canvas.refine(weights, TRADE):
+        assert total() < before
+        before = total()
+    best = total()
+    for k in range(4):
+        rows, columns = canvas.shapes[k]
+        for _ in range(6):
+            y, x = rng.integers(rows) + 1, rng.integers(columns) + fitting.LEFT
+            for more in (1, -1):
+                canvas.symbols[k][y, x] += more
+                assert total() > best - 1e-6 * abs(best)
+                canvas.symbols[k][y, x] -= more
+    kept = [grid.copy() for grid in canvas.grids()]
+    canvas.harden()
+    for grid, other in zip(canvas.grids(), kept):
+        np.testing.assert_array_equal(grid, other)
+    canvas.close()

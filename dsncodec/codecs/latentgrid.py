@@ -38,7 +38,7 @@ MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds 
 WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
 
-FINISH_SHARE = 0.06  # of the seconds: weights are rounded, and the file is written
+FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
 # A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
 RETRIES = 6
 RETRY_SHARE = 0.1  # of the budget
@@ -222,8 +222,8 @@ class Encoder:
             self.report(1.0, float(error), bits / (self.header.width * self.header.height))
 
     def _finish_seconds(self) -> float:
-        """What the search for cheaper weights may take."""
-        return math.inf if self.seconds is None else FINISH_SHARE / 2 * self.seconds
+        """What the search for cheaper weights and the moves of symbols may take."""
+        return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
 
     def _retry_budget(self, seconds_per_step: float) -> Any:
         seconds = self.seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from ..codecs.context import GRIDS
 from ..codecs.grids import BAND, band_rows, grid_shapes
-from ..kernels import fitting
+from ..kernels import fitting, refining
 from .networks import Weights
 
 FloatArray = NDArray[np.float32]
 
 SAMPLE = 2**15  # pixels that an estimate looks at, about
 STRIPE = 8  # rows that it takes at a time
+REFINED = 4  # grids whose symbols are moved one by one: in the coarser ones hardly any is worth it
+CELLS = 2**12  # that a thread looks at between two looks at the clock
+APART = 12  # rows of a grid between two threads: what one moves, the other does not see
 
 
 @dataclass(frozen=True)
@@ -86,20 +89,19 @@ class Canvas:
     def _cut_rows(self) -> list[list[Task]]:
         """The rate's work, for each thread."""
         tasks: list[list[Task]] = [[] for _ in range(self.threads)]
-        for number in range(-(-self.height // BAND)):
-            rows = [
-                *band_rows((self.height, self.width), number),
-                slice(0, 0),
-                slice(0, 0),
-            ]  # of no grid: none
+        for rows in self._bands():
             for k in range(GRIDS):
-                own, next_, after = rows[k : k + 3]
-                band = np.array([own.start, next_.start, next_.stop, after.start, after.stop], np.int64)
-                cuts = np.linspace(own.start, own.stop, self.threads + 1).astype(int)
+                band = _band(rows, k)
+                cuts = np.linspace(rows[k].start, rows[k].stop, self.threads + 1).astype(int)
                 for thread in range(self.threads):
                     if cuts[thread] < cuts[thread + 1]:
                         tasks[thread].append(Task(k, int(cuts[thread]), int(cuts[thread + 1]), band, 1.0))
         return tasks
+
+    def _bands(self) -> Iterator[list[slice]]:
+        """The rows of each grid, band by band, and those of two more grids that have none."""
+        for number in range(-(-self.height // BAND)):
+            yield [*band_rows((self.height, self.width), number), slice(0, 0), slice(0, 0)]
 
     def run(self, work: Callable[[int], float | None], items: Iterable[int] | None = None) -> float:
         """Work on items side by side, or once in each thread; the sum of what it gives."""
@@ -368,6 +370,79 @@ class Canvas:
         rows = sum(last - first for first, last in self._stripes)
         return self.run(part) * self.height / rows
 
+    # --- symbols, moved one by one
+
+    def refine(self, weights: Weights, trade: float, late: Callable[[], bool] = lambda: False) -> int:
+        """Rounded symbols moved by one, each once, coarser grids first, wherever the loss of these weights falls; the
+        latents follow. How many were moved.
+
+        Args:
+            late: asked now and then; the symbols stay as they are once it says so.
+        """
+        law, biases, picture = self._refined(weights)
+        heights, widths = (np.array(sides, np.int64) for sides in zip(*self.shapes))
+        bits = [np.empty(shape, np.float32) for shape in self.shapes]
+        none = refining.Grid(self._none, bits[0], biases[0], np.zeros(5, np.int64), 0)
+
+        def grids_of(band: Sequence[slice]) -> list[refining.Grid]:
+            return [
+                refining.Grid(self.symbols[k], bits[k], biases[k], _band(band, k), band[k].stop)
+                for k in range(GRIDS)
+            ] + [none, none]
+
+        bands = [grids_of(rows) for rows in self._bands()]
+
+        def count(thread: int) -> None:
+            for k in range(GRIDS):
+                for grids, first, last in _within(bands, k, *self._share(k, thread)):
+                    refining.count_bits(grids[k], grids[k + 1], grids[k + 2], law, first, last)
+
+        def move(k: int, share: tuple[int, int]) -> int:
+            found, step = 0, max(1, CELLS // widths[k])
+            for grids, first, last in _within(bands, k, *share):
+                for at in range(first, last, step):
+                    if late():
+                        return found
+                    found += refining.refine(
+                        k, grids[k], grids[k + 1], grids[k + 2], grids[max(k - 1, 0)], grids[max(k - 2, 0)],
+                        law, picture, heights, widths, at, min(at + step, last),
+                        trade / self.pixels, 1 / (3 * self.pixels),
+                    )  # fmt: skip
+            return found
+
+        self.run(count)
+        moved = 0.0
+        for k in reversed(range(REFINED)):
+            shares = [self._share(k, thread) for thread in range(self.threads)]
+            if min(last - first for first, last in shares) < 2 * APART:
+                shares = [(0, self.shapes[k][0])]
+            inner = [(first, last - APART) for first, last in shares[:-1]] + shares[-1:]
+            between = [(last - APART, last) for _, last in shares[:-1]]
+            moved += self.run(lambda at: move(k, inner[at]), range(len(inner)))
+            moved += sum(move(k, share) for share in between)
+        self._follow()
+        return int(moved)
+
+    def _refined(self, weights: Weights) -> tuple[refining.Law, FloatArray, refining.Picture]:
+        """The layers as ``refine`` takes them, the grids' biases, and the picture as it is."""
+        n = weights.parts
+        self.enlarge(weights)
+        self.synthesise(weights, None)
+        w1, w2, p = (np.ascontiguousarray(n[name].T) for name in ("w1", "w2", "p"))
+        law = refining.Law(w1, w2, n["b2"], n["w3"], n["b3"])
+        colours = np.empty_like(self.target)
+        picture = refining.Picture(
+            self.finest, self.mixed, colours, self.target, n["taps"], p, n["pb"], n["q"], n["qb"], n["s"], n["k"]
+        )  # fmt: skip
+        self.run(lambda thread: refining.colour(picture, *self._share(0, thread)))
+        return law, n["b1"], picture
+
+    def _follow(self) -> None:
+        """Latents whose symbol was moved go there."""
+        for symbols, latents in zip(self.symbols, self.latents):
+            cells = symbols[1:, fitting.LEFT : fitting.LEFT + latents.shape[1]]
+            np.copyto(latents, cells, where=np.floor(latents + np.float32(0.5)) != cells)
+
     # --- passes
 
     def loss(self, weights: Weights) -> Loss:
@@ -387,7 +462,7 @@ class Canvas:
         self.enlarge_back(weights, gradient)
         return Loss(squared, bits), gradient
 
-    def step(self, trade: float, size: float, beta1: float = 0.9, beta2: float = 0.999) -> None:
+    def step(self, trade: float, size: float, beta1: float = 0.8, beta2: float = 0.99) -> None:
         """One step of Adam for the latents, from the gradients that were found last."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
@@ -414,6 +489,22 @@ class Canvas:
                 )
 
         self.run(part)
+
+
+def _band(rows: Sequence[slice], k: int) -> NDArray[np.int64]:
+    """Where a band of grid k and of the next two lies, see ``kernels.fitting.rate``."""
+    own, next_, after = rows[k : k + 3]
+    return np.array([own.start, next_.start, next_.stop, after.start, after.stop], np.int64)
+
+
+def _within(
+    bands: Sequence[list[refining.Grid]], k: int, first: int, last: int
+) -> Iterator[tuple[list[refining.Grid], int, int]]:
+    """The bands that some rows of grid k lie in, and which of them those are."""
+    for grids in bands:
+        low, high = max(first, int(grids[k].band[0])), min(last, grids[k].end)
+        if low < high:
+            yield grids, low, high
 
 
 def _striped(first: int, last: int, one_in: int) -> list[tuple[int, int]]:

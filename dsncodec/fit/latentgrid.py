@@ -33,6 +33,7 @@ Report = Callable[[float, float, float], None]
 MOST_STEERED = 8.0  # the price, either way: the rate follows it late, and must not be chased
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 AGAIN = 0.6  # where in its schedule a fit that goes on begins
+REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
 
@@ -70,6 +71,13 @@ class Budget:
     def seconds_gone(self) -> float:
         """Since it began."""
         return time.monotonic() - self._begin
+
+    def alarm(self, share: float) -> Callable[[], bool]:
+        """Says when such a part of the seconds is gone, from now on."""
+        if self.seconds is None:
+            return lambda: False
+        end = time.monotonic() + share * self.seconds
+        return lambda: time.monotonic() > end
 
     def spent(self, step: int) -> float:
         """The part of it that is gone after so many steps."""
@@ -153,7 +161,7 @@ class Fit:
         trade, step = aim.trade, 0
         soft = 1 - schedule.rounded
         begin = AGAIN if self._ran else 0.0  # what has been fitted is not shaken up again
-        self._ran = True
+        self._ran, rounded = True, False
         try:
             while (spent := budget.spent(step)) < 1:
                 progress = min(begin + (1 - begin) * spent / soft, 1)
@@ -163,8 +171,10 @@ class Fit:
                         eased(schedule.noise, progress),
                         step,
                     )
-                else:
+                elif not rounded:
+                    rounded = True
                     canvas.harden()
+                    canvas.refine(weights, trade, budget.alarm(REFINING))
                 loss, gradient = canvas.gradients(weights, trade)
                 if progress < 1:
                     trade = self._steered(aim, trade, loss, step)
@@ -219,11 +229,13 @@ class Fit:
     # --- what a file holds
 
     def finished(self, seconds: float = math.inf) -> Fitted:
-        """Weights rounded, and then made cheaper one by one for at most so many seconds."""
-        end = time.monotonic() + seconds
+        """Weights rounded, and then made cheaper one by one; and symbols moved by what these weights make of them. Both
+        end after about so many seconds, wherever they are."""
+        begin = time.monotonic()
         parameters, differences, weights = self._rounded()
         self.weights = weights
-        self._cheapened(parameters, differences, end)
+        self._cheapened(parameters, differences, begin + seconds / 2)
+        self.canvas.refine(weights, self.trade, lambda: time.monotonic() > begin + seconds)
         return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
 
     def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
