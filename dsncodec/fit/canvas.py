@@ -276,7 +276,7 @@ class Canvas:
         n = weights.parts
         c = weights.width
         p, q, s = np.zeros((c, 8), np.float32), np.zeros((4, c), np.float32), np.zeros((4, 8), np.float32)
-        p[:, :GRIDS], q[:3], s[:3, :GRIDS] = n["p"], n["q"], n["s"]
+        p[:, :GRIDS], p[:, GRIDS], q[:3], s[:3, :GRIDS] = n["p"], n["pb"], n["q"], n["s"]
         qb = np.zeros(4, np.float32)
         qb[:3] = n["qb"]
         shares = [self._share(0, thread) for thread in range(self.threads)]
@@ -284,7 +284,6 @@ class Canvas:
             [
                 np.zeros((3, 3, 3, 3), np.float32),
                 np.zeros((c, 8), np.float32),
-                np.zeros(c, np.float32),
                 np.zeros((4, c), np.float32),
                 np.zeros(4, np.float32),
                 np.zeros((4, 8), np.float32),
@@ -292,11 +291,11 @@ class Canvas:
             for _ in shares
         ]
         if sampled and len(self._stripes) > 1:
-            return self._synthesise_stripes(n["k"], p, n["pb"], q, qb, s)
+            return self._synthesise_stripes(n["k"], p, q, qb, s)
 
         def forward(thread: int) -> None:
             first, last = shares[thread]
-            fitting.synthesise(self.finest, first, last, self.width, p, n["pb"], q, qb, s, self.mixed)
+            fitting.synthesise(self.finest, first, last, self.width, p, q, qb, s, self.mixed)
 
         def compare(thread: int) -> float:
             first, last = shares[thread]
@@ -314,7 +313,6 @@ class Canvas:
                 last,
                 self.width,
                 p,
-                n["pb"],
                 pt,
                 qt,
                 st,
@@ -329,10 +327,10 @@ class Canvas:
         pt, qt, st = (np.ascontiguousarray(m.T) for m in (p, q, s))
         self.run(back)
         d = gradient.parts
-        for dk, dp, dpb, dq, dqb, ds in own:
+        for dk, dp, dq, dqb, ds in own:
             d["k"] += dk
             d["p"] += dp[:, :GRIDS]
-            d["pb"] += dpb
+            d["pb"] += dp[:, GRIDS]
             d["q"] += dq[:3]
             d["qb"] += dqb[:3]
             d["s"] += ds[:3, :GRIDS]

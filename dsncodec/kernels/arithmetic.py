@@ -121,6 +121,42 @@ def dense_add(w: Any, x: Any, out: Any, n: int) -> None:
 
 
 @jit
+def dense_relu(w: Any, x: Any, out: Any, n: int) -> None:
+    """out[:, :n] = max(0, w @ x[:, :n]); w has eight columns."""
+    zero = np.float32(0)
+    for j in range(0, w.shape[0], 4):
+        a0, a1, a2, a3, a4, a5, a6, a7 = w[j, 0], w[j, 1], w[j, 2], w[j, 3], w[j, 4], w[j, 5], w[j, 6], w[j, 7]
+        b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, 0], w[j + 1, 1], w[j + 1, 2], w[j + 1, 3], w[j + 1, 4], w[j + 1, 5], w[j + 1, 6], w[j + 1, 7]  # fmt: skip
+        c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, 0], w[j + 2, 1], w[j + 2, 2], w[j + 2, 3], w[j + 2, 4], w[j + 2, 5], w[j + 2, 6], w[j + 2, 7]  # fmt: skip
+        d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, 0], w[j + 3, 1], w[j + 3, 2], w[j + 3, 3], w[j + 3, 4], w[j + 3, 5], w[j + 3, 6], w[j + 3, 7]  # fmt: skip
+        for p in range(n):
+            x0, x1, x2, x3, x4, x5, x6, x7 = x[0, p], x[1, p], x[2, p], x[3, p], x[4, p], x[5, p], x[6, p], x[7, p]  # fmt: skip
+            out[j, p] = max(a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7, zero)  # fmt: skip
+            out[j + 1, p] = max(b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7, zero)  # fmt: skip
+            out[j + 2, p] = max(c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7, zero)  # fmt: skip
+            out[j + 3, p] = max(d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7, zero)  # fmt: skip
+
+
+@jit
+def dense_where(w: Any, x: Any, gate: Any, out: Any, n: int) -> None:
+    """out[:, :n] = w @ x[:, :n] where ``gate`` is above 0, else 0; w has four columns."""
+    zero = np.float32(0)
+    for j in range(0, w.shape[0], 4):
+        a0, a1, a2, a3 = w[j, 0], w[j, 1], w[j, 2], w[j, 3]
+        b0, b1, b2, b3 = w[j + 1, 0], w[j + 1, 1], w[j + 1, 2], w[j + 1, 3]
+        c0, c1, c2, c3 = w[j + 2, 0], w[j + 2, 1], w[j + 2, 2], w[j + 2, 3]
+        d0, d1, d2, d3 = w[j + 3, 0], w[j + 3, 1], w[j + 3, 2], w[j + 3, 3]
+        for p in range(n):
+            x0, x1, x2, x3 = x[0, p], x[1, p], x[2, p], x[3, p]
+            a, b = a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3, b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+            c, d = c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3, d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+            out[j, p] = a if gate[j, p] > zero else zero
+            out[j + 1, p] = b if gate[j + 1, p] > zero else zero
+            out[j + 2, p] = c if gate[j + 2, p] > zero else zero
+            out[j + 3, p] = d if gate[j + 3, p] > zero else zero
+
+
+@jit
 def outer_add(d: Any, x: Any, out: Any, n: int) -> None:
     """out += d[:, :n] @ x[:, :n].T: the gradient of a matrix."""
     zero = np.float32(0)

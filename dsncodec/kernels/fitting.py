@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import dense, dense_add, exp2, inline, jit, log2, outer_add, sums_add
+from .arithmetic import dense, dense_add, dense_relu, dense_where, exp2, inline, jit, log2, outer_add, sums_add
 
 LEFT = 8  # columns of zeros before a grid
 CHUNK = 128  # cells of a row that are worked on at a time
@@ -411,36 +411,31 @@ def double_back(x: Any, taps: Any, d: Any, rows: int, columns: int, dx: Any, dta
 
 @jit
 def _load(v: Any, y: int, x0: int, n: int, x: Any) -> None:
+    """The first seven of x's eight rows; the last is of ones, for the biases."""
     for i in range(7):
         for p in range(n):
             x[i, p] = v[i, y, x0 + p]
-    for p in range(n):
-        x[7, p] = np.float32(0)
 
 
 @jit
 def synthesise(
-    v: Any, first: int, last: int, width: int, p_: Any, pb: Any, q_: Any, qb: Any, s_: Any, g: Any
+    v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: Any, s_: Any, g: Any
 ) -> None:
     """Rows of the seven planes to g = Q max(0, P v + p) + S v + q, (3, rows + 2, columns): behind a border of one row
     above and LEFT columns, which repeats the edge.
 
     Args:
-        v: (7, rows, columns + LANES); p_: (C, 8), q_: (4, C), s_: (4, 8), padded with zeros.
+        v: (7, rows, columns + LANES); p_: (C, 8), P and p; q_: (4, C), s_: (4, 8), padded with zeros.
     """
-    x = np.empty((8, CHUNK), np.float32)
+    x = np.ones((8, CHUNK), np.float32)
     h = np.empty((p_.shape[0], CHUNK), np.float32)
     o = np.empty((4, CHUNK), np.float32)
-    zero = np.float32(0)
     rows = v.shape[1]
     for y in range(first, last):
         for x0 in range(0, width, CHUNK):
             n = (min(CHUNK, width - x0) + LANES - 1) // LANES * LANES
             _load(v, y, x0, n, x)
-            dense(p_, pb, x, h, n)
-            for j in range(h.shape[0]):
-                for p in range(n):
-                    h[j, p] = max(h[j, p], zero)
+            dense_relu(p_, x, h, n)
             dense(q_, qb, h, o, n)
             dense_add(s_, x, o, n)
             for j in range(3):
@@ -502,8 +497,8 @@ def colours(
 
 @jit
 def synthesise_back(
-    v: Any, d: Any, k: Any, first: int, last: int, width: int, p_: Any, pb: Any, pt: Any, qt: Any, st: Any,
-    dp: Any, dpb: Any, dq: Any, dqb: Any, ds: Any,
+    v: Any, d: Any, k: Any, first: int, last: int, width: int, p_: Any, pt: Any, qt: Any, st: Any,
+    dp: Any, dq: Any, dqb: Any, ds: Any,
 ) -> None:  # fmt: skip
     """From the gradient by colours to those by planes, in the place of v, and by weights, which are added to.
 
@@ -511,7 +506,7 @@ def synthesise_back(
         d: as ``colours`` leaves it, zeros around the picture.
     """
     c = p_.shape[0]
-    x = np.empty((8, CHUNK), np.float32)
+    x = np.ones((8, CHUNK), np.float32)
     h = np.empty((c, CHUNK), np.float32)
     dh = np.empty((c, CHUNK), np.float32)
     o = np.zeros((4, CHUNK), np.float32)
@@ -555,20 +550,12 @@ def synthesise_back(
                 for p in range(real, n):
                     o[i, p] = zero
             _load(v, y, x0, n, x)
-            dense(p_, pb, x, h, n)
-            for j in range(c):
-                for p in range(n):
-                    h[j, p] = max(h[j, p], zero)
-                    dh[j, p] = zero
+            dense_relu(p_, x, h, n)
             outer_add(o, h, dq, n)
             sums_add(o, dqb, n)
             outer_add(o, x, ds, n)
-            dense_add(qt, o, dh, n)
-            for j in range(c):
-                for p in range(n):
-                    dh[j, p] = dh[j, p] if h[j, p] > zero else zero
+            dense_where(qt, o, h, dh, n)
             outer_add(dh, x, dp, n)
-            sums_add(dh, dpb, n)
             for j in range(8):
                 for p in range(n):
                     dx[j, p] = zero
