@@ -32,6 +32,7 @@ Report = Callable[[float, float, float], None]
 
 MOST_STEERED = 8.0  # the price, either way: the rate follows it late, and must not be chased
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
+CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
 AGAIN = 0.6  # where in its schedule a fit that goes on begins
 REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
@@ -48,14 +49,12 @@ class Schedule:
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
-    latents: tuple[float, float] = (0.1, 0.001)
-    weights: tuple[float, float] = (2e-3, 1e-4)
+    latents: tuple[float, float] = (0.15, 0.001)
+    weights: tuple[float, float] = (6e-3, 1e-4)
     rounded: float = 0.08  # of the budget, at its end: latents are rounded, and the networks alone move
     rounded_weights: float = 5e-4
 
 
-FROM_START = Schedule()
-FROM_NOTHING = Schedule(weights=(6e-3, 1e-4))
 
 
 @dataclass
@@ -140,11 +139,14 @@ class Fit:
         self.start_id, self.width = start, width
         self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
         if any(start):
-            self.weights, self.schedule = self.start.copy(), FROM_START
+            self.weights = self.start.copy()
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, 0, tuple(np.broadcast_to(mean, 3)))
-            self.schedule = FROM_NOTHING
+        self.schedule = Schedule()
+        self._pace = np.ones(self.weights.flat.size, np.float32)
+        for group in self.weights.groups[:TAPS]:
+            self._pace[group] = CONTEXT_PACE
         self.canvas = Canvas(colour, threads, latents)
         self._ran = False
         self._network_bytes = 0.0
@@ -182,7 +184,7 @@ class Fit:
                     size = eased(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
-                mover.step(weights.flat, gradient.flat, size)
+                mover.step(weights.flat, gradient.flat, size * self._pace)
                 self._shrink(mover.square_rms(), size, trade)
                 np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
                 step += 1

@@ -54,7 +54,7 @@ class Soap:
         """The root of the mean square of each weight's gradient, of late."""
         return np.sqrt(self.square / np.float32(1 - self.beta2**self.steps)) + TINY
 
-    def step(self, weights: FloatArray, gradient: FloatArray, size: float) -> None:
+    def step(self, weights: FloatArray, gradient: FloatArray, size: FloatArray) -> None:
         """One step against the gradient, of about this size for each weight."""
         self.steps += 1
         self.square += (1 - self.beta2) * (gradient * gradient - self.square)
@@ -64,14 +64,14 @@ class Soap:
             m.mean += np.float32(1 - self.beta1) * (g - m.mean)
             if g.shape[0] == 1:  # a vector: Adam
                 m.square += np.float32(1 - self.beta2) * (g * g - m.square)
-                weights[place] -= np.float32(size) * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
+                weights[place] -= size[place] * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
                 continue
             m.left_covariance += np.float32(1 - self.beta3) * (g @ g.T - m.left_covariance)
             m.right_covariance += np.float32(1 - self.beta3) * (g.T @ g - m.right_covariance)
             turned = m.left.T @ g @ m.right
             m.square += np.float32(1 - self.beta2) * (turned * turned - m.square)
             update = (m.left.T @ m.mean @ m.right) / (np.sqrt(m.square) * scale + TINY)
-            weights[place] -= np.float32(size) * (m.left @ update @ m.right.T).ravel()
+            weights[place] -= size[place] * (m.left @ update @ m.right.T).ravel()
         if self.steps % self.every == 0 or self.steps == 1:
             for _, m in self._places:
                 if m.mean.shape[0] > 1:

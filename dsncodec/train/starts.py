@@ -33,6 +33,7 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Pair = tuple[float, ...]  # first and last value
 
+MEANS = (0.9, 0.999)  # of the latents' steps: longer than a fit's, as a crop's turn comes seldom
 LOG = ("lambda", "step", "seconds", "loss", "psnr_db", "bpp")
 
 
@@ -203,7 +204,7 @@ class Trainer:
                 canvas = state.canvases[number]
                 canvas.soften(temperature, noise, step * 31 + number)
                 loss, gradient = canvas.gradients(state.weights, lam)
-                canvas.step(lam, latents)
+                canvas.step(lam, latents, *MEANS)
                 return loss.mse(canvas.pixels), loss.bits / canvas.pixels, gradient.flat
 
             found = list(pool.map(visit, next(turns)))
