@@ -102,7 +102,7 @@ def test_quality_raises_bytes_and_psnr() -> None:
 def test_a_flat_picture(mode: str, level: int) -> None:
     image = Image.new(mode, (40, 30), (level,) * 3 if mode == "RGB" else level)
     data = dsncodec.encode(image, **FAST | {"steps": 200}, quality=75)
-    assert len(data) < 250
+    assert len(data) < 400
     assert psnr_of(image, data) >= 45
     # a bit that costs so much is not spent on the last grey level
     assert psnr_of(image, dsncodec.encode(image, **FAST | {"steps": 100}, quality=5)) >= 30

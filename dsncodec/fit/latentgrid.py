@@ -55,8 +55,6 @@ class Schedule:
     rounded_weights: float = 5e-4
 
 
-
-
 @dataclass
 class Budget:
     """Seconds, steps, or both: whichever ends first."""

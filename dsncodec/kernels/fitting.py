@@ -11,7 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import dense, dense_add, dense_relu, dense_where, exp2, inline, jit, log2, outer_add, sums_add
+from .arithmetic import (
+    dense,
+    dense_add,
+    dense_relu,
+    dense_where,
+    exp2,
+    inline,
+    jit,
+    log2,
+    outer_add,
+    sums_add,
+)
 
 LEFT = 8  # columns of zeros before a grid
 CHUNK = 128  # cells of a row that are worked on at a time
@@ -418,9 +429,7 @@ def _load(v: Any, y: int, x0: int, n: int, x: Any) -> None:
 
 
 @jit
-def synthesise(
-    v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: Any, s_: Any, g: Any
-) -> None:
+def synthesise(v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: Any, s_: Any, g: Any) -> None:
     """Rows of the seven planes to g = Q max(0, P v + p) + S v + q, (3, rows + 2, columns): behind a border of one row
     above and LEFT columns, which repeats the edge.
 
