@@ -6,6 +6,7 @@ import json
 import math
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +350,33 @@ def test_an_interrupted_fit_gives_what_it_has() -> None:
     data = dsncodec.encode(image, **FAST | {"steps": 10**6}, report=interrupting(reports))
     assert dsncodec.decode(data).size == (40, 30)
     assert reports[-1][0] < 1
+
+
+@pytest.mark.parametrize("stage", ["_cheapened", "canvas.refine"])
+def test_a_fit_interrupted_while_it_is_finished_gives_what_it_has(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, reports = picture("RGB", 40, 30), list[tuple[float, ...]]()
+    fit = latentgrid.fitter()
+
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    place = fit.Canvas if stage == "canvas.refine" else fit.Fit
+    monkeypatch.setattr(place, stage.split(".")[-1], press)
+    monkeypatch.setattr(fit, "Schedule", partial(fit.Schedule, rounded=0.0))  # no moves but those at the end
+    data = dsncodec.encode(image, **FAST, report=lambda *numbers: reports.append(numbers))
+    assert dsncodec.decode(data).size == (40, 30)
+    assert all(spent < 1 for spent, *_ in reports)
+
+
+def test_a_second_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(latentgrid.fitter().Fit, "_cheapened", press)
+    with pytest.raises(KeyboardInterrupt):
+        dsncodec.encode(picture("RGB", 40, 30), **FAST | {"steps": 10**6}, report=interrupting([]))
 
 
 def test_an_interrupted_fit_keeps_to_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

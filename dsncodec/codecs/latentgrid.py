@@ -198,20 +198,20 @@ class Encoder:
         seconds = None if self.seconds is None else self.seconds * (1 - FINISH_SHARE)
         budget = fitter().Budget(seconds, self.steps)
         job.run(aim, budget, self.report)
-        interrupted = budget.spent(job.steps) < 1
         coded = self._packed(job.finished(self._finish_seconds()))
         reached = [self._missed(coded, point)]
-        while reached[-1] > 0 and len(reached) <= RETRIES and not (interrupted and point.max_bytes is None):
+        while (
+            reached[-1] > 0
+            and len(reached) <= RETRIES
+            and not (job.interrupted and point.max_bytes is None)
+        ):
             aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
-            again = self._retry_budget(job.seconds_per_step)
-            job.run(aim, again, self.report)
-            if interrupted and again.spent(job.steps) < 1:
-                raise KeyboardInterrupt
+            job.run(aim, self._retry_budget(job.seconds_per_step), self.report)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
-        if not interrupted:
+        if not job.interrupted:
             self._say_done(coded)
-        if reached[-1] > 0 and (point.max_bytes is not None or not interrupted):
+        if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
             raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
 

@@ -377,7 +377,7 @@ class Canvas:
         Args:
             late: asked now and then; the symbols stay as they are once it says so.
         """
-        law, biases, picture = self._refined(weights)
+        law, biases, picture = self._laid_out(weights)
         heights, widths = (np.array(sides, np.int64) for sides in zip(*self.shapes))
         bits = [np.empty(shape, np.float32) for shape in self.shapes]
         none = refining.Grid(self._none, bits[0], biases[0], np.zeros(5, np.int64), 0)
@@ -421,7 +421,7 @@ class Canvas:
         self._follow()
         return int(moved)
 
-    def _refined(self, weights: Weights) -> tuple[refining.Law, FloatArray, refining.Picture]:
+    def _laid_out(self, weights: Weights) -> tuple[refining.Law, FloatArray, refining.Picture]:
         """The layers as ``refine`` takes them, the grids' biases, and the picture as it is."""
         n = weights.parts
         self.enlarge(weights)

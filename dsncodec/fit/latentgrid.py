@@ -146,12 +146,15 @@ class Fit:
         for group in self.weights.groups[:TAPS]:
             self._pace[group] = CONTEXT_PACE
         self.canvas = Canvas(colour, threads, latents)
+        self.interrupted = False
         self._ran = False
         self._network_bytes = 0.0
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
+        Raises:
+            KeyboardInterrupt: the second one of this fit.
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
@@ -189,10 +192,15 @@ class Fit:
                 if report is not None and step % 10 == 0:
                     report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
         except KeyboardInterrupt:
-            pass
+            self._interrupt()
         self.trade, self.steps = trade, step
         self.seconds_per_step = budget.seconds_gone() / max(step, 1)
         canvas.harden()
+
+    def _interrupt(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
 
     def _shrink(self, rms: FloatArray, size: float, trade: float) -> None:
         """Draw the weights towards their start, as the bits of their differences would, about
@@ -230,12 +238,15 @@ class Fit:
 
     def finished(self, seconds: float = math.inf) -> Fitted:
         """Weights rounded, and then made cheaper one by one; and symbols moved by what these weights make of them. Both
-        end after about so many seconds, wherever they are."""
+        end after about so many seconds, or Ctrl-C, wherever they are."""
         begin = time.monotonic()
         parameters, differences, weights = self._rounded()
         self.weights = weights
-        self._cheapened(parameters, differences, begin + seconds / 2)
-        self.canvas.refine(weights, self.trade, lambda: time.monotonic() > begin + seconds)
+        try:
+            self._cheapened(parameters, differences, begin + seconds / 2)
+            self.canvas.refine(weights, self.trade, lambda: time.monotonic() > begin + seconds)
+        except KeyboardInterrupt:
+            self._interrupt()
         return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
 
     def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
