@@ -165,6 +165,20 @@ def test_threads_change_nothing_but_the_order_of_sums() -> None:
             np.testing.assert_array_equal(one, other)
 
 
+def test_gradients_from_every_fourth_row_are_right_on_average() -> None:
+    rng = np.random.default_rng(7)
+    canvas = Canvas(rng.integers(0, 256, (193, 171, 3), np.uint8), 2)
+    for latents in canvas.latents:
+        latents[:] = rng.normal(0, 2, latents.shape)
+    canvas.soften(0.3, 0.2, 5)
+    weights = random_weights(8, 1)
+    _, whole = canvas.gradients(weights, TRADE)
+    parts = [canvas.gradients(weights, TRADE, turn)[1].flat for turn in range(8, 12)]
+    np.testing.assert_allclose(np.mean(parts, 0), whole.flat, rtol=1e-3, atol=1e-6)
+    assert np.abs(parts[0] - whole.flat).max() > 1e-4
+    canvas.close()
+
+
 def test_rounded_latents_are_whole_and_within_the_format() -> None:
     canvas = Canvas(np.random.default_rng(4).integers(0, 256, (9, 14, 3), np.uint8), 1)
     canvas.soften(0.3, 0.2, 1)

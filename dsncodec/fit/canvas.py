@@ -15,7 +15,10 @@ from ..kernels import fitting, refining
 from .networks import Weights
 
 FloatArray = NDArray[np.float32]
+Rows = tuple[int, int]  # one in so many, and the first
 
+ALL: Rows = (1, 0)
+LEARN_EVERY = 4
 SAMPLE = 2**15  # pixels that an estimate looks at, about
 STRIPE = 8  # rows that it takes at a time
 REFINED = 4  # grids whose symbols are moved one by one: in the coarser ones hardly any is worth it
@@ -154,9 +157,11 @@ class Canvas:
         rows = self.shapes[k][0]
         return rows * thread // self.threads, rows * (thread + 1) // self.threads
 
-    def rate(self, weights: Weights, gradient: Weights | None, sampled: bool = False) -> float:
-        """Bits of the symbols; with ``gradient``, by_bits is set and its context network added to; ``sampled``: an
-        estimate from some of the rows."""
+    def rate(
+        self, weights: Weights, gradient: Weights | None, sampled: bool = False, learn_from: Rows = ALL
+    ) -> float:
+        """Bits of the symbols; with ``gradient``, by_bits is set and its context network added to, an estimate from some
+        rows; ``sampled``: so are the bits, from others."""
         n = weights.parts
         w3, b3 = np.zeros((4, 16), np.float32), np.zeros(4, np.float32)
         w3[:2], b3[:2] = n["w3"], n["b3"]
@@ -211,6 +216,7 @@ class Canvas:
                     dw3,
                     db3,
                     backward,
+                    *learn_from,
                 )
                 for task in tasks[thread]
                 for k in [task.grid]
@@ -228,7 +234,7 @@ class Canvas:
                     ("w3", dw3[:2]),
                     ("b3", db3[:2]),
                 ):
-                    d[name] += value
+                    d[name] += value * np.float32(learn_from[0])
         return bits
 
     def enlarge(self, weights: Weights) -> None:
@@ -270,9 +276,11 @@ class Canvas:
         self.run(chain, range(GRIDS - 1, -1, -1))
         gradient.parts["taps"][:] += sum(own)
 
-    def synthesise(self, weights: Weights, gradient: Weights | None, sampled: bool = False) -> float:
-        """Planes to colours: the squared error; with ``gradient``, which is added to, that by planes takes their place;
-        ``sampled``: an estimate from some of the rows."""
+    def synthesise(
+        self, weights: Weights, gradient: Weights | None, sampled: bool = False, learn_from: Rows = ALL
+    ) -> float:
+        """Planes to colours: the squared error; with ``gradient``, which is added to, an estimate from some rows, that by
+        planes takes their place; ``sampled``: so is the error, from others."""
         n = weights.parts
         c = weights.width
         p, q, s = np.zeros((c, 8), np.float32), np.zeros((4, c), np.float32), np.zeros((4, 8), np.float32)
@@ -317,6 +325,7 @@ class Canvas:
                 qt,
                 st,
                 *own[thread][1:],
+                *learn_from,
             )
 
         scale = 1 / (3 * self.pixels)
@@ -327,13 +336,14 @@ class Canvas:
         pt, qt, st = (np.ascontiguousarray(m.T) for m in (p, q, s))
         self.run(back)
         d = gradient.parts
+        rows = np.float32(learn_from[0])
         for dk, dp, dq, dqb, ds in own:
             d["k"] += dk
-            d["p"] += dp[:, :GRIDS]
-            d["pb"] += dp[:, GRIDS]
-            d["q"] += dq[:3]
-            d["qb"] += dqb[:3]
-            d["s"] += ds[:3, :GRIDS]
+            d["p"] += dp[:, :GRIDS] * rows
+            d["pb"] += dp[:, GRIDS] * rows
+            d["q"] += dq[:3] * rows
+            d["qb"] += dqb[:3] * rows
+            d["s"] += ds[:3, :GRIDS] * rows
         return squared
 
     def grids(self) -> list[NDArray[np.int8]]:
@@ -449,14 +459,20 @@ class Canvas:
         self.enlarge(weights)
         return Loss(self.synthesise(weights, None), bits)
 
-    def gradients(self, weights: Weights, trade: float) -> tuple[Loss, Weights]:
-        """Of the symbols as they are; the second is the gradient of MSE + trade * bits / pixels by weights."""
+    def gradients(self, weights: Weights, trade: float, turn: int | None = None) -> tuple[Loss, Weights]:
+        """Of the symbols as they are; the second is the gradient of MSE + trade * bits / pixels by weights.
+
+        Args:
+            turn: of a large picture, the gradient by matrices is estimated, from every fourth row; from which on, follows
+                from this number.
+        """
+        learn_from = ALL if turn is None or self.pixels < SAMPLE else (LEARN_EVERY, turn % LEARN_EVERY)
         gradient = Weights.zeros(weights.width)
-        bits = self.rate(weights, gradient)
+        bits = self.rate(weights, gradient, learn_from=learn_from)
         for group in gradient.groups[:2]:
             gradient.flat[group] *= np.float32(trade / self.pixels)
         self.enlarge(weights)
-        squared = self.synthesise(weights, gradient)
+        squared = self.synthesise(weights, gradient, learn_from=learn_from)
         self.enlarge_back(weights, gradient)
         return Loss(squared, bits), gradient
 

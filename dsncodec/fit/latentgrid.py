@@ -178,7 +178,7 @@ class Fit:
                     rounded = True
                     canvas.harden()
                     canvas.refine(weights, trade, budget.alarm(REFINING))
-                loss, gradient = canvas.gradients(weights, trade)
+                loss, gradient = canvas.gradients(weights, trade, step)
                 if progress < 1:
                     trade = self._steered(aim, trade, loss, step)
                     canvas.step(trade, eased(schedule.latents, progress))

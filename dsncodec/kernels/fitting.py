@@ -3,6 +3,9 @@
 A grid lies in an array with a row of zeros above it and LEFT columns of zeros before it, so that contexts are rows that
 are shifted, and nothing asks where the picture ends. Work is cut by rows; each thread sums gradients in arrays of its
 own. Every kernel is checked against torch in double precision by the tests.
+
+What a loop over a row reads and writes is cut out of its array first: an index that is a sum may be negative, for all
+that the compiler knows, and loops with such indices gather and scatter.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from .arithmetic import (
 )
 
 LEFT = 8  # columns of zeros before a grid
-CHUNK = 128  # cells of a row that are worked on at a time
+CHUNK = 768  # cells of a row that are worked on at a time: shorter ones spend as much on what comes before the loops
 LANES = 16  # a chunk's length is a multiple, and rows are that much longer
 BASE_SCALE = np.float32(0.02)  # of the Laplace law, at the network's output 0
 MAX_OCTAVES = np.float32(11.875)
@@ -137,21 +140,24 @@ def _read_contexts(q: Any, q1: Any, q2: Any, rows: Any, x0: int, n: int, x: Any)
     """Sixteen rows of n contexts of the cells from column x0 on; ``rows`` as ``_context_rows`` has it."""
     c = LEFT + x0
     for i in range(12):
-        row, shift = rows[i], c + _SPATIAL[i, 1]
+        shift = c + _SPATIAL[i, 1]
+        line = q[rows[i], shift : shift + n]
         for p in range(n):
-            x[i, p] = q[row, shift + p]
-    a, b, d = rows[12], rows[13], rows[14]
-    c1 = LEFT + (x0 >> 1)
-    for h in range(n >> 1):
-        x[12, 2 * h] = q1[a, c1 + h]
-        x[12, 2 * h + 1] = q1[a, c1 + h]
-        x[13, 2 * h] = q1[a, c1 + h - 1]
-        x[13, 2 * h + 1] = q1[a, c1 + h + 1]
-        x[14, 2 * h] = q1[b, c1 + h]
-        x[14, 2 * h + 1] = q1[b, c1 + h]
+            x[i, p] = line[p]
+    c1, half = LEFT + (x0 >> 1), n >> 1
+    own = q1[rows[12], c1 - 1 : c1 + half + 1]
+    beside = q1[rows[13], c1 : c1 + half]
+    for h in range(half):
+        x[12, 2 * h] = own[h + 1]
+        x[12, 2 * h + 1] = own[h + 1]
+        x[13, 2 * h] = own[h]
+        x[13, 2 * h + 1] = own[h + 2]
+        x[14, 2 * h] = beside[h]
+        x[14, 2 * h + 1] = beside[h]
     c2 = LEFT + (x0 >> 2)
+    above = q2[rows[14], c2 : c2 + (n >> 2)]
     for h in range(n >> 2):
-        value = q2[d, c2 + h]
+        value = above[h]
         x[15, 4 * h] = value
         x[15, 4 * h + 1] = value
         x[15, 4 * h + 2] = value
@@ -181,22 +187,25 @@ def _write_gradients(g: Any, g1: Any, g2: Any, rows: Any, x0: int, n: int, d: An
     """Adds gradients by context to those by symbol."""
     c = LEFT + x0
     for i in range(12):
-        row, shift = rows[i], c + _SPATIAL[i, 1]
+        shift = c + _SPATIAL[i, 1]
+        line = g[rows[i], shift : shift + n]
         for p in range(n):
-            g[row, shift + p] += d[i, p]
-    a, b, e = rows[12], rows[13], rows[14]
-    c1 = LEFT + (x0 >> 1)
-    for h in range(n >> 1):
-        g1[a, c1 + h] += d[12, 2 * h] + d[12, 2 * h + 1]
-    for h in range(n >> 1):
-        g1[a, c1 + h - 1] += d[13, 2 * h]
-    for h in range(n >> 1):
-        g1[a, c1 + h + 1] += d[13, 2 * h + 1]
-    for h in range(n >> 1):
-        g1[b, c1 + h] += d[14, 2 * h] + d[14, 2 * h + 1]
+            line[p] += d[i, p]
+    c1, half = LEFT + (x0 >> 1), n >> 1
+    own = g1[rows[12], c1 - 1 : c1 + half + 1]
+    beside = g1[rows[13], c1 : c1 + half]
+    for h in range(half):
+        own[h + 1] += d[12, 2 * h] + d[12, 2 * h + 1]
+    for h in range(half):
+        own[h] += d[13, 2 * h]
+    for h in range(half):
+        own[h + 2] += d[13, 2 * h + 1]
+    for h in range(half):
+        beside[h] += d[14, 2 * h] + d[14, 2 * h + 1]
     c2 = LEFT + (x0 >> 2)
+    above = g2[rows[14], c2 : c2 + (n >> 2)]
     for h in range(n >> 2):
-        g2[e, c2 + h] += (d[15, 4 * h] + d[15, 4 * h + 1]) + (d[15, 4 * h + 2] + d[15, 4 * h + 3])
+        above[h] += (d[15, 4 * h] + d[15, 4 * h + 1]) + (d[15, 4 * h + 2] + d[15, 4 * h + 3])
 
 
 @inline
@@ -241,16 +250,16 @@ def rate(
     q: Any, q1: Any, q2: Any, width: int, first: int, last: int, band: Any,
     w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w1t: Any, w2t: Any, w3t: Any,
     g: Any, g1: Any, g2: Any, dw1: Any, db1: Any, dw2: Any, db2: Any, dw3: Any, db3: Any, backward: bool,
+    every: int, turn: int,
 ) -> float:  # fmt: skip
     """Bits of rows first..last-1 of a grid; with ``backward`` gradients are added to g, g1, g2 (by symbols of the grid
-    and of the next two coarser ones) and dw1 .. db3.
+    and of the next two coarser ones) and, of one row in so many, to dw1 .. db3.
 
     Args:
         q, q1, q2: the grids, padded.
         w1, w2: (16, 16); w3: (4, 16), rows location, octaves of the scale, and two of zeros; ..t: transposed.
     """
     x = np.zeros((16, CHUNK), np.float32)
-    a1 = np.empty((16, CHUNK), np.float32)
     h1 = np.empty((16, CHUNK), np.float32)
     a2 = np.empty((16, CHUNK), np.float32)
     h2 = np.empty((16, CHUNK), np.float32)
@@ -262,23 +271,25 @@ def rate(
     zero = np.float32(0)
     total = 0.0
     for y in range(first, last):
+        learning = y % every == turn
         _context_rows(y, band, rows)
         for x0 in range(0, width, CHUNK):
             real = min(CHUNK, width - x0)
             n = (real + LANES - 1) // LANES * LANES
             _read_contexts(q, q1, q2, rows, x0, n, x)
-            dense(w1, b1, x, a1, n)
+            dense(w1, b1, x, h1, n)
             for j in range(16):
                 for p in range(n):
-                    h1[j, p] = max(a1[j, p], zero)
+                    h1[j, p] = max(h1[j, p], zero)
             dense(w2, b2, h1, a2, n)
             for j in range(16):
                 for p in range(n):
                     h2[j, p] = h1[j, p] + max(a2[j, p], zero)
             dense(w3, b3, h2, o, n)
             c = LEFT + x0
+            symbols, by_symbols = q[y + 1, c : c + n], g[y + 1, c : c + n]
             for p in range(n):
-                law[0, p] = q[y + 1, c + p] - o[0, p]
+                law[0, p] = symbols[p] - o[0, p]
                 law[1, p] = o[1, p]
             _laplaces(law, n)
             for p in range(real, n):
@@ -290,13 +301,14 @@ def rate(
             if not backward:
                 continue
             for p in range(n):
-                g[y + 1, c + p] += law[3, p]
+                by_symbols[p] += law[3, p]
                 o[0, p] = -law[3, p]
                 o[1, p] = law[4, p]
                 o[2, p] = zero
                 o[3, p] = zero
-            outer_add(o, h2, dw3, n)
-            sums_add(o, db3, n)
+            if learning:
+                outer_add(o, h2, dw3, n)
+                sums_add(o, db3, n)
             for j in range(16):
                 for p in range(n):
                     d[j, p] = zero
@@ -304,15 +316,17 @@ def rate(
             for j in range(16):
                 for p in range(n):
                     e[j, p] = d[j, p] if a2[j, p] > zero else zero
-            outer_add(e, h1, dw2, n)
-            sums_add(e, db2, n)
+            if learning:
+                outer_add(e, h1, dw2, n)
+                sums_add(e, db2, n)
             dense_add(w2t, e, d, n)  # by h1
             for j in range(16):
                 for p in range(n):
-                    d[j, p] = d[j, p] if a1[j, p] > zero else zero
+                    d[j, p] = d[j, p] if h1[j, p] > zero else zero
                     e[j, p] = zero
-            outer_add(d, x, dw1, n)
-            sums_add(d, db1, n)
+            if learning:
+                outer_add(d, x, dw1, n)
+                sums_add(d, db1, n)
             dense_add(w1t, d, e, n)  # by contexts
             _write_gradients(g, g1, g2, rows, x0, n, e)
     return total
@@ -424,8 +438,9 @@ def double_back(x: Any, taps: Any, d: Any, rows: int, columns: int, dx: Any, dta
 def _load(v: Any, y: int, x0: int, n: int, x: Any) -> None:
     """The first seven of x's eight rows; the last is of ones, for the biases."""
     for i in range(7):
+        line = v[i, y, x0 : x0 + n]
         for p in range(n):
-            x[i, p] = v[i, y, x0 + p]
+            x[i, p] = line[p]
 
 
 @jit
@@ -448,8 +463,9 @@ def synthesise(v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: 
             dense(q_, qb, h, o, n)
             dense_add(s_, x, o, n)
             for j in range(3):
+                line = g[j, y + 1, LEFT + x0 : LEFT + x0 + n]
                 for p in range(n):
-                    g[j, y + 1, LEFT + x0 + p] = o[j, p]
+                    line[p] = o[j, p]
         for j in range(3):
             g[j, y + 1, LEFT - 1] = g[j, y + 1, LEFT]
             g[j, y + 1, LEFT + width] = g[j, y + 1, LEFT + width - 1]
@@ -507,9 +523,10 @@ def colours(
 @jit
 def synthesise_back(
     v: Any, d: Any, k: Any, first: int, last: int, width: int, p_: Any, pt: Any, qt: Any, st: Any,
-    dp: Any, dq: Any, dqb: Any, ds: Any,
+    dp: Any, dq: Any, dqb: Any, ds: Any, every: int, turn: int,
 ) -> None:  # fmt: skip
-    """From the gradient by colours to those by planes, in the place of v, and by weights, which are added to.
+    """From the gradient by colours to those by planes, in the place of v, and, of one row in so many, by weights, which are
+    added to.
 
     Args:
         d: as ``colours`` leaves it, zeros around the picture.
@@ -520,56 +537,67 @@ def synthesise_back(
     dh = np.empty((c, CHUNK), np.float32)
     o = np.zeros((4, CHUNK), np.float32)
     dx = np.empty((8, CHUNK), np.float32)
-    kernel = np.empty((3, 3, 3), np.float32)
+    kernel = np.empty((3, 3, 3, 3), np.float32)
     zero = np.float32(0)
     rows = v.shape[1]
     for y in range(first, last):
+        # row Y = y + 1 - r of colour j sees this row through K[j, i, r]; what lies beyond an edge is the edge's own row
+        for j in range(3):
+            for i in range(3):
+                for t in range(3):
+                    for r in range(3):
+                        kernel[j, i, r, t] = k[j, i, r, t]
+                    if y == 0:
+                        kernel[j, i, 1, t] += k[j, i, 0, t]
+                    if y == rows - 1:
+                        kernel[j, i, 1, t] += k[j, i, 2, t]
         for x0 in range(0, width, CHUNK):
             real = min(CHUNK, width - x0)
             n = (real + LANES - 1) // LANES * LANES
             at = LEFT + x0
             for i in range(3):
+                line = d[i, y + 1, at : at + n]
                 for p in range(n):
-                    o[i, p] = d[i, y + 1, at + p]
-                # row Y = y + 1 - r of colour j sees this row through K[j, i, r]; what lies beyond an edge is the edge's own row
-                for j in range(3):
-                    kernel[j] = k[j, i]
-                    if y == 0:
-                        kernel[j, 1] += kernel[j, 0]
-                    if y == rows - 1:
-                        kernel[j, 1] += kernel[j, 2]
-                for r in range(3):
-                    if not 0 <= y + 1 - r < rows:
-                        continue
-                    row = y + 2 - r
-                    a0, a1, a2 = kernel[0, r, 0], kernel[0, r, 1], kernel[0, r, 2]
-                    b0, b1, b2 = kernel[1, r, 0], kernel[1, r, 1], kernel[1, r, 2]
-                    c0, c1, c2 = kernel[2, r, 0], kernel[2, r, 1], kernel[2, r, 2]
+                    o[i, p] = line[p]
+            for r in range(3):
+                if not 0 <= y + 1 - r < rows:
+                    continue
+                row = y + 2 - r
+                d0, d1, d2 = (
+                    d[0, row, at - 1 : at + n + 1], d[1, row, at - 1 : at + n + 1], d[2, row, at - 1 : at + n + 1]
+                )  # fmt: skip
+                for i in range(3):
+                    a0, a1, a2 = kernel[0, i, r, 0], kernel[0, i, r, 1], kernel[0, i, r, 2]
+                    b0, b1, b2 = kernel[1, i, r, 0], kernel[1, i, r, 1], kernel[1, i, r, 2]
+                    c0, c1, c2 = kernel[2, i, r, 0], kernel[2, i, r, 1], kernel[2, i, r, 2]
                     for p in range(n):
                         o[i, p] += (
-                            a0 * d[0, row, at + 1 + p] + a1 * d[0, row, at + p] + a2 * d[0, row, at - 1 + p]
-                            + b0 * d[1, row, at + 1 + p] + b1 * d[1, row, at + p] + b2 * d[1, row, at - 1 + p]
-                            + c0 * d[2, row, at + 1 + p] + c1 * d[2, row, at + p] + c2 * d[2, row, at - 1 + p]
+                            a0 * d0[p + 2] + a1 * d0[p + 1] + a2 * d0[p]
+                            + b0 * d1[p + 2] + b1 * d1[p + 1] + b2 * d1[p]
+                            + c0 * d2[p + 2] + c1 * d2[p + 1] + c2 * d2[p]
                         )  # fmt: skip
                     for j in range(3):
                         if x0 == 0:
-                            o[i, 0] += kernel[j, r, 0] * d[j, row, LEFT]
+                            o[i, 0] += kernel[j, i, r, 0] * d[j, row, LEFT]
                         if x0 + real == width:
-                            o[i, real - 1] += kernel[j, r, 2] * d[j, row, LEFT + width - 1]
+                            o[i, real - 1] += kernel[j, i, r, 2] * d[j, row, LEFT + width - 1]
+            for i in range(3):
                 for p in range(real, n):
                     o[i, p] = zero
             _load(v, y, x0, n, x)
             dense_relu(p_, x, h, n)
-            outer_add(o, h, dq, n)
-            sums_add(o, dqb, n)
-            outer_add(o, x, ds, n)
             dense_where(qt, o, h, dh, n)
-            outer_add(dh, x, dp, n)
+            if y % every == turn:
+                outer_add(o, h, dq, n)
+                sums_add(o, dqb, n)
+                outer_add(o, x, ds, n)
+                outer_add(dh, x, dp, n)
             for j in range(8):
                 for p in range(n):
                     dx[j, p] = zero
             dense_add(pt, dh, dx, n)
             dense_add(st, o, dx, n)
             for i in range(7):
+                line = v[i, y, x0 : x0 + n]
                 for p in range(n):
-                    v[i, y, x0 + p] = dx[i, p]
+                    line[p] = dx[i, p]
