@@ -9,8 +9,8 @@ import numpy as np
 
 from dsncodec.kernels.arithmetic import dense, jit, outer_add
 
-SIDE, LENGTH = 16, 128  # of a matrix, and of the rows it is multiplied with: the first cache holds all
-LOOPS = 20_000
+SIDE, LENGTH = 16, 768  # of a matrix, and of the rows it is multiplied with, as long as those of the fit
+LOOPS = 4_000
 
 
 @jit

@@ -201,9 +201,7 @@ class Encoder:
         coded = self._packed(job.finished(self._finish_seconds()))
         reached = [self._missed(coded, point)]
         while (
-            reached[-1] > 0
-            and len(reached) <= RETRIES
-            and not (job.interrupted and point.max_bytes is None)
+            reached[-1] > 0 and len(reached) <= RETRIES and not (job.interrupted and point.max_bytes is None)
         ):
             aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
             job.run(aim, self._retry_budget(job.seconds_per_step), self.report)
