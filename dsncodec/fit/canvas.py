@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float32]
 Rows = tuple[int, int]  # one in so many, and the first
 
 ALL: Rows = (1, 0)
-LEARN_EVERY = 4
+LEARN_EVERY = 4  # rows: the gradient by matrices is taken from one of them, another one at each step
 SAMPLE = 2**15  # pixels that an estimate looks at, about
 STRIPE = 8  # rows that it takes at a time
 REFINED = 4  # grids whose symbols are moved one by one: in the coarser ones hardly any is worth it

@@ -153,11 +153,11 @@ class Fit:
     def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
-        Raises:
-            KeyboardInterrupt: the second one of this fit.
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
+        Raises:
+            KeyboardInterrupt: the second one of this fit.
         """
         canvas, schedule, weights = self.canvas, self.schedule, self.weights
         mover = Soap(weights)

@@ -125,16 +125,7 @@ def dense_relu(w: Any, x: Any, out: Any, n: int) -> None:
     """out[:, :n] = max(0, w @ x[:, :n]); w has eight columns."""
     zero = np.float32(0)
     for j in range(0, w.shape[0], 4):
-        a0, a1, a2, a3, a4, a5, a6, a7 = (
-            w[j, 0],
-            w[j, 1],
-            w[j, 2],
-            w[j, 3],
-            w[j, 4],
-            w[j, 5],
-            w[j, 6],
-            w[j, 7],
-        )
+        a0, a1, a2, a3, a4, a5, a6, a7 = w[j, 0], w[j, 1], w[j, 2], w[j, 3], w[j, 4], w[j, 5], w[j, 6], w[j, 7]  # fmt: skip
         b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, 0], w[j + 1, 1], w[j + 1, 2], w[j + 1, 3], w[j + 1, 4], w[j + 1, 5], w[j + 1, 6], w[j + 1, 7]  # fmt: skip
         c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, 0], w[j + 2, 1], w[j + 2, 2], w[j + 2, 3], w[j + 2, 4], w[j + 2, 5], w[j + 2, 6], w[j + 2, 7]  # fmt: skip
         d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, 0], w[j + 3, 1], w[j + 3, 2], w[j + 3, 3], w[j + 3, 4], w[j + 3, 5], w[j + 3, 6], w[j + 3, 7]  # fmt: skip
