@@ -63,6 +63,7 @@ def interrupting(reports: list[tuple[float, ...]]) -> Any:
     def report(*numbers: float) -> None:
         reports.append(numbers)
         if len(reports) == 1:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
             signal.raise_signal(signal.SIGINT)
 
     return report
