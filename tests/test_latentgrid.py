@@ -186,8 +186,22 @@ def test_a_file_that_misses_its_target_is_tried_again(monkeypatch: pytest.Monkey
     )
     data = dsncodec.encode(image, **FAST | {"steps": 200}, target_bytes=500)
     assert len(data) <= 500
-    assert len(fits) > 1
-    assert fits[1].max_bytes < fits[0].max_bytes
+    assert fits[0].fixed  # a short one, to find the price
+    assert fits[-1].max_bytes < fits[1].max_bytes
+
+
+def test_a_target_costs_no_more_than_the_quality_that_leads_there() -> None:
+    samples = pytest.importorskip("skimage.data", reason="scikit-image is not installed (extra [bench])")
+    image = Image.fromarray(samples.chelsea()[60:156, 100:196])
+    settings = FAST | {"steps": 600}
+    data = dsncodec.encode(image, **settings, quality=45)
+    psnr = psnr_of(image, data)
+    by_size = dsncodec.encode(image, **settings, target_bytes=len(data))
+    assert 0.92 * len(data) < len(by_size) <= len(data)
+    assert psnr_of(image, by_size) > psnr - 0.7
+    by_psnr = dsncodec.encode(image, **settings, target_psnr_db=psnr)
+    assert psnr <= psnr_of(image, by_psnr) < psnr + 0.3
+    assert len(by_psnr) < 1.15 * len(data)
 
 
 def test_targets_out_of_reach() -> None:

@@ -6,6 +6,7 @@ Fitting needs numba; reading does not, and is in ``grids``.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -39,12 +40,15 @@ WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
 
 FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
+# Towards a target: short fits find the price of a bit, then one goes for it
+PILOTS, PILOT_SHARE = 2, 0.06  # and the part of the budget of each
+SURE_STEPS = 100  # of a short fit: what fewer say counts less
 # A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
-RETRIES = 6
+AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after the other
 RETRY_SHARE = 0.1  # of the budget
 LEAST_RETRY_STEPS = 60
 MOST_RAISED = 30.0  # the price, over that of the beginning: beyond, a picture is made flat rather than small
-CLOSE = 0.98  # the part of the bytes allowed that is aimed at
+CLOSE, CLEAR = 0.98, 0.03  # the part of the bytes allowed that is aimed at, and the dB above those asked for
 
 
 def fitter() -> Any:
@@ -186,25 +190,34 @@ class Encoder:
             KeyboardInterrupt: a second one, after the fit's own.
         """
         fit = fitter()
-        aim = fit.Aim(point.trade, self._room(point.max_bytes), point.psnr_db)
-        job = fit.Fit(self.colour, *_start(point.trade), self.threads)
-        try:
-            return self._fitted_by(job, aim, point)
-        finally:
-            job.close()
+        psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
+        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), psnr), 0.0
+        for _ in range(PILOTS if not aim.fixed else 0):
+            with self._opened(aim) as job:
+                job.run(fit.Aim(aim.trade), self._budget(PILOT_SHARE), self._reporting(done, PILOT_SHARE))
+                done += PILOT_SHARE
+                if job.interrupted:
+                    return self._finished(job, aim, point)
+                wanted = aim.corrected(aim.trade, *job.outlook(aim.trade)) / aim.trade
+                aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
+        with self._opened(aim) as job:
+            job.run(aim, self._budget(1 - done), self._reporting(done, 1 - done))
+            return self._finished(job, aim, point)
 
-    def _fitted_by(self, job: Any, aim: Any, point: Point) -> Coded:
-        """The same, of a fit that is open."""
-        seconds = None if self.seconds is None else self.seconds * (1 - FINISH_SHARE)
-        budget = fitter().Budget(seconds, self.steps)
-        job.run(aim, budget, self.report)
+    def _opened(self, aim: Any) -> Any:
+        """A fit from the start made for such a price, in a context that closes it."""
+        return contextlib.closing(fitter().Fit(self.colour, *_start(aim.trade), self.threads))
+
+    def _finished(self, job: Any, aim: Any, point: Point) -> Coded:
+        """The file of a fit that has run; where it misses its target, of one that goes on."""
         coded = self._packed(job.finished(self._finish_seconds()))
-        reached = [self._missed(coded, point)]
-        while (
-            reached[-1] > 0 and len(reached) <= RETRIES and not (job.interrupted and point.max_bytes is None)
-        ):
-            aim = self._further(replace(aim, trade=job.trade), reached, coded, point.trade)
-            job.run(aim, self._retry_budget(job.seconds_per_step), self.report)
+        reached, first = [self._missed(coded, point)], job.trade
+        for begin in AGAIN:
+            if reached[-1] <= 0 or (job.interrupted and point.max_bytes is None):
+                break
+            aim = self._further(replace(aim, trade=job.trade), reached, coded, first)
+            budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
+            job.run(aim, budget, self._reporting(0.99, 0), begin)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
         if not job.interrupted:
@@ -212,6 +225,21 @@ class Encoder:
         if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
             raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
+
+    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Any:
+        """Such a part of what there is for moving: what comes at the end has seconds of its own."""
+        seconds = None
+        if self.seconds is not None:
+            seconds = max(self.seconds * (1 - FINISH_SHARE) * share, least_steps * seconds_per_step)
+        steps = None if self.steps is None else max(round(self.steps * share), least_steps)
+        return fitter().Budget(seconds, steps)
+
+    def _reporting(self, done: float, share: float) -> Report | None:
+        """The report of a fit that is a part of the work."""
+        report = self.report
+        if report is None:
+            return None
+        return lambda spent, mse, bpp: report(done + share * spent, mse, bpp)
 
     def _say_done(self, coded: Coded) -> None:
         if self.report is not None:
@@ -223,29 +251,22 @@ class Encoder:
         """What the search for cheaper weights and the moves of symbols may take."""
         return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
 
-    def _retry_budget(self, seconds_per_step: float) -> Any:
-        seconds = self.seconds
-        if seconds is not None:
-            seconds = max(seconds * RETRY_SHARE, LEAST_RETRY_STEPS * seconds_per_step)
-        steps = None if self.steps is None else max(round(self.steps * RETRY_SHARE), LEAST_RETRY_STEPS)
-        return fitter().Budget(seconds, steps)
-
     def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
         """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
         further each time: a retry is short.
 
         Args:
             reached: by how much each file so far missed.
-            first: the price that the fit began with.
+            first: the price that the fit ended with before.
         """
         missed, urge = reached[-1], len(reached)
         if aim.max_bytes is not None:
             share = 1 + missed / max(self._variable(coded.sections), 1)
             least = max(int(aim.max_bytes - 1.05 * missed), 1)
-            trade = max(aim.trade, first) * 1.1**urge * share ** (1.5 * urge)
+            trade = aim.trade * 1.03**urge * share ** (2 * urge)
             return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
         more = missed + 0.02 * urge
-        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 7))
+        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 6))
 
     def _missed(self, coded: Coded, point: Point) -> float:
         """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..backends import rangecoder
 from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, start_lists
-from .canvas import Canvas, Loss
+from .canvas import Canvas
 from .networks import Weights, random_weights
 from .soap import Soap
 
@@ -30,10 +30,18 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
-MOST_STEERED = 8.0  # the price, either way: the rate follows it late, and must not be chased
+# A price that follows a target: from where to where in the schedule, how often, and after how much of it latents have
+# followed the price; how far from the first price, either way
+STEERED, LOOK_EVERY, FOLLOWING = (0.25, 0.9), 0.02, 0.12
+MOST_STEERED = 4.0
+# What photographs do, about: the price's logarithm by that of the bytes, and by dB
+PRICE_BY_BYTES, PRICE_BY_DB = 2.0, math.log(10) / 6
+# What a whole fit takes from the bytes, as a part of its own, and adds in dB: to latents that are rounded at the beginning
+# of its schedule; and in dB to a fit of some hundred steps. At a low price latents have a long way to go: more dB
+BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
+LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
-AGAIN = 0.6  # where in its schedule a fit that goes on begins
 REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
@@ -88,14 +96,27 @@ class Budget:
 
 @dataclass(frozen=True)
 class Aim:
-    """What the price of a bit follows; ``trade`` is fixed unless one of the others is set.
-
-    ``trade`` is in squared error (samples in 0..1) for a bit per pixel.
+    """What a run goes for. ``trade``, squared error (samples in 0..1) for a bit per pixel, is the price; it follows one of
+    the others a little, if that is set: bytes of symbols and weights, or a PSNR.
     """
 
     trade: float
     max_bytes: int | None = None
     psnr_db: float | None = None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the price is all there is."""
+        return self.max_bytes is None and self.psnr_db is None
+
+    def corrected(self, trade: float, bytes_: float, psnr: float) -> float:
+        """The price that would have met the target where this one led to so many bytes, and such a PSNR; about."""
+        more = 0.0
+        if self.max_bytes is not None:
+            more = PRICE_BY_BYTES * math.log(max(bytes_, 1) / max(self.max_bytes, 1))
+        elif self.psnr_db is not None:
+            more = PRICE_BY_DB * (psnr - self.psnr_db)
+        return trade * math.exp(min(max(more, -2), 2))
 
 
 @dataclass(frozen=True)
@@ -147,28 +168,30 @@ class Fit:
             self._pace[group] = CONTEXT_PACE
         self.canvas = Canvas(colour, threads, latents)
         self.interrupted = False
-        self._ran = False
-        self._network_bytes = 0.0
 
-    def run(self, aim: Aim, budget: Budget, report: Report | None = None) -> None:
+    def run(self, aim: Aim, budget: Budget, report: Report | None = None, begin: float = 0.0) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
+            begin: where in the schedule, 0..1: what has been fitted is not to be shaken up again.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
         canvas, schedule, weights = self.canvas, self.schedule, self.weights
         mover = Soap(weights)
         trade, step = aim.trade, 0
+        look = math.inf if aim.fixed else STEERED[0]
         soft = 1 - schedule.rounded
-        begin = AGAIN if self._ran else 0.0  # what has been fitted is not shaken up again
-        self._ran, rounded = True, False
+        rounded = False
         try:
             while (spent := budget.spent(step)) < 1:
                 progress = min(begin + (1 - begin) * spent / soft, 1)
                 if progress < 1:
+                    if look <= progress < STEERED[1]:
+                        trade = self._steered(aim, trade, progress)
+                        look = progress + LOOK_EVERY
                     canvas.soften(
                         eased(schedule.temperature, progress),
                         eased(schedule.noise, progress),
@@ -180,7 +203,6 @@ class Fit:
                     canvas.refine(weights, trade, budget.alarm(REFINING))
                 loss, gradient = canvas.gradients(weights, trade, step)
                 if progress < 1:
-                    trade = self._steered(aim, trade, loss, step)
                     canvas.step(trade, eased(schedule.latents, progress))
                     size = eased(schedule.weights, progress)
                 else:
@@ -210,18 +232,26 @@ class Fit:
         slope = SHRINK * trade / self.canvas.pixels / (math.log(2) * (SHRINK_UNIT + far))
         self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
-    def _steered(self, aim: Aim, trade: float, loss: Loss, step: int) -> float:
-        """The price after one more step towards a size or a PSNR."""
-        if aim.max_bytes is not None:
-            if step % 25 == 0:
-                self._network_bytes = self._about_bytes()
-            wrong = math.log((loss.bits / 8 + self._network_bytes + 1) / max(aim.max_bytes, 1))
-        elif aim.psnr_db is not None:
-            wrong = (aim.psnr_db + 10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))) * -0.25
-        else:
-            return trade
-        gain = 0.02 if step > 30 else 0.0  # slower than latents follow the price
-        moved = trade * math.exp(gain * min(max(wrong, -1), 1))
+    def outlook(self, trade: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT) -> tuple[float, float]:
+        """What rounded latents would come to by the end of a fit at such a price: bytes of symbols and weights, and PSNR in
+        dB, about.
+
+        Args:
+            fall: of the bytes, as a part of those at the end.
+            rise: in dB, where the price is high.
+        """
+        self.canvas.harden()
+        loss = self.canvas.loss(self.weights)
+        psnr = -10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))
+        long = min(LONG_WAY / trade, MOST_LONG)
+        bytes_ = (loss.bits / 8 + self._about_bytes()) / (1 + fall / (1 + long))
+        return bytes_, psnr + rise * (1 + 4 * long)
+
+    def _steered(self, aim: Aim, trade: float, progress: float) -> float:
+        """The price after one more look at what latents, rounded as they are, would make."""
+        left = (1 - progress) ** 1.5
+        wanted = aim.corrected(trade, *self.outlook(trade, BYTES_TO_FALL * left, DB_TO_RISE * left))
+        moved = trade * (wanted / trade) ** (LOOK_EVERY / FOLLOWING)
         return min(max(moved, aim.trade / MOST_STEERED), aim.trade * MOST_STEERED)
 
     def _about_bytes(self) -> float:
