@@ -47,7 +47,7 @@ SURE_STEPS = 100  # of a short fit: what fewer say counts less
 AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after the other
 RETRY_SHARE = 0.1  # of the budget
 LEAST_RETRY_STEPS = 60
-MOST_RAISED = 30.0  # the price, over that of the beginning: beyond, a picture is made flat rather than small
+MOST_RAISED = 30.0  # the price, over that of the whole fit: beyond, a picture is made flat rather than small
 CLOSE, CLEAR = 0.98, 0.03  # the part of the bytes allowed that is aimed at, and the dB above those asked for
 
 

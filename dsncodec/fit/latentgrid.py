@@ -30,14 +30,13 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
-# A price that follows a target: from where to where in the schedule, how often, and after how much of it latents have
-# followed the price; how far from the first price, either way
-STEERED, LOOK_EVERY, FOLLOWING = (0.25, 0.9), 0.02, 0.12
-MOST_STEERED = 4.0
-# What photographs do, about: the price's logarithm by that of the bytes, and by dB
+# A price that follows a target, docs/decisions/0018-latentgrid.md: from where to where in the schedule, how often, and how
+# much of it latents take to follow the price; how far from the first price, either way
+STEERED, LOOK_EVERY, FOLLOWING, MOST_STEERED = (0.25, 0.9), 0.02, 0.12, 4.0
+# How the logarithm of a photograph's price goes with that of its bytes, and with dB
 PRICE_BY_BYTES, PRICE_BY_DB = 2.0, math.log(10) / 6
-# What a whole fit takes from the bytes, as a part of its own, and adds in dB: to latents that are rounded at the beginning
-# of its schedule; and in dB to a fit of some hundred steps. At a low price latents have a long way to go: more dB
+# What latents have still to gain that are rounded early in a schedule, as a part of the bytes at its end, and in dB; and what
+# a fit of some hundred steps has, in dB. Below the price LONG_WAY latents are long on their way, and it is more dB
 BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
