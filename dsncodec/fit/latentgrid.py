@@ -144,6 +144,7 @@ class Fit:
         width: of the synthesis; the start's, if it is a published one.
         start: the id of a published start, 4 bytes, or four zeros.
         latents: to begin with, as ``Canvas`` takes them.
+        seed: of the noise, and of the networks where no start is published.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Fit:
         start: bytes,
         threads: int,
         latents: list[FloatArray] | None = None,
+        seed: int = 0,
     ) -> None:
         self.start_id, self.width = start, width
         self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
@@ -160,8 +162,8 @@ class Fit:
             self.weights = self.start.copy()
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
-            self.weights = random_weights(width, 0, tuple(np.broadcast_to(mean, 3)))
-        self.schedule = Schedule()
+            self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
+        self.schedule, self.seed = Schedule(), seed
         self._pace = np.ones(self.weights.flat.size, np.float32)
         for group in self.weights.groups[:TAPS]:
             self._pace[group] = CONTEXT_PACE
@@ -194,7 +196,7 @@ class Fit:
                     canvas.soften(
                         eased(schedule.temperature, progress),
                         eased(schedule.noise, progress),
-                        step,
+                        step + 1_000_003 * self.seed,
                     )
                 elif not rounded:
                     rounded = True
