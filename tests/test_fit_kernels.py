@@ -193,6 +193,17 @@ def test_rounded_latents_are_whole_and_within_the_format() -> None:
     assert max(np.abs(grid.astype(int)).max() for grid in canvas.grids()) == 127
 
 
+def test_small_arrays_lie_apart() -> None:
+    """Or how a loop rounds would depend on where they happen to lie."""
+    canvas = Canvas(np.zeros((1, 17, 3), np.uint8), 1)
+    planes = [plane for planes in canvas.planes for plane in planes]
+    arrays = [
+        *canvas.latents, *canvas.slopes, *canvas.means, *canvas.squares, *canvas.symbols, *planes
+    ]  # fmt: skip
+    ends = sorted((array.ctypes.data, array.ctypes.data + array.nbytes) for array in arrays)
+    assert min(after[0] - before[1] for before, after in zip(ends, ends[1:])) >= 4 * 64
+
+
 def test_weights_are_views_of_one_vector() -> None:
     weights = Weights.zeros(16)
     assert weights.groups[-1].stop == weights.flat.size

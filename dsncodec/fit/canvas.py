@@ -23,6 +23,7 @@ SAMPLE = 2**15  # pixels that an estimate looks at, about
 STRIPE = 8  # rows that it takes at a time
 REFINED = 4  # grids whose symbols are moved one by one: in the coarser ones hardly any is worth it
 CELLS = 2**12  # that a thread looks at between two looks at the clock
+BETWEEN = 64  # numbers between two arrays, see ``_apart``
 APART = 12  # rows of a grid between two threads: what one moves, the other does not see
 
 
@@ -65,16 +66,16 @@ class Canvas:
         colour = target if target.shape[2] == 3 else np.repeat(target, 3, 2)
         self.target = np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
         self.shapes = grid_shapes((height, width))
-        self.latents = latents or [np.zeros(shape, np.float32) for shape in self.shapes]
-        self.slopes = [np.ones(shape, np.float32) for shape in self.shapes]
-        self.means = [np.zeros(shape, np.float32) for shape in self.shapes]
-        self.squares = [np.zeros(shape, np.float32) for shape in self.shapes]
+        self.latents = latents or [_apart(shape) for shape in self.shapes]
+        self.slopes = [_apart(shape) for shape in self.shapes]
+        self.means = [_apart(shape) for shape in self.shapes]
+        self.squares = [_apart(shape) for shape in self.shapes]
         self.symbols = [_padded(shape) for shape in self.shapes]
         self._none = np.zeros((2, fitting.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
         self.by_bits = [np.zeros((threads, *symbols.shape), np.float32) for symbols in self.symbols]
         self._by_none = np.zeros((threads, *self._none.shape), np.float32)
         # planes[k][level]: grid k doubled to the size of grid level
-        self.planes = [[np.zeros(shape, np.float32) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
+        self.planes = [[_apart(shape) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
         row = -(-width // fitting.LANES) * fitting.LANES + fitting.LANES
         self.finest = np.zeros((GRIDS, height, row), np.float32)
         border = fitting.row_length(width)
@@ -266,7 +267,7 @@ class Canvas:
                 return
             by_finer = self.finest[k]
             for level in range(k):
-                by = np.empty(self.shapes[level + 1], np.float32)
+                by = _apart(self.shapes[level + 1], np.empty)
                 fitting.double_back(
                     planes[level + 1], taps[level], by_finer, *self.shapes[level], by, own[k][level]
                 )
@@ -538,4 +539,12 @@ def _sampled(task: Task, one_in: int) -> list[Task]:
 
 
 def _padded(shape: tuple[int, int]) -> FloatArray:
-    return np.zeros((shape[0] + 1, fitting.row_length(shape[1])), np.float32)
+    return _apart((shape[0] + 1, fitting.row_length(shape[1])))
+
+
+def _apart(shape: tuple[int, int], make: Callable[..., FloatArray] = np.zeros) -> FloatArray:
+    """An array with room behind it. A loop takes its numbers by the vector only if what it writes lies further off than a
+    few vectors from what it reads, and rounds differently if not: small arrays side by side would make a fit's file
+    depend on where they happen to lie."""
+    size = shape[0] * shape[1]
+    return make(size + BETWEEN, np.float32)[:size].reshape(shape)
