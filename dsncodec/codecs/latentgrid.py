@@ -206,7 +206,7 @@ class Encoder:
         return self._best(aim, point, done)
 
     def _best(self, aim: Any, point: Point, done: float) -> Coded:
-        """Of a fit, and where it needs only a part of the budget, of others that follow.
+        """Of a fit, and where it needs only a part of the budget, of others that follow. Ctrl-C ends those at once.
 
         Args:
             done: the part of the budget that is gone.
@@ -214,27 +214,30 @@ class Encoder:
         best, number, going = None, 0, True
         while going:
             begun = time.monotonic()
-            with self._opened(aim, number) as job:
-                budget = self._budget(1 - done)
-                budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
-                share = ENOUGH_STEPS / self.steps if self.steps else 0.0
-                job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
-                steps = job.steps
-                try:
-                    coded = self._finished(job, aim, point, AGAIN if best is None else ())
-                except SettingError:
+            try:
+                with self._opened(aim, number) as job:
+                    budget = self._budget(1 - done)
+                    budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
+                    share = ENOUGH_STEPS / self.steps if self.steps else 0.0
+                    job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
+                    steps = job.steps
                     if best is None:
-                        raise
-                else:
-                    best = (
-                        coded if best is None else min(best, coded, key=lambda one: self._worth(one, point))
-                    )
+                        best = self._finished(job, aim, point)
+                    elif not job.interrupted:
+                        coded = self._finished(job, aim, point, ())
+                        best = min(best, coded, key=lambda one: self._worth(one, point))
+            except (SettingError, KeyboardInterrupt) as ended:
+                if best is None:
+                    raise
+                if isinstance(ended, KeyboardInterrupt):
+                    return best
+            if job.interrupted:
+                return best
             gone = max(steps / self.steps if self.steps else 0.0, self._part(time.monotonic() - begun))
             done, number = done + gone, number + 1
-            going = steps == ENOUGH_STEPS and not job.interrupted and 1 - done >= LEAST_SHARE * gone
+            going = steps == ENOUGH_STEPS and 1 - done >= LEAST_SHARE * gone
         assert best is not None
-        if not job.interrupted:
-            self._say_done(best)
+        self._say_done(best)
         return best
 
     def _opened(self, aim: Any, number: int = 0) -> Any:

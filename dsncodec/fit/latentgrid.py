@@ -271,7 +271,11 @@ class Fit:
         """Weights rounded, and then made cheaper one by one; and symbols moved by what these weights make of them. Both
         end after about so many seconds, or Ctrl-C, wherever they are."""
         begin = time.monotonic()
-        parameters, differences, weights = self._rounded()
+        try:
+            parameters, differences, weights = self._rounded()
+        except KeyboardInterrupt:
+            self._interrupt()
+            parameters, differences, weights = self._rounded()
         self.weights = weights
         try:
             self._cheapened(parameters, differences, begin + seconds / 2)
