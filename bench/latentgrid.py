@@ -236,7 +236,7 @@ def text_of_set(
     rows = [row for row in rows if row["picture"] in stems and row["start"] in ("", PLAIN, shared)]
     kinds = sorted(
         {(row["budget"], row["start"]) for row in rows if row["codec"] != "avif"},
-        key=lambda k: (k[1] == PLAIN, k),
+        key=lambda k: (k[1] == PLAIN, k[0].split()[1], float(k[0].split()[0])),
     )
     labels = [
         f"{budget}, {'plain start' if start == PLAIN else 'published starts'}" for budget, start in kinds
