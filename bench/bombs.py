@@ -15,7 +15,6 @@ import py7zr
 from PIL import Image
 
 import dsncodec
-from dsncodec.backends import rangecoder
 from dsncodec.codecs import grids
 
 from .mutations import File, Part, taken_apart, with_right_checksums_7z
@@ -464,7 +463,7 @@ def _latentgrid() -> Iterator[tuple[str, bytes]]:
     lists = [np.zeros(count, np.int32) for count in grids.counts(8)]
     parts = {
         "PARM": grids.Parameters(8, grids.PLAIN, (0,) * 6).pack(),
-        "NETW": rangecoder.encode(lists),
+        "NETW": grids.pack_weights(lists),
         "LATS": bytes(-(-SIDE // grids.BAND)),
     }
     file = File(2, 4, 1, SIDE, SIDE, tuple(Part(tag, payload) for tag, payload in parts.items()))

@@ -520,7 +520,7 @@ RATIOS = [188707693, 244584679, 310256049, 385867793, 471297971, 566166053, 6698
 
 @dataclass
 class Weights:
-    """The six lists, as whole numbers."""
+    """Those of the first two lists as whole numbers."""
 
     w1: Array
     w2: Array
@@ -545,25 +545,26 @@ def start_file(start: bytes) -> Path:
 
 def grid_weights(file: File) -> Weights:
     parameters = file.sections["PARM"]
-    c, start, e = parameters[0], parameters[1:5], parameters[5:11]
-    counts = [544, 130, 24, 10 * c + 21, c + 3, 81]
+    c, start = parameters[0], parameters[1:5]
+    e = [byte >> shift & 15 for byte in parameters[5:] for shift in (0, 4)]
+    shapes = [
+        (0, (16, 16)), (0, (16, 16)), (0, (2, 16)), (1, (7, 16)), (1, (16,)), (1, (2,)), (2, (6, 4)),
+        (3, (c, 7)), (3, (3, c)), (3, (3, 7)), (4, (c,)), (4, (3,)), (5, (3, 3, 3, 3)),
+    ]  # fmt: skip
+    total = sum(math.prod(shape) for _, shape in shapes)
     if start == bytes(4):
-        before = np.zeros(sum(counts), np.int64)
+        before = np.zeros(total, np.int64)
         before[674:698] = [-1536, 14848, 56832, -4608] * 6
     else:
         before = np.fromfile(start_file(start), "<i4").astype(np.int64)
-    integers, lists, at = Integers(file.sections["NETW"]), [], 0
-    for count, unit, exponent in zip(counts, UNITS, e):
+    integers, found, at = Integers(file.sections["NETW"]), [], 0
+    for number, shape in shapes:
+        count = math.prod(shape)
         d = integers.read(count).astype(np.int64)
-        lists.append(before[at : at + count] + d * 2 ** (unit - exponent))
+        whole = before[at : at + count] + d * 2 ** (UNITS[number] - e[number])
+        found.append(whole.reshape(shape) if number < 2 else whole.reshape(shape) / 65536)
         at += count
-    context, biases, taps, matrices, offsets, k = lists
-    return Weights(
-        context[:256].reshape(16, 16), context[256:512].reshape(16, 16), context[512:].reshape(2, 16),
-        biases[:112].reshape(7, 16), biases[112:128], biases[128:], taps.reshape(6, 4) / 65536,
-        matrices[: 7 * c].reshape(c, 7) / 65536, matrices[7 * c : 10 * c].reshape(3, c) / 65536,
-        matrices[10 * c :].reshape(3, 7) / 65536, offsets[:c] / 65536, offsets[c:] / 65536, k.reshape(3, 3, 3, 3) / 65536,
-    )  # fmt: skip
+    return Weights(*found)
 
 
 @functools.cache

@@ -138,6 +138,25 @@ def test_the_estimated_size_is_the_real_one() -> None:
     assert len(sections["LATS"]) == pytest.approx(fitted.bits / 8, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("price", "published", "held"), [(1.0, True, True), (0.9, True, False), (1.0, False, False)]
+)
+def test_where_bits_are_dear_the_second_layer_of_contexts_is_the_starts(
+    price: float, published: bool, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = latentgrid.fitter()
+    monkeypatch.setattr(fit, "HELD_FROM", 1e-5)  # all weights move at such a price
+    begin = fit.random_weights(16, 1)
+    begin.parts["w3"][:] = np.random.default_rng(0).normal(0, 0.5, (2, 16))
+    job = fit.Fit(pixels(picture("RGB", 40, 30)), 16, grids.PLAIN, 1, begin=begin if published else None)
+    before = job.weights.copy()
+    job.run(fit.Aim(price * fit.HELD_FROM), fit.Budget(None, 30))
+    moved = {name for name, part in job.weights.parts.items() if not np.array_equal(part, before.parts[name])}
+    assert {"w1", "w3"} < moved and ("w2" not in moved) is held
+    if held:
+        assert not job.finished().differences[0][256:512].any()
+
+
 def test_a_fit_goes_from_the_nearest_start(start: weights.Start, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("L", 20, 20)
     info = dsncodec.read_info(dsncodec.encode(image, **FAST))

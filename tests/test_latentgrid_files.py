@@ -271,9 +271,8 @@ def test_a_start_that_is_not_there_or_changed(start: weights.Start) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", bytes(11), b"\x08" + bytes(9), b"\x08" + bytes(11), b"\x09" + bytes(10), b"\x48" + bytes(10),
-        b"\x08" + bytes(4) + b"\x0d" + bytes(5), b"\x08" + bytes(5) + b"\x0d" + bytes(4),
-        *(b"\x08" + bytes(4 + at) + b"\x11" + bytes(5 - at) for at in range(2, 6)),
+        b"", bytes(8), b"\x08" + bytes(6), b"\x08" + bytes(8), b"\x09" + bytes(7), b"\x48" + bytes(7),
+        b"\x08" + bytes(4) + b"\x0d" + bytes(2), b"\x08" + bytes(4) + b"\xd0" + bytes(2),
     ],
 )  # fmt: skip
 def test_impossible_parameters(payload: bytes) -> None:
@@ -283,9 +282,22 @@ def test_impossible_parameters(payload: bytes) -> None:
 
 
 def test_parameters_byte_by_byte() -> None:
-    packed = Parameters(64, b"abcd", (1, 12, 3, 4, 5, 16)).pack()
-    assert packed == b"\x40abcd\x01\x0c\x03\x04\x05\x10"
-    assert Parameters.unpack(packed) == Parameters(64, b"abcd", (1, 12, 3, 4, 5, 16))
+    packed = Parameters(64, b"abcd", (1, 12, 3, 4, 5, 15)).pack()
+    assert packed == b"\x40abcd\xc1\x43\xf5"
+    assert Parameters.unpack(packed) == Parameters(64, b"abcd", (1, 12, 3, 4, 5, 15))
+
+
+def test_each_matrix_has_statistics_of_its_own() -> None:
+    lists = differences(24)
+    payload = grids.pack_weights(lists)
+    for before, after in zip(lists, grids.unpack_weights(payload, 24)):
+        np.testing.assert_array_equal(after, before)
+    alone = len(rangecoder.encode([lists[0][256:512]]))
+    lists[0][256:512] = 0
+    assert len(payload) - len(grids.pack_weights(lists)) > alone - 5
+    with pytest.raises(Corrupt, match="left over") as caught:
+        grids.unpack_weights(payload + b"abcdef", 24)
+    assert caught.value.field == "NETW"
 
 
 @pytest.mark.parametrize(
@@ -351,7 +363,7 @@ def test_a_section_that_is_missing(tag: str) -> None:
 def test_weights_with_bytes_left_over() -> None:
     header = Header("latentgrid", "L", 5, 4)
     sections = dict(sections_of(header))
-    sections["NETW"] += b"abcd"
+    sections["NETW"] += b"abcdef"
     with pytest.raises(Corrupt) as caught:
         read_layer(header, sections)
     assert caught.value.field == "NETW"
@@ -361,7 +373,7 @@ def test_a_large_picture_of_few_bytes_allocates_little() -> None:
     """What is not asked for is not decoded: a corner of 2^31 - 1 rows, but for the lengths of the bands."""
     rows = 2**24
     header = Header("latentgrid", "L", 1, rows)
-    empty = rangecoder.encode([np.zeros(count, np.int32) for count in counts(8)])
+    empty = grids.pack_weights([np.zeros(count, np.int32) for count in counts(8)])
     lats = bytes(-(-rows // grids.BAND))
     data = container.pack(header, [("PARM", parameters_of(8).pack()), ("NETW", empty), ("LATS", lats)])
     began = time.perf_counter()

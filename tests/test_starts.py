@@ -6,6 +6,8 @@ import csv
 import hashlib
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 
 from dsncodec import weights
 from dsncodec.cli import main
-from dsncodec.codecs.grids import Parameters, counts, plain_start, start_lists
+from dsncodec.codecs.grids import PLAIN, Parameters, counts, plain_start, start_lists
 from dsncodec.errors import SettingError
 from dsncodec.train import start_files
 from dsncodec.train.start_files import Info, TrainedStart, export_start, integers, short
@@ -23,6 +25,7 @@ from .test_weights import forget
 
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
+from dsncodec.fit.latentgrid import Aim, Budget, Fit
 from dsncodec.fit.networks import random_weights
 from dsncodec.train import starts
 
@@ -55,6 +58,7 @@ def tiny(pictures: Path) -> list[str]:
         f"data.train=['{pictures.as_posix()}/one', '{pictures.as_posix()}/two']", "data.shares=[2, 1]",
         "data.crops=5", "data.size=32", "batch=2", "width=8", "lambdas=[1e-3, 2e-3, 4e-3]",
         "middle.visits=4", "outwards.visits=2", "data.again=4", "again.visits=2",
+        "fits.crops=2", "fits.size=32", "fits.steps=8", "fits.rounds=2", "fits.least_lambda=3e-3",
     ]  # fmt: skip
     return [part for setting in settings for part in ("--set", setting)]
 
@@ -77,6 +81,7 @@ def test_the_shipped_recipe() -> None:
         ({"batch": "81"}, "batch"),
         ({"data.shares": "[1, 2]"}, "shares"),
         ({"data.size": "0"}, "at least 1"),
+        ({"fits.steps": "0"}, "at least 1"),
         ({"optim.lr": "1.0"}, "unknown key"),
     ],
 )
@@ -116,7 +121,13 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     assert sorted(run.iterdir()) == [*files, run / "log.csv"]
     rows = list(csv.DictReader((run / "log.csv").read_text("utf-8").splitlines()))
     assert [row["lambda"] for row in rows] == (
-        ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5 + ["4e-3"] * 4 + ["2e-3"] * 4 + ["1e-3"] * 4
+        ["2e-3"] * 10
+        + ["1e-3"] * 5
+        + ["4e-3"] * 5
+        + ["4e-3"] * 4
+        + ["4e-3"] * 2
+        + ["2e-3"] * 4
+        + ["1e-3"] * 4
     )
     assert [int(row["step"]) for row in rows[:20] if row["lambda"] != "1e-3"] == list(range(1, 16))
     assert [int(row["step"]) for row in rows[20:24]] == list(range(16, 20))
@@ -132,6 +143,25 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     assert [row["name"] for row in rows] == [path.stem for path in files]
     assert rows[1]["recipe"] == "dsncodec/train/recipes/latentgrid.toml"
     capsys.readouterr()
+
+
+def test_a_round_of_fits_ends_at_their_mean(tmp_path: Path, pictures: Path) -> None:
+    settings = starts.CropSettings((f"{pictures}/one",), (1,))
+    fits = starts.FitsSettings(rounds=1, crops=3, size=32, steps=20)
+    recipe = starts.StartsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
+    before = random_weights(8, 1)
+    state = starts._State([], before.copy(), 7)
+    with ThreadPoolExecutor(2) as pool, open(tmp_path / "log", "w", newline="") as log:
+        starts.Trainer(recipe, tmp_path)._fit(state, 6e-3, 0, pool, csv.writer(log))
+    crops = starts.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
+    ends = []
+    for crop in crops:
+        job = Fit(crop, 8, PLAIN, 1, begin=before)
+        job.run(Aim(6e-3), Budget(None, 20))
+        ends.append(job.weights.flat)
+    np.testing.assert_array_equal(state.weights.flat, np.mean(ends, 0))
+    assert np.abs(ends[0] - ends[1]).max() > 0.01
+    assert TrainedStart.read(tmp_path / "latentgrid-6e-3.npz").info.steps == 7 + 20 * 3 // 2
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny: list[str]) -> None:

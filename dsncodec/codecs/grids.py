@@ -45,28 +45,30 @@ PLAIN_TAPS = (-3 * 512, 29 * 512, 111 * 512, -9 * 512)
 BAND = 512  # rows of the finest grid that are coded together
 THUMBNAIL, THUMBNAIL_LEVEL = 8, 3  # the planes of the grid of 1/8 of the size are what a preview shows
 TILE = (64, 1024)  # rows and columns of pixels that are made at a time
-_PARM = struct.Struct("<B4s6B")
+_PARM = struct.Struct("<B4s3B")
 
 
 @dataclass(frozen=True)
 class Parameters:
     """What the PARM section says: the ``width`` of the synthesis, the first 4 bytes of the id of the ``start``, and for
-    each list of weights the exponent e of its differences, which are in units of 2^-e."""
+    each list of weights the exponent e of its differences, which are in units of 2^-e, at most 15."""
 
     width: int
     start: bytes
     exponents: tuple[int, ...]
 
     def pack(self) -> bytes:
-        """11 bytes; see docs/format.md."""
-        return _PARM.pack(self.width, self.start, *self.exponents)
+        """8 bytes; see docs/format.md."""
+        pairs = zip(self.exponents[::2], self.exponents[1::2])
+        return _PARM.pack(self.width, self.start, *(low | high << 4 for low, high in pairs))
 
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
         """Raises Corrupt unless these are bytes that mean something, within the limits."""
         if len(payload) != _PARM.size:
             raise Corrupt(f"{len(payload)} bytes where {_PARM.size} are due", field="PARM")
-        width, start, *exponents = _PARM.unpack(payload)
+        width, start, *pairs = _PARM.unpack(payload)
+        exponents = [part for pair in pairs for part in (pair & 15, pair >> 4)]
         if not MIN_WIDTH <= width <= MAX_WIDTH or width % WIDTH_STEP:
             raise Corrupt(f"impossible width {width}", field="PARM")
         if any(exponent > unit for exponent, unit in zip(exponents, UNITS)):
@@ -74,9 +76,38 @@ class Parameters:
         return cls(width, start, tuple(exponents))
 
 
+def matrices(width: int) -> tuple[tuple[int, ...], ...]:
+    """How many weights each matrix of each list has."""
+    return (256, 256, 32), (112, 16, 2), (24,), (7 * width, 3 * width, 21), (width, 3), (81,)
+
+
 def counts(width: int) -> list[int]:
     """How many weights each list has."""
-    return [544, 130, 24, 10 * width + 21, width + 3, 81]
+    return [sum(sides) for sides in matrices(width)]
+
+
+def pack_weights(differences: Sequence[NDArray[np.integer]]) -> bytes:
+    """Six lists of integers to the payload of NETW: each matrix has statistics of its own."""
+    width = len(differences[OFFSETS]) - 3
+    return rangecoder.encode(
+        part.astype(np.int32)
+        for d, sides in zip(differences, matrices(width))
+        for part in np.split(d, np.cumsum(sides)[:-1])
+    )
+
+
+def unpack_weights(payload: bytes, width: int) -> list[Int32Array]:
+    """The six lists again.
+
+    Raises:
+        Corrupt: bytes are left over.
+    """
+    sides = matrices(width)
+    try:
+        parts = iter(rangecoder.decode(payload, [count for one in sides for count in one]))
+    except Corrupt as exc:
+        raise Corrupt(str(exc), field="NETW") from exc
+    return [np.concatenate([next(parts) for _ in one]) for one in sides]
 
 
 def grid_shapes(shape: Shape) -> list[Shape]:
@@ -391,8 +422,7 @@ def pack_sections(
     context = nets_of(parameters, differences).context
     payloads = [encode_band(band, context) for band in bands(grids)]
     lats = b"".join(varint(len(payload)) + payload for payload in payloads)
-    numbers = [d.astype(np.int32).ravel() for d in differences]
-    return [("PARM", parameters.pack()), ("NETW", rangecoder.encode(numbers)), ("LATS", lats)]
+    return [("PARM", parameters.pack()), ("NETW", pack_weights(differences)), ("LATS", lats)]
 
 
 def _split(payload: bytes, count: int) -> list[bytes]:
@@ -518,16 +548,19 @@ def read_layer(header: Header, sections: dict[str, bytes]) -> Layer:
     Raises:
         CodestreamError: a section is missing, or does not hold what the header promises.
     """
-    parameters = Parameters.unpack(required(sections, "PARM"))
+    parameters = _parameters_of(sections)
     coded = _bands_of(header, sections)
-    try:
-        differences = rangecoder.decode(required(sections, "NETW"), counts(parameters.width))
-    except Corrupt as exc:
-        if exc.field is not None:
-            raise
-        raise Corrupt(str(exc), field="NETW") from exc
+    differences = unpack_weights(required(sections, "NETW"), parameters.width)
     nets = nets_of(parameters, differences)
     return Layer(header, parameters, nets, coded, decode_alpha(header, sections))
+
+
+def _parameters_of(sections: dict[str, bytes]) -> Parameters:
+    """Raises CodestreamError: the section is missing or means nothing, or this release has no such start."""
+    parameters = Parameters.unpack(required(sections, "PARM"))
+    if parameters.start != PLAIN:
+        _start_row(parameters)
+    return parameters
 
 
 def _bands_of(header: Header, sections: dict[str, bytes]) -> list[bytes]:
@@ -540,9 +573,7 @@ def check(header: Header, sections: dict[str, bytes]) -> None:
     Raises:
         CodestreamError: a section is missing, or names what this release does not have.
     """
-    parameters = Parameters.unpack(required(sections, "PARM"))
-    if parameters.start != PLAIN:
-        _start_row(parameters)
+    _parameters_of(sections)
     required(sections, "NETW")
     _bands_of(header, sections)
     if header.has_alpha:

@@ -353,7 +353,7 @@ class Encoder:
         """
         if max_bytes is None:
             return None
-        others = self._size([("PARM", bytes(11)), ("NETW", b""), ("LATS", b"")])
+        others = self._size([("PARM", bytes(8)), ("NETW", b""), ("LATS", b"")])
         if others >= max_bytes:
             raise SettingError(f"no fit reaches {max_bytes} bytes: all but the picture takes {others} bytes")
         return max(int(CLOSE * (max_bytes - others)), 1)

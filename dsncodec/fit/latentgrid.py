@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import rangecoder
-from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, start_lists
+from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, matrices, start_lists
 from .canvas import Canvas
 from .networks import Weights, random_weights
 from .soap import Soap
@@ -41,6 +41,7 @@ BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
+HELD_FROM = 1.5e-3  # the price from which on a published start's second layer of contexts is left as it is
 REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
@@ -145,6 +146,7 @@ class Fit:
         start: the id of a published start, 4 bytes, or four zeros.
         latents: to begin with, as ``Canvas`` takes them.
         seed: of the noise, and of the networks where no start is published.
+        begin: the weights of a start that is to be published, in the place of a published one's.
     """
 
     def __init__(
@@ -155,18 +157,17 @@ class Fit:
         threads: int,
         latents: list[FloatArray] | None = None,
         seed: int = 0,
+        begin: Weights | None = None,
     ) -> None:
         self.start_id, self.width = start, width
-        self.start = weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
-        if any(start):
+        self.start = begin or weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
+        self._published = begin is not None or any(start)
+        if self._published:
             self.weights = self.start.copy()
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
         self.schedule, self.seed = Schedule(), seed
-        self._pace = np.ones(self.weights.flat.size, np.float32)
-        for group in self.weights.groups[:TAPS]:
-            self._pace[group] = CONTEXT_PACE
         self.canvas = Canvas(colour, threads, latents)
         self.interrupted = False
 
@@ -181,7 +182,7 @@ class Fit:
             KeyboardInterrupt: the second one of this fit.
         """
         canvas, schedule, weights = self.canvas, self.schedule, self.weights
-        mover = Soap(weights)
+        mover, pace = Soap(weights), self._pace(aim.trade)
         trade, step = aim.trade, 0
         look = math.inf if aim.fixed else STEERED[0]
         soft = 1 - schedule.rounded
@@ -208,7 +209,7 @@ class Fit:
                     size = eased(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
-                mover.step(weights.flat, gradient.flat, size * self._pace)
+                mover.step(weights.flat, gradient.flat, size * pace)
                 self._shrink(mover.square_rms(), size, trade)
                 np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
                 step += 1
@@ -219,6 +220,15 @@ class Fit:
         self.trade, self.steps = trade, step
         self.seconds_per_step = budget.seconds_gone() / max(step, 1)
         canvas.harden()
+
+    def _pace(self, trade: float) -> FloatArray:
+        """How fast each weight moves, over the others."""
+        pace = Weights(self.width, np.ones_like(self.weights.flat))
+        for group in pace.groups[:TAPS]:
+            pace.flat[group] = CONTEXT_PACE
+        if self._published and trade >= HELD_FROM:
+            pace.parts["w2"][:] = 0
+        return pace.flat
 
     def _interrupt(self) -> None:
         if self.interrupted:
@@ -297,7 +307,8 @@ class Fit:
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
                 d = _nearest((wished - start) * 2.0**exponent)
                 weights.flat[group] = start + d * np.float32(2.0**-exponent)
-                return self._cost(weights, number) + price * len(rangecoder.encode([d])), exponent, d
+                size = len(rangecoder.encode([d[part] for part in self._matrices(number)]))
+                return self._cost(weights, number) + price * size, exponent, d
 
             # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
             tried = [cost(0)]
@@ -319,21 +330,23 @@ class Fit:
             flat, unit = weights.flat[group], np.float32(2.0**-exponent)
             self.canvas.enlarge(weights)
             now = self._cost(weights, number, sampled=True)
-            bits = _bits_of(d)
-            for at in np.argsort(np.abs(d), kind="stable"):
-                if not d[at]:
-                    continue
-                if time.monotonic() > end:
-                    return
-                old, kept = d[at], flat[at]
-                new = old - np.sign(old)
-                flat[at] = self.start.flat[group][at] + new * unit
-                then = self._cost(weights, number, sampled=True)
-                if then + price * (bits(new) - bits(old)) < now:
-                    d[at], now = new, then
-                    bits = _bits_of(d)
-                else:
-                    flat[at] = kept
+            for part in self._matrices(number):
+                for at in part.start + np.argsort(np.abs(d[part]), kind="stable")[np.sum(d[part] == 0) :]:
+                    if time.monotonic() > end:
+                        return
+                    bits, old, kept = _bits_of(d[part]), d[at], flat[at]
+                    new = old - np.sign(old)
+                    flat[at] = self.start.flat[group][at] + new * unit
+                    then = self._cost(weights, number, sampled=True)
+                    if then + price * (bits(new) - bits(old)) < now:
+                        d[at], now = new, then
+                    else:
+                        flat[at] = kept
+
+    def _matrices(self, number: int) -> list[slice]:
+        """Where each matrix lies in a list."""
+        ends = np.cumsum(matrices(self.width)[number]).tolist()
+        return [slice(first, last) for first, last in zip([0, *ends], ends)]
 
     def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,

@@ -1,7 +1,9 @@
 """Training the starts of method "latentgrid": networks that suit many pictures, one set for each price of a bit.
 
 Each crop has latents of its own, which stay while the crops take turns; the networks are shared. A step is what a fit
-does, for a batch of crops side by side. Needs the extra [fit], not torch.
+does, for a batch of crops side by side. In the end starts of high prices move to where whole fits go from them: the mean
+of their weights (Reptile: Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018). Needs the extra
+[fit], not torch.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..codecs.grids import MAX_WIDTH, MIN_WIDTH, WIDTH_STEP
+from ..codecs.grids import MAX_WIDTH, MIN_WIDTH, PLAIN, WIDTH_STEP
 from ..errors import SettingError
 from ..fit.adam import Adam
 from ..fit.canvas import Canvas
-from ..fit.latentgrid import eased
+from ..fit.latentgrid import Aim, Budget, Fit, eased
 from ..fit.networks import Weights, random_weights
 from .data import find_images
 from .recipe import fill, read_table
@@ -60,6 +62,18 @@ class PhaseSettings:
 
 
 @dataclass(frozen=True)
+class FitsSettings:
+    """Whole fits: ``rounds`` for each price from ``least_lambda`` on, each of ``crops`` new squares of ``size`` pixels,
+    ``steps`` long."""
+
+    rounds: int = 2
+    least_lambda: float = 6e-3
+    crops: int = 48
+    size: int = 256
+    steps: int = 1500
+
+
+@dataclass(frozen=True)
 class StartsRecipe:
     """All starts of one width. ``lambdas`` are prices of a bit; ``first`` is the one that is trained from random weights."""
 
@@ -79,6 +93,7 @@ class StartsRecipe:
     again: PhaseSettings = field(
         default_factory=lambda: PhaseSettings(330, (0.3, 0.1), (0.22, 0.17), (0.1, 0.002), (2e-3, 5e-5))
     )
+    fits: FitsSettings = field(default_factory=FitsSettings)
 
     def __post_init__(self) -> None:
         for wrong, says in (
@@ -86,7 +101,8 @@ class StartsRecipe:
             (not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
              f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}"),
             (not 1 <= self.batch <= min(self.data.crops, self.data.again), "batch must be 1..data.crops and 1..data.again"),
-            (self.threads < 1 or self.data.size < 1, "threads and data.size must be at least 1"),
+            (min(self.threads, self.data.size, self.fits.crops, self.fits.size, self.fits.steps) < 1,
+             "threads, data.size and all of fits but rounds must be at least 1"),
             (len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
              "data.shares must say a number above 0 for each folder of data.train"),
         ):  # fmt: skip
@@ -142,8 +158,8 @@ def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
 
 
 class Trainer:
-    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again when the last phase is over
-    with it, and log.csv."""
+    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again whenever a later phase is
+    over with it, and log.csv."""
 
     def __init__(self, recipe: StartsRecipe, out: str | Path) -> None:
         self.recipe, self.out = recipe, Path(out)
@@ -176,6 +192,9 @@ class Trainer:
             for lam, (weights, steps, seconds) in sorted(done.items(), reverse=True):
                 state = _State([Canvas(crop) for crop in others], weights, steps, seconds)
                 self._train(state, lam, recipe.again, pool, log, log_every)
+                if lam >= recipe.fits.least_lambda:
+                    for number in range(recipe.fits.rounds):
+                        self._fit(state, lam, number, pool, log)
 
     def _train(
         self,
@@ -217,6 +236,31 @@ class Trainer:
                 last = time.monotonic()
                 self._log(lam, (step + 1) / total, state, losses, log)
                 losses = []
+        self._save(state, lam)
+
+    def _fit(self, state: _State, lam: float, number: int, pool: ThreadPoolExecutor, log: Any) -> None:
+        """One round of whole fits from the weights as they are: these become the mean of what the fits end with."""
+        recipe, fits = self.recipe, self.recipe.fits
+        before, begun = state.seconds, time.monotonic()
+        crops = read_crops(
+            replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13 + 101 * number
+        )
+
+        def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
+            job = Fit(crop, recipe.width, PLAIN, 1, begin=state.weights)
+            job.run(Aim(lam), Budget(None, fits.steps))
+            loss = job.canvas.loss(job.weights)
+            return loss.mse(job.canvas.pixels), loss.bits / job.canvas.pixels, job.weights.flat
+
+        found = list(pool.map(fitted, crops))
+        state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
+        state.steps += fits.steps * fits.crops // recipe.batch
+        state.seconds = before + time.monotonic() - begun
+        self._log(lam, (number + 1) / fits.rounds, state, [(mse, bpp) for mse, bpp, _ in found], log)
+        self._save(state, lam)
+
+    def _save(self, state: _State, lam: float) -> None:
+        recipe = self.recipe
         info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
         path = self.out / f"{recipe.name}-{short(lam)}.npz"
         TrainedStart(lam, recipe.width, state.weights.flat, info).save(path)
