@@ -49,6 +49,7 @@ QUALITIES = (16, 32, 48, 64, 80)
 AVIF_QUALITIES = tuple(range(2, 99, 4))
 HEADER = ("codec", "start", "budget", "setting", "picture", "bytes", "bpp", "psnr_db", "encode_s")
 PLAIN = "plain"
+LOW_BPP = 0.15
 TIMED = (512, 768)
 REPEATS = 5
 
@@ -56,7 +57,7 @@ REPEATS = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument(
-        "--part", choices=("curves", "time", "decode", "hard"), default="curves",
+        "--part", choices=("curves", "low", "time", "decode", "hard"), default="curves",
         help="(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", help="default: bench/results/VERSION/latentgrid")
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else results.RESULTS / "latentgrid"
     out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Callable[[argparse.Namespace, Path], str]] = {
-        "curves": curves, "time": times, "decode": decoding, "hard": hard,
+        "curves": curves, "low": low_rates, "time": times, "decode": decoding, "hard": hard,
     }  # fmt: skip
     text = parts[args.part](args, out)
     print(text)
@@ -314,6 +315,50 @@ def draw(shown: dict[str, Curve], paths: list[Path]) -> None:
                 path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None}
             )
         plt.close(figure)
+
+
+def low_rates(args: argparse.Namespace, out: Path) -> str:
+    """What the published starts save at low rates: with and without them, beside AVIF of the same PSNR."""
+    store = Rows(out / "low.csv")
+    body, found = [], []
+    for name in args.sets:
+        for stem, rgb in pictures(args.data, name, args.pictures)[0]:
+            for setting in AVIF_QUALITIES:
+                store.add(("avif", "", "", str(setting), stem), rgb, lambda: of_avif(rgb, setting))
+            anchor = curve_of([row for row in store.rows if (row["codec"], row["picture"]) == ("avif", stem)])
+            for budget in budgets(args):
+                for quality in args.qualities:
+                    rates = []
+                    for start, said in (("shared", starts_id()), (PLAIN, PLAIN)):
+                        key = ("latentgrid", said, str(budget), str(quality), stem)
+                        store.add(key, rgb, lambda: fitted(rgb, quality, budget, args.threads, start))
+                        (row,) = (row for row in store.rows if tuple(row.values())[:5] == key)
+                        rates += [(float(row["bpp"]), float(row["psnr_db"]))]
+                    parts = [share_of(anchor, *rate) for rate in rates]
+                    if rates[0][0] >= LOW_BPP or None in parts:
+                        continue
+                    shared, plain = (part for part in parts if part is not None)
+                    found.append(shared / plain)
+                    body.append([
+                        stem, str(budget), str(quality), *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
+                        *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain)), f"{100 * (found[-1] - 1):+.1f} %",
+                    ])  # fmt: skip
+    mean = f"{100 * (np.mean(found) - 1):+.1f} %" if found else "-"
+    return (
+        f"# Latent grids below {LOW_BPP} bpp\n\nWith the published starts and without. Bytes over AVIF's (speed 6, 4:4:4, "
+        "tune=psnr) at the same PSNR, by AVIF's curve; and the one over the other: what the starts save.\n\n"
+    ) + table(
+        ["picture", "budget", "quality", "with: bpp, dB", "without", "with, beside AVIF", "without", "with, beside without"],
+        [["**mean**", *[""] * 6, mean], *body],
+    )  # fmt: skip
+
+
+def share_of(anchor: Curve, rate: float, psnr: float) -> float | None:
+    """A rate over the anchor's at the same PSNR; None where the anchor does not reach that far."""
+    rates, psnrs = np.transpose(anchor)
+    if not psnrs[0] <= psnr <= psnrs[-1]:
+        return None
+    return float(rate / np.exp(np.interp(psnr, psnrs, np.log(rates))))
 
 
 # --- time

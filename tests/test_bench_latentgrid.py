@@ -87,6 +87,30 @@ def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureF
     capsys.readouterr()
 
 
+def test_what_starts_save_at_low_rates(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitted(rgb: Any, quality: int, budget: latentgrid.Budget, threads: int, start: str) -> bytes:
+        found = latentgrid.of_avif(rgb, 44)
+        return found if start != latentgrid.PLAIN else found + bytes(len(found) // 4)
+
+    monkeypatch.setattr(latentgrid, "fitted", fitted)
+    command = f"latentgrid --data {data} --part low --sets div2k256 --qualities 15 --steps 9".split()
+    report = data / "results" / "latentgrid" / "low.md"
+    for limit, says in ((99.0, "-19.9 %"), (0.0, "-")):
+        monkeypatch.setattr(latentgrid, "LOW_BPP", limit)
+        assert main(command) == 0
+        mean, *body = [line for line in report.read_text("utf-8").splitlines() if line[:2] == "| "][1:]
+        assert mean.split(" | ")[-1] == f"{says} |"
+        assert len(body) == (2 if limit else 0)
+        for row in body:
+            assert "| 9 steps | 15 |" in row and row.endswith("| +0.0 % | +24.8 % | -19.9 % |")
+
+
+def test_share_of_an_anchor() -> None:
+    anchor = [(0.1, 20.0), (0.4, 30.0)]
+    assert latentgrid.share_of(anchor, 0.1, 25) == pytest.approx(0.5)  # in logarithms of the rate
+    assert latentgrid.share_of(anchor, 0.1, 19.9) is None and latentgrid.share_of(anchor, 9, 30.1) is None
+
+
 def test_without_starts_there_is_the_plain_one_only(
     data: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

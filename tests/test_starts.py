@@ -58,7 +58,7 @@ def tiny(pictures: Path) -> list[str]:
         f"data.train=['{pictures.as_posix()}/one', '{pictures.as_posix()}/two']", "data.shares=[2, 1]",
         "data.crops=5", "data.size=32", "batch=2", "width=8", "lambdas=[1e-3, 2e-3, 4e-3]",
         "middle.visits=4", "outwards.visits=2", "data.again=4", "again.visits=2",
-        "fits.crops=2", "fits.size=32", "fits.steps=8", "fits.rounds=2", "fits.least_lambda=3e-3",
+        "fits.crops=2", "fits.size=32", "fits.steps=8", "fits.least_lambda=3e-3",
     ]  # fmt: skip
     return [part for setting in settings for part in ("--set", setting)]
 
@@ -121,13 +121,7 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     assert sorted(run.iterdir()) == [*files, run / "log.csv"]
     rows = list(csv.DictReader((run / "log.csv").read_text("utf-8").splitlines()))
     assert [row["lambda"] for row in rows] == (
-        ["2e-3"] * 10
-        + ["1e-3"] * 5
-        + ["4e-3"] * 5
-        + ["4e-3"] * 4
-        + ["4e-3"] * 2
-        + ["2e-3"] * 4
-        + ["1e-3"] * 4
+        ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5 + ["4e-3"] * 4 + ["4e-3"] + ["2e-3"] * 4 + ["1e-3"] * 4
     )
     assert [int(row["step"]) for row in rows[:20] if row["lambda"] != "1e-3"] == list(range(1, 16))
     assert [int(row["step"]) for row in rows[20:24]] == list(range(16, 20))
@@ -145,14 +139,14 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     capsys.readouterr()
 
 
-def test_a_round_of_fits_ends_at_their_mean(tmp_path: Path, pictures: Path) -> None:
+def test_the_last_phase_ends_at_the_mean_of_fits(tmp_path: Path, pictures: Path) -> None:
     settings = starts.CropSettings((f"{pictures}/one",), (1,))
-    fits = starts.FitsSettings(rounds=1, crops=3, size=32, steps=20)
+    fits = starts.FitsSettings(crops=3, size=32, steps=20)
     recipe = starts.StartsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
     before = random_weights(8, 1)
     state = starts._State([], before.copy(), 7)
     with ThreadPoolExecutor(2) as pool, open(tmp_path / "log", "w", newline="") as log:
-        starts.Trainer(recipe, tmp_path)._fit(state, 6e-3, 0, pool, csv.writer(log))
+        starts.Trainer(recipe, tmp_path)._fit(state, 6e-3, pool, csv.writer(log))
     crops = starts.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
     ends = []
     for crop in crops:

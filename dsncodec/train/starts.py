@@ -63,10 +63,8 @@ class PhaseSettings:
 
 @dataclass(frozen=True)
 class FitsSettings:
-    """Whole fits: ``rounds`` for each price from ``least_lambda`` on, each of ``crops`` new squares of ``size`` pixels,
-    ``steps`` long."""
+    """Whole fits, for each price from ``least_lambda`` on: of ``crops`` new squares of ``size`` pixels, ``steps`` long."""
 
-    rounds: int = 2
     least_lambda: float = 6e-3
     crops: int = 48
     size: int = 256
@@ -102,7 +100,7 @@ class StartsRecipe:
              f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}"),
             (not 1 <= self.batch <= min(self.data.crops, self.data.again), "batch must be 1..data.crops and 1..data.again"),
             (min(self.threads, self.data.size, self.fits.crops, self.fits.size, self.fits.steps) < 1,
-             "threads, data.size and all of fits but rounds must be at least 1"),
+             "threads, data.size, fits.crops, fits.size and fits.steps must be at least 1"),
             (len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
              "data.shares must say a number above 0 for each folder of data.train"),
         ):  # fmt: skip
@@ -193,8 +191,7 @@ class Trainer:
                 state = _State([Canvas(crop) for crop in others], weights, steps, seconds)
                 self._train(state, lam, recipe.again, pool, log, log_every)
                 if lam >= recipe.fits.least_lambda:
-                    for number in range(recipe.fits.rounds):
-                        self._fit(state, lam, number, pool, log)
+                    self._fit(state, lam, pool, log)
 
     def _train(
         self,
@@ -238,13 +235,11 @@ class Trainer:
                 losses = []
         self._save(state, lam)
 
-    def _fit(self, state: _State, lam: float, number: int, pool: ThreadPoolExecutor, log: Any) -> None:
-        """One round of whole fits from the weights as they are: these become the mean of what the fits end with."""
+    def _fit(self, state: _State, lam: float, pool: ThreadPoolExecutor, log: Any) -> None:
+        """Whole fits from the weights as they are: these become the mean of what the fits end with."""
         recipe, fits = self.recipe, self.recipe.fits
         before, begun = state.seconds, time.monotonic()
-        crops = read_crops(
-            replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13 + 101 * number
-        )
+        crops = read_crops(replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13)
 
         def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
             job = Fit(crop, recipe.width, PLAIN, 1, begin=state.weights)
@@ -256,7 +251,7 @@ class Trainer:
         state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
         state.steps += fits.steps * fits.crops // recipe.batch
         state.seconds = before + time.monotonic() - begun
-        self._log(lam, (number + 1) / fits.rounds, state, [(mse, bpp) for mse, bpp, _ in found], log)
+        self._log(lam, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
         self._save(state, lam)
 
     def _save(self, state: _State, lam: float) -> None:
