@@ -139,18 +139,18 @@ def test_the_estimated_size_is_the_real_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "published", "held"), [(1.0, True, True), (0.9, True, False), (1.0, False, False)]
+    ("price", "published", "held"), [(1.01, True, True), (0.99, True, False), (1.01, False, False)]
 )
 def test_where_bits_are_dear_the_second_layer_of_contexts_is_the_starts(
     price: float, published: bool, held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = latentgrid.fitter()
-    monkeypatch.setattr(fit, "HELD_FROM", 1e-5)  # all weights move at such a price
+    monkeypatch.setattr(fit, "HELD_FROM", 5e-4)  # all weights move at such a price
     begin = fit.random_weights(16, 1)
     begin.parts["w3"][:] = np.random.default_rng(0).normal(0, 0.5, (2, 16))
     job = fit.Fit(pixels(picture("RGB", 40, 30)), 16, grids.PLAIN, 1, begin=begin if published else None)
     before = job.weights.copy()
-    job.run(fit.Aim(price * fit.HELD_FROM), fit.Budget(None, 30))
+    job.run(fit.Aim(price * fit.HELD_FROM * 40 * 30 / 2**16), fit.Budget(None, 30))
     moved = {name for name, part in job.weights.parts.items() if not np.array_equal(part, before.parts[name])}
     assert {"w1", "w3"} < moved and ("w2" not in moved) is held
     if held:

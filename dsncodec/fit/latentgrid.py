@@ -41,7 +41,7 @@ BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
-HELD_FROM = 1.5e-3  # the price from which on a published start's second layer of contexts is left as it is
+HELD_FROM = 1.5e-3  # a published start's second layer of contexts is left as it is from this price on, for 2^16 pixels
 REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
 
@@ -226,7 +226,7 @@ class Fit:
         pace = Weights(self.width, np.ones_like(self.weights.flat))
         for group in pace.groups[:TAPS]:
             pace.flat[group] = CONTEXT_PACE
-        if self._published and trade >= HELD_FROM:
+        if self._published and trade >= HELD_FROM * self.canvas.pixels / 2**16:
             pace.parts["w2"][:] = 0
         return pace.flat
 
