@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import csv
 import io
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -155,10 +156,11 @@ class Rows:
         else:
             self._append(HEADER)
 
-    def add(self, key: tuple[str, ...], rgb: UInt8Array, encode: Callable[[], bytes]) -> None:
+    def add(self, key: tuple[str, ...], rgb: UInt8Array, encode: Callable[[], bytes]) -> Row:
         """Code, decode and measure, unless it was done: ``key`` is the first five columns."""
-        if any(tuple(row.values())[:5] == key for row in self.rows):
-            return
+        for row in self.rows:
+            if tuple(row.values())[:5] == key:
+                return row
         begun = time.perf_counter()
         data = encode()
         seconds = time.perf_counter() - begun
@@ -176,6 +178,22 @@ class Rows:
         self.rows.append(dict(zip(HEADER, values)))
         self._append(values)
         print(*values, flush=True)
+        return self.rows[-1]
+
+    def add_avif(self, stem: str, rgb: UInt8Array) -> list[Row]:
+        """AVIF of all qualities."""
+        return [
+            self.add(("avif", "", "", str(quality), stem), rgb, lambda: of_avif(rgb, quality))
+            for quality in AVIF_QUALITIES
+        ]
+
+    def add_fit(
+        self, stem: str, rgb: UInt8Array, quality: int, budget: Budget, threads: int, start: str
+    ) -> Row:
+        """One of ours."""
+        said = PLAIN if start == PLAIN else starts_id()
+        key = ("latentgrid", said, str(budget), str(quality), stem)
+        return self.add(key, rgb, lambda: fitted(rgb, quality, budget, threads, start))
 
     def _append(self, values: Sequence[str]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
@@ -218,14 +236,9 @@ def curves(args: argparse.Namespace, out: Path) -> str:
         chosen, left_out = pictures(args.data, name, args.pictures)
         store = Rows(out / f"{name.lower()}.csv")
         for stem, rgb in chosen:
-            for quality in AVIF_QUALITIES:
-                store.add(("avif", "", "", str(quality), stem), rgb, lambda: of_avif(rgb, quality))
-            for budget in budgets(args):
-                for start in starts:
-                    for quality in args.qualities:
-                        said = PLAIN if start == PLAIN else shared
-                        key = ("latentgrid", said, str(budget), str(quality), stem)
-                        store.add(key, rgb, lambda: fitted(rgb, quality, budget, args.threads, start))
+            store.add_avif(stem, rgb)
+            for budget, start, quality in itertools.product(budgets(args), starts, args.qualities):
+                store.add_fit(stem, rgb, quality, budget, args.threads, start)
         text.append(text_of_set(name, [stem for stem, _ in chosen], left_out, store.rows, shared, out))
     return "\n".join(text)
 
@@ -323,26 +336,21 @@ def low_rates(args: argparse.Namespace, out: Path) -> str:
     body, found = [], []
     for name in args.sets:
         for stem, rgb in pictures(args.data, name, args.pictures)[0]:
-            for setting in AVIF_QUALITIES:
-                store.add(("avif", "", "", str(setting), stem), rgb, lambda: of_avif(rgb, setting))
-            anchor = curve_of([row for row in store.rows if (row["codec"], row["picture"]) == ("avif", stem)])
-            for budget in budgets(args):
-                for quality in args.qualities:
-                    rates = []
-                    for start, said in (("shared", starts_id()), (PLAIN, PLAIN)):
-                        key = ("latentgrid", said, str(budget), str(quality), stem)
-                        store.add(key, rgb, lambda: fitted(rgb, quality, budget, args.threads, start))
-                        (row,) = (row for row in store.rows if tuple(row.values())[:5] == key)
-                        rates += [(float(row["bpp"]), float(row["psnr_db"]))]
-                    parts = [share_of(anchor, *rate) for rate in rates]
-                    if rates[0][0] >= LOW_BPP or None in parts:
-                        continue
-                    shared, plain = (part for part in parts if part is not None)
-                    found.append(shared / plain)
-                    body.append([
-                        stem, str(budget), str(quality), *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
-                        *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain)), f"{100 * (found[-1] - 1):+.1f} %",
-                    ])  # fmt: skip
+            anchor = curve_of(store.add_avif(stem, rgb))
+            for budget, quality in itertools.product(budgets(args), args.qualities):
+                rows = [
+                    store.add_fit(stem, rgb, quality, budget, args.threads, start)
+                    for start in ("shared", PLAIN)
+                ]
+                rates = [(float(row["bpp"]), float(row["psnr_db"])) for row in rows]
+                shared, plain = (share_of(anchor, *rate) for rate in rates)
+                if rates[0][0] >= LOW_BPP or shared is None or plain is None:
+                    continue
+                found.append(shared / plain)
+                body.append([
+                    stem, str(budget), str(quality), *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
+                    *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain, found[-1])),
+                ])  # fmt: skip
     mean = f"{100 * (np.mean(found) - 1):+.1f} %" if found else "-"
     return (
         f"# Latent grids below {LOW_BPP} bpp\n\nWith the published starts and without. Bytes over AVIF's (speed 6, 4:4:4, "

@@ -169,7 +169,7 @@ def test_any_bytes_are_symbols_or_refused(data: bytes, seed: int) -> None:
 
 def test_both_ways_see_the_same_in_any_bytes(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     if path == "0":
-        pytest.skip("seen from the other side")
+        pytest.skip("compares both ways: the case with numba does it once")
     rng, net = np.random.default_rng(8), model(2)
     for _ in range(30):
         data = rng.integers(0, 256, 400, np.uint8).tobytes()

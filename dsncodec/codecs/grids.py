@@ -86,13 +86,16 @@ def counts(width: int) -> list[int]:
     return [sum(sides) for sides in matrices(width)]
 
 
+def split(values: NDArray[Any], number: int, width: int) -> list[NDArray[Any]]:
+    """The matrices of a list, as views."""
+    return np.split(values, np.cumsum(matrices(width)[number])[:-1])
+
+
 def pack_weights(differences: Sequence[NDArray[np.integer]]) -> bytes:
     """Six lists of integers to the payload of NETW: each matrix has statistics of its own."""
     width = len(differences[OFFSETS]) - 3
     return rangecoder.encode(
-        part.astype(np.int32)
-        for d, sides in zip(differences, matrices(width))
-        for part in np.split(d, np.cumsum(sides)[:-1])
+        part.astype(np.int32) for number, d in enumerate(differences) for part in split(d, number, width)
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import rangecoder
-from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, matrices, start_lists
+from ..codecs.grids import LISTS, TAPS, UNITS, Parameters, split, start_lists
 from .canvas import Canvas
 from .networks import Weights, random_weights
 from .soap import Soap
@@ -307,7 +307,7 @@ class Fit:
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
                 d = _nearest((wished - start) * 2.0**exponent)
                 weights.flat[group] = start + d * np.float32(2.0**-exponent)
-                size = len(rangecoder.encode([d[part] for part in self._matrices(number)]))
+                size = len(rangecoder.encode(split(d, number, self.width)))
                 return self._cost(weights, number) + price * size, exponent, d
 
             # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
@@ -327,26 +327,24 @@ class Fit:
         what it spoils."""
         weights, price = self.weights, self.trade / self.canvas.pixels
         for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
-            flat, unit = weights.flat[group], np.float32(2.0**-exponent)
+            unit = np.float32(2.0**-exponent)
             self.canvas.enlarge(weights)
             now = self._cost(weights, number, sampled=True)
-            for part in self._matrices(number):
-                for at in part.start + np.argsort(np.abs(d[part]), kind="stable")[np.sum(d[part] == 0) :]:
+            lists = weights.flat[group], self.start.flat[group], d
+            for flat, start, part in zip(*(split(values, number, self.width) for values in lists)):
+                bits = _bits_of(part)
+                for at in np.argsort(np.abs(part), kind="stable")[np.sum(part == 0) :]:
                     if time.monotonic() > end:
                         return
-                    bits, old, kept = _bits_of(d[part]), d[at], flat[at]
+                    old, kept = part[at], flat[at]
                     new = old - np.sign(old)
-                    flat[at] = self.start.flat[group][at] + new * unit
+                    flat[at] = start[at] + new * unit
                     then = self._cost(weights, number, sampled=True)
                     if then + price * (bits(new) - bits(old)) < now:
-                        d[at], now = new, then
+                        part[at], now = new, then
+                        bits = _bits_of(part)
                     else:
                         flat[at] = kept
-
-    def _matrices(self, number: int) -> list[slice]:
-        """Where each matrix lies in a list."""
-        ends = np.cumsum(matrices(self.width)[number]).tolist()
-        return [slice(first, last) for first, last in zip([0, *ends], ends)]
 
     def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,
