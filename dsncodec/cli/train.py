@@ -6,7 +6,10 @@ import argparse
 import contextlib
 import io
 import json
+import signal
+import threading
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], type=_override, metavar="SECTION.KEY=VALUE",
         help="change the recipe, such as optim.steps=1000; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--anneal", metavar="DIR",
+        help="begin where the run in DIR is, and let its learning rate fall over this recipe's budget: DIR itself goes on later",
     )  # fmt: skip
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU if there is one)")
     parser.add_argument(
@@ -62,15 +69,19 @@ def run(args: argparse.Namespace) -> int:
     path = _recipe_path(args.source[0])
     if load("recipe").read_table(path, dict(args.set)).get("task") == "latentgrid":
         return _train_starts(args, path)
-    task = load("tasks").read(path, dict(args.set))
+    changes = dict(args.set) | ({} if args.anneal is None else {"optim.schedule": '"anneal"'})
+    task = load("tasks").read(path, changes)
     recipe = task.recipe
     out = Path(args.output or Path("runs", recipe.name))
-    trainer = _trainer(load("loop"), task, out, args.device)
+    trainer = _trainer(load("loop"), task, out, args.device, args.anneal)
     if trainer.step and not args.quiet:
         complain(f"going on from step {trainer.step} of {trainer.checkpoint}")
     try:
-        with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
+        talk = contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext()
+        with talk, _ending_at_a_step(trainer):
             trainer.run(args.log_every)
+        if trainer.stopping:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         trainer.save()
         complain(f"stopped at step {trainer.step}; the same command goes on from there")
@@ -111,7 +122,7 @@ def _recipe_path(text: str) -> Path:
     return shipped[text]
 
 
-def _trainer(loop: Any, task: Any, out: Path, device: str | None) -> Any:
+def _trainer(loop: Any, task: Any, out: Path, device: str | None, anneal: str | None) -> Any:
     if device is not None:
         try:
             loop.torch.empty(1, device=device)
@@ -119,11 +130,28 @@ def _trainer(loop: Any, task: Any, out: Path, device: str | None) -> Any:
             why = str(exc).splitlines()[0]
             raise SettingError(f"device {device!r} cannot be used: {why}") from exc
     try:
-        return loop.Trainer(task, out, device)
+        return loop.Trainer(task, out, device, anneal)
     except (RuntimeError, KeyError, ValueError) as exc:
         if not (out / "checkpoint.pt").exists():
             raise
         raise SettingError(f"{out}/checkpoint.pt is of another recipe: choose another -o") from exc
+
+
+@contextlib.contextmanager
+def _ending_at_a_step(trainer: Any) -> Iterator[None]:
+    """SIGTERM ends the run after the step it is in, with a checkpoint."""
+
+    def stop(number: int, frame: Any) -> None:
+        trainer.stopping = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _pack(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import sys
 import time
@@ -54,6 +55,10 @@ def rate_factor(optim: OptimSettings, step: int, progress: float) -> float:
     """The learning rate at this moment, relative to its maximum."""
     if optim.schedule == "halve":  # the paper's: half as fast after each stretch, down to 1/100
         return max(0.01, 0.5 ** (step // max(1, optim.halve_every)))
+    if optim.schedule == "constant":
+        return min(1.0, (step + 1) / max(1, optim.warmup_steps))
+    if optim.schedule == "anneal":
+        return max(1 - progress, 1e-3)
     if progress < optim.warmup:
         return max(progress / optim.warmup, 1e-3)
     done = (progress - optim.warmup) / (1 - optim.warmup)
@@ -61,7 +66,7 @@ def rate_factor(optim: OptimSettings, step: int, progress: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) + 1e-3
     if optim.schedule == "linear":
         return max(1 - done, 1e-3)
-    raise SettingError(f"schedule {optim.schedule!r}: one of halve, cosine, linear")
+    raise SettingError(f"schedule {optim.schedule!r}: one of halve, cosine, linear, constant, anneal")
 
 
 def make_optimizers(nets: nn.Module, optim: OptimSettings) -> list[torch.optim.Optimizer]:
@@ -91,9 +96,16 @@ def make_optimizers(nets: nn.Module, optim: OptimSettings) -> list[torch.optim.O
 
 
 class Trainer:
-    """One run: it can be stopped at any moment and goes on from its last checkpoint."""
+    """One run: it can be stopped at any moment and goes on from its last checkpoint, as if it had not been stopped.
 
-    def __init__(self, task: Task, out: str | Path, device: str | None = None) -> None:
+    Args:
+        out: the folder of its checkpoint and its log.
+        anneal: another run's folder. A new run takes all of that run's state, and its own budget begins there.
+    """
+
+    def __init__(
+        self, task: Task, out: str | Path, device: str | None = None, anneal: str | Path | None = None
+    ) -> None:
         self.task, self.recipe, self.out = task, task.recipe, Path(out)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         optim = self.recipe.optim
@@ -102,32 +114,51 @@ class Trainer:
             torch.set_num_threads(optim.threads)
         self.nets = task.networks().to(self.device)
         self.checkpoint = self.out / "checkpoint.pt"
-        if self.recipe.start_from and not self.checkpoint.exists():
+        self.stopping = False
+        if self.recipe.start_from and not self.checkpoint.exists() and anneal is None:
             self._adopt(self.recipe.start_from)
         self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.nets.state_dict().items()}
         self.optimizers = make_optimizers(self.nets, optim)
         self.rng = np.random.default_rng(optim.seed)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.core_seconds = 0, 0.0, 0.0
+        # where the budget began: elsewhere than at 0 in a run that anneals another
+        self.first_step, self.first_seconds = 0, 0.0
         if self.checkpoint.exists():
-            self._resume()
+            self._resume(self.checkpoint)
+        elif anneal is not None:
+            source = Path(anneal, "checkpoint.pt")
+            if not source.exists():
+                raise SettingError(f"nothing to anneal: {source} is not there")
+            self._resume(source)
+            self.first_step, self.first_seconds = self.step, self.seconds
 
     def _adopt(self, path: str) -> None:
-        """Start from another run's averaged weights, as far as the task can use them."""
+        """Start from another run's averaged weights, or "published:NAME", as far as the task can use them."""
+        if path.startswith("published:"):
+            from . import published  # reads ONNX, which only some runs do
+
+            return self.task.adopt(self.nets, published.weights_of(path.removeprefix("published:")))
         try:
             theirs = torch.load(path, map_location=self.device, weights_only=True)["ema"]
         except OSError as exc:
             raise SettingError(f"recipe {self.recipe.name} starts from {path}: {exc.strerror}") from exc
         self.task.adopt(self.nets, theirs)
 
-    def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+    def _resume(self, checkpoint: Path) -> None:
+        state = torch.load(checkpoint, map_location=self.device, weights_only=True)
         self.nets.load_state_dict(state["nets"])
         self.ema = state["ema"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         self.step, self.seconds = state["step"], state["seconds"]
+        self.core_seconds = state.get("core_seconds", 0.0)
+        self.first_step, self.first_seconds = state.get("first", (0, 0.0))
         self.rng = np.random.default_rng([self.recipe.optim.seed, self.step])
+        # absent from checkpoints of 0.2.0
+        if "random" in state:
+            self.rng.bit_generator.state = json.loads(state["random"])
+            torch.set_rng_state(state["torch_random"].cpu())
 
     def save(self) -> None:
         """Write the checkpoint, in the place of the last one: a kill or a full disk loses neither.
@@ -143,6 +174,10 @@ class Trainer:
                 "optimizers": [o.state_dict() for o in self.optimizers],
                 "step": self.step,
                 "seconds": self.seconds,
+                "core_seconds": self.core_seconds,
+                "first": (self.first_step, self.first_seconds),
+                "random": json.dumps(self.rng.bit_generator.state),
+                "torch_random": torch.get_rng_state(),
                 "recipe": asdict(self.recipe),
             },
             buffer,
@@ -153,7 +188,8 @@ class Trainer:
     def progress(self) -> float:
         """The part of the budget that is spent, 0..1."""
         optim = self.recipe.optim
-        return max(self.step / optim.steps, self.seconds / (60 * optim.minutes))
+        steps, seconds = self.step - self.first_step, self.seconds - self.first_seconds
+        return max(steps / optim.steps, seconds / (60 * optim.minutes))
 
     def train_step(self) -> float:
         """One update of the weights; returns the loss."""
@@ -197,7 +233,7 @@ class Trainer:
         return bool(kept)
 
     def run(self, log_every: float = 120.0) -> None:
-        """Train until the budget is spent, with a line and a checkpoint every ``log_every`` seconds.
+        """Train until the budget is spent or ``stopping`` is set, with a line and a checkpoint every ``log_every`` seconds.
 
         Raises:
             SettingError: the loss is no number any more; the last checkpoint is kept as it was.
@@ -207,10 +243,11 @@ class Trainer:
         log_path = self.out / "log.csv"
         fresh = not self._logged(log_path)
         started, before, last_log = time.monotonic(), self.seconds, time.monotonic()
+        core_started, core_before = time.process_time(), self.core_seconds
         running = 0.0
         with open(log_path, "a", newline="", buffering=1) as log_file:
             log = csv.writer(log_file)
-            while self.progress < 1:
+            while self.progress < 1 and not self.stopping:
                 loss = self.train_step()
                 if not math.isfinite(loss):
                     raise SettingError(
@@ -219,10 +256,11 @@ class Trainer:
                     )
                 running = loss if not running else 0.99 * running + 0.01 * loss
                 self.seconds = before + time.monotonic() - started
+                self.core_seconds = core_before + time.process_time() - core_started
                 if time.monotonic() - last_log > log_every or self.progress >= 1:
                     last_log = time.monotonic()
                     scores = self.task.judge(self.averaged(), self.device)
-                    row = {"step": self.step, "seconds": round(self.seconds), "loss": round(running, 6)}
+                    row = {"step": self.step, "seconds": round(self.seconds), "core_h": round(self.core_seconds / 3600, 3), "loss": round(running, 6)}
                     row |= {name: round(value, 3) for name, value in scores.items()}
                     if fresh:
                         log.writerow(row)

@@ -20,6 +20,26 @@ def weights_in(path: Path) -> dict[str, Tensor]:
     return {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
 
 
+def weights_of(name: str) -> dict[str, Tensor]:
+    """The weights of a published network by name, as its training knows them.
+
+    Raises:
+        SettingError: no network has this name.
+        MissingComponent: a weight file is absent or was changed.
+    """
+    for model in weights.manifest():
+        if model.name == name:
+            parts = [part for part in weights.PARTS if part != "up_gradient"]
+            found = {part: weights_in(weights.checked_path(model, part)) for part in parts}
+            return {f"{part}.{key}": value for part, of in found.items() for key, value in of.items()}
+    single = (*weights.restorations(), *weights.picture_networks())
+    for row in single:
+        if row.name == name:
+            return weights_in(weights.checked_restoration(row))
+    known = ", ".join(row.name for row in (*weights.manifest(), *single))
+    raise SettingError(f"no published network is called {name!r}; there are {known}")
+
+
 def sampling_nets(config: SamplingConfig) -> SamplingNets:
     """The published networks of a scale.
 

@@ -15,6 +15,9 @@ from ..errors import SettingError
 class OptimSettings:
     """How the weights move. The budget ends at ``steps`` or ``minutes``, whichever is reached first.
 
+    ``schedule``: "cosine" and "linear" warm up and fall over the whole budget; "halve" is the paper's; "constant" warms up
+    over ``warmup_steps`` and stays, for runs that ``dsncodec train --anneal`` ends whenever that is wanted; "anneal" falls
+    linearly from the full rate, without a warm-up.
     ``threads`` is of torch on a CPU, 0 leaves it to torch; one is best where two runs share a machine.
     """
 
@@ -25,6 +28,7 @@ class OptimSettings:
     schedule: str = "cosine"
     halve_every: int = 0
     warmup: float = 0.02
+    warmup_steps: int = 300
     steps: int = 20000
     minutes: float = 1e9
     ema: float = 0.999

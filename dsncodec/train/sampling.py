@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import SettingError
@@ -40,6 +41,7 @@ class LossSettings:
     l2_from: float = 1.0
     rate_weight: float = 0.0
     chroma_weight: float = 1.0
+    tie: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,28 @@ def sampling_loss(
     total = _distance(luma, planes[:, :1], loss, progress)
     if loss.rate_weight:
         total = total + loss.rate_weight * rate_proxy(latent, levels)
+    if loss.tie:
+        total = total + loss.tie * tie(latent, planes[:, :1])
     if loss.chroma_weight:
         chroma, latent = code_chroma(nets, planes[:, 1:], luma, levels)
         total = total + 2 * loss.chroma_weight * _distance(chroma, planes[:, 1:], loss, progress)
         if loss.rate_weight:
             total = total + 0.25 * loss.rate_weight * rate_proxy(latent, levels)
+        if loss.tie:
+            total = total + loss.tie * tie(latent, planes[:, 1:])
     return total
+
+
+def tie(latent: Tensor, planes: Tensor) -> Tensor:
+    """How far a latent's colours lie from the picture's: a squared difference of means over 4 x 4 latent pixels.
+
+    Nothing else keeps them together, and a layer that is shown as a thumbnail must have the picture's colours.
+
+    Args:
+        latent: (N, C, h, w), planes: (N, C, s*h, s*w), h and w at least 4.
+    """
+    pooled = F.avg_pool2d(planes, planes.shape[-1] // latent.shape[-1])
+    return F.avg_pool2d(latent.float() - pooled, 4).square().mean() / 0.04
 
 
 def _distance(decoded: Tensor, wanted: Tensor, loss: LossSettings, progress: float) -> Tensor:
