@@ -26,6 +26,7 @@ from .nets.style import StyleConfig, StyleNet
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "sampling": (SamplingConfig, SamplingNets),
     "restoration": (RestorationConfig, RestorationNet),
+    "visual": (RestorationConfig, RestorationNet),
     "look": (SamplingConfig, SamplingNets),
     "perceptual": (PerceptualConfig, PerceptualNet),
     "style": (StyleConfig, StyleNet),
@@ -146,10 +147,14 @@ def _of_published(nets: Any) -> SamplingNets:
 
 
 def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
-    """The one ONNX file of a restoration network: inputs picture, quality and rmse, see its class."""
+    """The one ONNX file of a restoration network: inputs picture, quality and rmse, see its class; and the weights of its
+    corrections, where there are several."""
     picture = torch.rand(1, 3, 8 * net.config.block, 8 * net.config.block)
     quality, rmse = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.02)
-    return {"restore": to_onnx(net, (picture, quality, rmse), ["picture", "quality", "rmse"])}
+    inputs, names = (picture, quality, rmse), ["picture", "quality", "rmse"]
+    if net.config.hypotheses > 1:
+        inputs, names = (*inputs, torch.full((1, net.config.hypotheses), 0.5)), [*names, "weights"]
+    return {"restore": to_onnx(net, inputs, names)}
 
 
 def picture_graphs(net: Any) -> dict[str, bytes]:

@@ -16,10 +16,12 @@ from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
 from .style import StyleRecipe, StyleTask
 from .super_resolution import SuperResolutionRecipe, SuperResolutionTask
+from .visual import VisualRecipe, VisualTask
 
 TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "sampling": (SamplingRecipe, SamplingTask),
     "restoration": (RestorationRecipe, RestorationTask),
+    "visual": (VisualRecipe, VisualTask),
     "look": (LookRecipe, LookTask),
     "perceptual": (PerceptualRecipe, PerceptualTask),
     "style": (StyleRecipe, StyleTask),

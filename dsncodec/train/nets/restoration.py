@@ -26,6 +26,8 @@ class RestorationConfig:
     block: int = 2  # pixels (block x block) that the body sees as one
     width: int = 32
     blocks: int = 3
+    # corrections to choose from: 1 is one, which is added as it is
+    hypotheses: int = 1
 
 
 class ResidualBlock(nn.Module):
@@ -63,6 +65,7 @@ class RestorationNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(config.blocks))
         self.last = _conv(width, width)
         self.tail = _conv(width, side, TAIL_STD)
+        self.others = nn.ModuleList(_point(width, side) for _ in range(config.hypotheses - 1))
         self.known = nn.Linear(2, HIDDEN)
         self.scales = nn.ModuleList(
             _nothing(width) for _ in range(1 + config.blocks)
@@ -77,7 +80,19 @@ class RestorationNet(nn.Module):
         """
         return self.config.block * (2 * len(self.blocks) + 4)
 
-    def forward(self, picture: Tensor, quality: Tensor, rmse: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, quality: Tensor, rmse: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The restored picture; ``weights`` (N, hypotheses) of the corrections, by default 1 for the first, 0 for others."""
+        if weights is None:
+            return picture + self.corrections(picture, quality, rmse)[:, 0]
+        weights = weights[:, :, None, None, None]
+        return picture + (self.corrections(picture, quality, rmse) * weights).sum(1)
+
+    def corrections(self, picture: Tensor, quality: Tensor, rmse: Tensor) -> Tensor:
+        """What may be added to the picture, (N, hypotheses, 3, H, W).
+
+        The encoder, which has the original, finds each correction's weight; some bytes carry them. The first is a whole
+        correction, as good as one can be for all pictures; the others lead from there to what this picture needs.
+        """
         block = self.config.block
         low = F.avg_pool2d(F.avg_pool2d(picture, block), 3, 1, 1, count_include_pad=False)  # (N, 3, h, w)
         detail = (picture - F.interpolate(low, scale_factor=block)) / (2 * rmse)  # (N, 3, H, W)
@@ -90,8 +105,9 @@ class RestorationNet(nn.Module):
         f = self.head(f) * scales[0] + shifts[0]  # (N, width, h, w)
         for residual, scale, shift in zip(self.blocks, scales[1:], shifts[1:]):
             f = residual(f, scale, shift)
-        f = self.tail(_act(self.last(_act(f))))  # (N, 3 * block * block, h, w)
-        return picture + F.pixel_shuffle(f * rmse, block)
+        f = _act(self.last(_act(f)))
+        found = [self.tail(f), *(other(f) for other in self.others)]  # (N, 3 * block * block, h, w) each
+        return torch.stack([F.pixel_shuffle(one * rmse, block) for one in found], 1)
 
     def adopt(self, smaller: Mapping[str, Tensor]) -> None:
         """Start from the weights of a network of at most this width and this many blocks, and compute the same.
@@ -104,7 +120,8 @@ class RestorationNet(nn.Module):
             if mine.dim() == 4:
                 mine[: len(theirs)] = 0  # what new channels give to old ones
             mine[corner] = theirs
-        for name in ours.keys() - smaller.keys():  # new blocks
+        for name in ours.keys() - smaller.keys():
+            # of a new block
             if ".second." in name:
                 ours[name].zero_()
         self.load_state_dict(ours)
@@ -117,6 +134,13 @@ def _conv(c_in: int, c_out: int, std: float | None = None) -> nn.Conv2d:
         nn.init.kaiming_normal_(conv.weight)
     else:
         nn.init.normal_(conv.weight, 0.0, std)
+    return conv
+
+
+def _point(c_in: int, c_out: int) -> nn.Conv2d:
+    conv = nn.Conv2d(c_in, c_out, 1)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    nn.init.normal_(conv.weight, 0.0, RESIDUAL_STD)
     return conv
 
 
