@@ -36,9 +36,10 @@ LEAST_ERRORS = 0.1
 class VisualDataSettings:
     """Where the pictures are, and what is cut out of them.
 
-    Each is coded ``passes`` times at qualities spread over ``qualities``, by ``codecs`` and at libavif's ``speeds`` in turn, as
-    ``CodedPairs.code_in`` says, into the folder ``cache``; the held-out ones, by the first codec at the first speed and the
-    qualities ``judged``, into the folder beside it whose name ends in -held-out. ``codec`` is whose pictures are restored.
+    So many ``crops``, squares of the side ``crop``, are coded, at qualities spread over ``qualities``, by ``codecs`` and at
+    libavif's ``speeds`` in turn, as ``CodedPairs.code_in`` says, into the folder ``cache``; samples are squares of the side
+    ``patch`` of those. The held-out pictures are coded whole, by the first codec at the first speed and the qualities
+    ``judged``, into the folder beside it whose name ends in -held-out. ``codec`` is whose pictures are restored.
     """
 
     codec: str = "avif"
@@ -46,8 +47,9 @@ class VisualDataSettings:
     held_out: tuple[str, ...] = ()
     cache: str = "runs/coded/avif-iq"
     codecs: tuple[str, ...] = ("avif-iq10", "avif-iq10", "avif-iq8")
-    speeds: tuple[int, ...] = (6, 6, 5, 6, 6, 4, 6, 3)
-    passes: int = 5
+    speeds: tuple[int, ...] = (6, 6, 5, 6, 6, 4, 6, 6, 5, 6, 6, 3)
+    crops: int = 2000
+    crop: int = 256
     qualities: tuple[float, ...] = (22.0, 88.0)
     judged: tuple[float, ...] = (30.0, 45.0, 60.0, 78.0)
     judged_pictures: int = 24
@@ -116,12 +118,13 @@ class VisualTask:
     @functools.cached_property
     def pairs(self) -> CodedPairs:
         data = self.recipe.data
-        originals = PackedImages.read(data.train)
         rng = np.random.default_rng(self.recipe.optim.seed)
-        quality = spread_qualities(rng, data.passes, len(originals), data.qualities)
+        crops = PackedImages.read(data.train).patches(rng, data.crops, data.crop)
+        sizes = np.full((len(crops), 2), data.crop, np.int64)
+        quality = spread_qualities(rng, 1, len(crops), data.qualities)
         return CodedPairs.code_in(
-            data.cache, originals, data.codecs, quality, data.speeds, data.coding_threads
-        )
+            data.cache, PackedImages(crops.reshape(-1, 3), sizes), data.codecs, quality, data.speeds, data.coding_threads
+        )  # fmt: skip
 
     @functools.cached_property
     def held_out(self) -> CodedPairs | None:
