@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,7 +127,9 @@ class CodedPairs:
         folder = Path(folder)
         if unknown := set(codecs) - set(TRAINING_CODECS):
             raise SettingError(f"codec {sorted(unknown)[0]!r}: one of {', '.join(TRAINING_CODECS)}")
-        about = np.array([",".join(codecs), ",".join(map(str, speeds))])
+        # crops of one size are told apart by what they show
+        shown = f"{zlib.crc32(np.ascontiguousarray(originals.pixels)):08x}"
+        about = np.array([",".join(codecs), ",".join(map(str, speeds)), shown])
         if not (folder / "about.npz").exists():
             folder.mkdir(parents=True, exist_ok=True)
             for name, dtype, shape in (

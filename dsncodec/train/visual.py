@@ -119,7 +119,9 @@ class VisualTask:
     def pairs(self) -> CodedPairs:
         data = self.recipe.data
         rng = np.random.default_rng(self.recipe.optim.seed)
-        crops = PackedImages.read(data.train).patches(rng, data.crops, data.crop)
+        pictures = PackedImages.read(data.train)
+        # one by one: their places take more memory than they do
+        crops = np.concatenate([pictures.patches(rng, 1, data.crop) for _ in range(data.crops)])
         sizes = np.full((len(crops), 2), data.crop, np.int64)
         quality = spread_qualities(rng, 1, len(crops), data.qualities)
         return CodedPairs.code_in(
