@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dsncodec import kernels
 from dsncodec.errors import SettingError
-from dsncodec.metrics import METRICS, bd_psnr, bd_rate, bpp, luma, ms_ssim, psnr_db, ssim
+from dsncodec.metrics import METRICS, bd_psnr, bd_rate, bpp, luma, ms_ssim, psnr_db, ssim, ssimulacra2
 
+from . import pictures
 from .conftest import UInt8Array, flat, gradient, noise, picture
 
+REFEREES = Path(__file__).parents[2] / "shared" / "referees"
 PHOTO = Path(__file__).parent / "photos" / "astronaut.webp"
 Points = list[tuple[float, float]]
 
@@ -228,6 +232,114 @@ def test_ms_ssim_is_wangs_whatever_the_size(size: tuple[int, int]) -> None:
 def test_ms_ssim_of_opposites_is_zero() -> None:
     a = np.asarray(picture("L", 170, 170))
     assert ms_ssim(a, 255 - a) == 0.0
+
+
+# --- SSIMULACRA 2
+
+
+@pytest.fixture(params=["0", "1"], ids=["NumPy", "numba"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way to compute it."""
+    if request.param == "1" and not kernels.available():
+        pytest.skip("numba is not installed (extra [fit])")
+    monkeypatch.setenv("DSNCODEC_NUMBA", request.param)
+    return str(request.param)
+
+
+def astronaut() -> UInt8Array:
+    with Image.open(PHOTO) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def lined(image: UInt8Array) -> UInt8Array:
+    """Every eighth row at half its values."""
+    darker = image.copy()
+    darker[::8] //= 2
+    return darker
+
+
+# computed by vapoursynth-vszip 23.1.0, from R, G and B with _Transfer=13
+PUBLISHED: dict[str, tuple[Callable[[UInt8Array], tuple[UInt8Array, UInt8Array]], float]] = {
+    "posterised": (lambda a: (a, a // 24 * 24 + 12), 32.307294609672525),
+    "softened": (lambda a: (a[:, 1:], ((a[:, :-1].astype(int) + a[:, 1:] + 1) // 2).astype(np.uint8)), 55.135336218915995),
+    "lines": (lambda a: (a, lined(a)), -30.624802457199337),
+    "a corner": (lambda a: (a[:100, :130], a[:100, :130] // 8 * 8 + 4), 80.92651029620332),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_ssimulacra2_is_anothers(name: str, machine: str) -> None:
+    make, expected = PUBLISHED[name]
+    assert ssimulacra2(*make(astronaut())) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.skipif(not REFEREES.exists(), reason="the referees' scores are not here")
+def test_ssimulacra2_is_the_referees() -> None:
+    def read(name: str) -> UInt8Array:
+        with Image.open(REFEREES / name) as image:
+            return np.asarray(image.convert("RGB"))
+
+    with open(REFEREES / "scores.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            found = ssimulacra2(read(row["reference"]), read(row["distorted"]))
+            assert found == pytest.approx(float(row["ssimulacra2"]), abs=0.25), row["distorted"]
+
+
+SEEN: dict[str, Callable[[], UInt8Array]] = {
+    "photograph": lambda: pictures.photograph("coffee.png"),
+    "odd sides": lambda: pictures.photograph("chelsea.png")[:151, :193],
+    "text": pictures.text_page,
+    "flat": lambda: pictures.flat("sky"),
+    "grey": lambda: luma(pictures.photograph("chelsea.png")[:120, :90]),
+    "smallest": lambda: noise(8, 8),
+    "thin": lambda: noise(8, 200),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_ssimulacra2_falls_as_noise_grows(name: str, machine: str) -> None:
+    reference = SEEN[name]()
+    grain = np.random.default_rng(7).normal(size=reference.shape)
+    scores = [
+        ssimulacra2(reference, np.clip(reference + sigma * grain, 0, 255).round().astype(np.uint8))
+        for sigma in (0, 2, 6, 18, 54)
+    ]
+    assert scores[0] == 100
+    assert scores == sorted(scores, reverse=True) and scores[-1] < 60
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_ssimulacra2_is_one_with_numba_and_without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    reference = SEEN[name]()
+    noisy = reference + np.random.default_rng(8).normal(0, 9, reference.shape)
+    other = np.clip(noisy, 0, 255).astype(np.uint8)
+    found = []
+    for machine in "01":
+        monkeypatch.setenv("DSNCODEC_NUMBA", machine)
+        assert (kernels.load("seeing") is None) == (machine == "0")
+        found.append(ssimulacra2(reference, other))
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_ssimulacra2_of_grey_is_that_of_three_equal_channels() -> None:
+    a, b = noise(40, 50), np.clip(noise(40, 50) + 9.0, 0, 255).astype(np.uint8)
+    assert ssimulacra2(a, b) == ssimulacra2(np.stack([a] * 3, 2), np.stack([b] * 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((7, 40, 3), "at least 8"),
+        ((40, 7), "at least 8"),
+        ((9, 9, 4), r"\(H, W, 3\)"),
+        ((9, 9, 1), r"\(H, W, 3\)"),
+    ],
+    ids=str,
+)
+def test_ssimulacra2_of_what_it_cannot_see(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        ssimulacra2(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
 
 
 # --- BD-rate and BD-PSNR
