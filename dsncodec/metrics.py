@@ -370,7 +370,9 @@ def _taken(padded: Float32Array, taps: Float32Array) -> Float32Array:
         moved = np.moveaxis(padded, axis, 0)
         means = taps[0] * moved[radius : radius + length]
         for k in range(1, radius + 1):
-            means += taps[k] * (moved[radius - k : radius - k + length] + moved[radius + k : radius + k + length])
+            means += taps[k] * (
+                moved[radius - k : radius - k + length] + moved[radius + k : radius + k + length]
+            )
         padded = np.moveaxis(means, 0, axis)
     return padded
 

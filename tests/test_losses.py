@@ -20,8 +20,10 @@ safetensors_torch = pytest.importorskip(
 
 from torch.autograd import gradcheck  # noqa: E402
 
-from dsncodec.train import losses  # noqa: E402
+from dsncodec.train import losses, ssimulacra2  # noqa: E402
 from dsncodec.train.nets import loss_networks  # noqa: E402
+
+from . import pictures  # noqa: E402
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "loss_network"
 torch.set_num_threads(1)
@@ -288,3 +290,58 @@ def test_the_real_networks_tell_pictures_apart(name: str) -> None:
         )
     if name == "vgg19":  # normalised: mean activations are about 1 over photographs
         assert all(0.1 < value.mean() < 5 for value in features.values())
+
+
+# --- SSIMULACRA 2
+
+
+def shown(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("sigma", [1, 4, 12, 40])
+@pytest.mark.parametrize("name", ["photograph", "odd sides", "smallest", "text"])
+def test_ssimulacra2_is_that_of_the_metrics(name: str, sigma: float) -> None:
+    picture = {
+        "photograph": lambda: pictures.photograph("coffee.png"),
+        "odd sides": lambda: pictures.photograph("chelsea.png")[:151, :193],
+        "smallest": lambda: pictures.photograph("astronaut.png")[100:196, 200:296],
+        "text": lambda: pictures.text_page(400, 300),
+    }[name]()
+    noisy = picture + np.random.default_rng(4).normal(0, sigma, picture.shape)
+    other = np.clip(noisy, 0, 255).astype(np.uint8)
+    with torch.autocast("cpu", torch.bfloat16):
+        errors = ssimulacra2.Seen(shown(picture)).errors(shown(other))
+    assert errors.dtype == torch.float32 and errors.shape == (1,)
+    assert ssimulacra2.score(errors).item() == pytest.approx(metrics.ssimulacra2(picture, other), abs=0.2)
+
+
+def test_ssimulacra2_of_each_sample_and_of_equals() -> None:
+    a, b = shown(pictures.photograph("coffee.png"))[..., :96, :128], doubles(1, 3, 96, 128).float()
+    both = ssimulacra2.Seen(torch.cat([a, b])).errors(torch.cat([b, a]))
+    one = [ssimulacra2.Seen(x).errors(y) for x, y in ((a, b), (b, a))]
+    torch.testing.assert_close(both, torch.cat(one), rtol=1e-4, atol=1e-4)
+    assert ssimulacra2.score(ssimulacra2.Seen(a).errors(a)).item() > 99.5
+    with pytest.raises(SettingError, match="at least 96"):
+        ssimulacra2.Seen(a[..., :95])
+
+
+def test_the_slope_of_ssimulacra2() -> None:
+    """Along its own slope the sum of errors changes as the slope says, and a step against it makes it less."""
+    wanted = shown(pictures.photograph("coffee.png")[:100, :120])
+    generator = torch.Generator().manual_seed(1)
+    start = (wanted + 0.03 * torch.randn(wanted.shape, generator=generator)).clamp(0.01, 0.99)
+    seen, made = ssimulacra2.Seen(wanted), start.clone().requires_grad_()
+    seen.errors(made).sum().backward()
+    assert made.grad is not None
+    step = 1e-3 * made.grad / made.grad.norm()
+    with torch.no_grad():
+        rise = (seen.errors(start + step) - seen.errors(start - step)).item() / 2
+    assert rise == pytest.approx(1e-3 * made.grad.norm().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 12, 13), (1, 1, 5, 30), (2, 1, 3, 4), (1, 1, 1, 6)], ids=str)
+def test_the_slope_of_a_mirrored_gaussian(shape: tuple[int, ...]) -> None:
+    assert gradcheck(ssimulacra2._blurred, [doubles(*shape).requires_grad_()])
+    flat = torch.full(shape, 0.3, dtype=torch.float64)
+    torch.testing.assert_close(ssimulacra2._blurred(flat), flat)

@@ -31,6 +31,7 @@ from dsncodec.train.restoration import (  # noqa: E402
     RestorationRecipe,
     RestorationTask,
 )
+from dsncodec.train.visual import VisualRecipe  # noqa: E402
 
 RECIPES = Path(tasks.__file__).parent / "recipes"
 TINY = RestorationConfig(block=2, width=8, blocks=1)
@@ -212,9 +213,11 @@ def test_shipped_recipes() -> None:
     assert found
     for path in found:
         recipe = tasks.read(path).recipe
-        assert isinstance(recipe, RestorationRecipe) and recipe.name == path.stem
+        for_the_eye = isinstance(recipe, VisualRecipe)
+        assert for_the_eye == ("-visual-" in path.stem) and recipe.name == path.stem
+        assert isinstance(recipe, (RestorationRecipe, VisualRecipe))
         assert recipe.data.codec in BASE_CODECS and recipe.data.codec == path.stem.split("-")[1]
-        assert recipe.data.scale == (2 if "-half-" in path.stem else 1)
+        assert for_the_eye or recipe.data.scale == (2 if "-half-" in path.stem else 1)
         assert not any("test" in source or "tune" in source for source in recipe.data.train)
         net = RestorationNet(recipe.model)
         weights = sum(w.numel() for n, w in net.named_parameters() if w.dim() == 4)
@@ -273,7 +276,7 @@ def test_onnx_computes_what_torch_does(folder: Path, tmp_path: Path) -> None:
     trainer.save()
     row = tomllib.loads(export(trainer.checkpoint, tmp_path / "models"))["restorer"][0]
     assert (row["name"], row["codec"], row["radius"]) == ("tiny", "jpeg", RestorationNet(TINY).radius)
-    assert row["config"] == {"block": 2, "width": 8, "blocks": 1}
+    assert row["config"] == {"block": 2, "width": 8, "blocks": 1, "hypotheses": 1}
     nets, _ = load_nets(trainer.checkpoint)
     net = Network(tmp_path / "models" / row["files"]["restore"]["name"], 1)
     for rows, columns in ((2, 4), (18, 30), (40, 16)):

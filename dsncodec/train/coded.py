@@ -145,9 +145,13 @@ class CodedPairs:
         with np.load(folder / "about.npz", allow_pickle=False) as packed:
             same = np.array_equal(packed["sizes"], originals.sizes) and np.array_equal(packed["about"], about)
             if not same or packed["quality"].shape != quality.shape:
-                raise SettingError(f"{folder} was coded from other pictures: remove it, or name another cache")
+                raise SettingError(
+                    f"{folder} was coded from other pictures: remove it, or name another cache"
+                )
             quality = packed["quality"]
-        coded, size_bytes, mse = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("coded", "size", "mse"))
+        coded, size_bytes, mse = (
+            np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("coded", "size", "mse")
+        )
 
         def code(place: tuple[int, int]) -> None:
             k, i = place
@@ -163,7 +167,11 @@ class CodedPairs:
             for done, _ in enumerate(pool.map(code, left), 1):
                 if time.monotonic() - spoke > 60 or done == len(left):
                     spoke = time.monotonic()
-                    print(f"{folder}: {done} of {len(left)} coded in {spoke - began:.0f} s", file=sys.stderr, flush=True)
+                    print(
+                        f"{folder}: {done} of {len(left)} coded in {spoke - began:.0f} s",
+                        file=sys.stderr,
+                        flush=True,
+                    )
         return cls(originals, coded, quality, size_bytes, mse)
 
     @property

@@ -151,10 +151,11 @@ def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
     corrections, where there are several."""
     picture = torch.rand(1, 3, 8 * net.config.block, 8 * net.config.block)
     quality, rmse = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.02)
-    inputs, names = (picture, quality, rmse), ["picture", "quality", "rmse"]
+    inputs, names = [picture, quality, rmse], ["picture", "quality", "rmse"]
     if net.config.hypotheses > 1:
-        inputs, names = (*inputs, torch.full((1, net.config.hypotheses), 0.5)), [*names, "weights"]
-    return {"restore": to_onnx(net, inputs, names)}
+        inputs.append(torch.full((1, net.config.hypotheses), 0.5))
+        names.append("weights")
+    return {"restore": to_onnx(net, tuple(inputs), names)}
 
 
 def picture_graphs(net: Any) -> dict[str, bytes]:

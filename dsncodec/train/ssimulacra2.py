@@ -1,7 +1,7 @@
 """SSIMULACRA 2 as a loss: the sum of weighted errors of ``dsncodec.metrics``, differentiable.
 
 Source: as ``metrics.ssimulacra2``. Errors of weights below LEAST_WEIGHT are left out, and with them the finest scales of
-both colour channels: they cost most of the time, and move a score by less than 0.05.
+both colour channels: they cost most of the time, and move a score by 0.05. On flat pictures float32 may move it by 0.4.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Seen:
 
     def __init__(self, reference: Tensor) -> None:
         if min(reference.shape[-2:]) < SMALLEST:
-            raise SettingError(f"SSIMULACRA 2 as a loss needs sides of at least {SMALLEST} pixels, not {tuple(reference.shape)}")
+            raise SettingError(
+                f"SSIMULACRA 2 as a loss needs sides of at least {SMALLEST} pixels, not {tuple(reference.shape)}"
+            )
         self.scales: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.autocast(reference.device.type, enabled=False), torch.no_grad():
             light = _linear(reference.float())
@@ -45,7 +47,7 @@ class Seen:
                 self.scales.append((x, mean, square - mean.square()))
 
     def errors(self, picture: Tensor) -> Tensor:
-        """The weighted sum of errors of each sample, (N,): 0 where equal, 11 at a score of 70, 29 at 50.
+        """The weighted sum of errors of each sample, (N,): 0 where equal, 2.6 at a score of 70, 6 at 50.
 
         Gradients flow to ``picture`` (N, 3, H, W), which is cut to [0, 1].
         """
@@ -71,7 +73,7 @@ class Seen:
                             total = total + mean_weight * positive.mean((1, 2))
                         if fourth_weight >= LEAST_WEIGHT:
                             fourth = positive.square().square().mean((1, 2))
-                            total = total + fourth_weight * fourth.clamp(min=1e-16) ** 0.25
+                            total = total + fourth_weight * fourth.clamp(min=1e-24) ** 0.25
         return total
 
 
@@ -83,8 +85,9 @@ def score(errors: Tensor) -> Tensor:
 
 def _channels() -> list[list[int]]:
     """Of each scale the channels with errors that count; scales at the end that have none are left out."""
-    counts = (metrics.SSIMULACRA2_WEIGHTS >= LEAST_WEIGHT).any((2, 3))  # (3, scales)
-    found = [[channel for channel in range(3) if counts[channel, scale]] for scale in range(counts.shape[1])]
+    # (3, scales)
+    largest = metrics.SSIMULACRA2_WEIGHTS.max((2, 3))
+    found = [[channel for channel in range(3) if of[channel] >= LEAST_WEIGHT] for of in largest.T]
     while not found[-1]:
         found.pop()
     return found
@@ -111,7 +114,11 @@ def _xyb(light: Tensor, channels: list[int]) -> Tensor:
     mixed = F.conv2d(light, matrix[:, :, None, None]) + metrics.OPSIN_BIAS
     cones = mixed.clamp(min=1e-9) ** (1 / 3) - metrics.OPSIN_BIAS ** (1 / 3)
     y = (cones[:, 0] + cones[:, 1]) / 2
-    made = {0: lambda: (cones[:, 0] - cones[:, 1]) * 7 + 0.42, 1: lambda: y + 0.01, 2: lambda: cones[:, 2] - y + 0.55}
+    made = {
+        0: lambda: (cones[:, 0] - cones[:, 1]) * 7 + 0.42,
+        1: lambda: y + 0.01,
+        2: lambda: cones[:, 2] - y + 0.55,
+    }
     return torch.stack([made[channel]() for channel in channels], 1)
 
 
@@ -149,7 +156,9 @@ def _padded(planes: Tensor) -> Tensor:
 
 
 def _mirrored(length: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.pad(np.arange(length), _RADIUS, "reflect" if length > 1 else "edge")).to(device)
+    return torch.from_numpy(np.pad(np.arange(length), _RADIUS, "reflect" if length > 1 else "edge")).to(
+        device
+    )
 
 
 def _filtered(planes: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from .. import metrics
 from ..errors import SettingError
 from .coded import CodedPairs, spread_qualities
 from .data import PackedImages
+from .distance import FeatureDistance, relative
 from .loop import Batch, planes
 from .nets.restoration import RestorationConfig, RestorationNet
 from .recipe import Recipe
@@ -62,11 +63,17 @@ class VisualDataSettings:
 
 @dataclass(frozen=True)
 class VisualLossSettings:
-    """What is minimised: weights of the squared error and of the errors that SSIMULACRA 2 sees, each over the coded
-    picture's own."""
+    """What is minimised: weights of the squared error, of the errors that SSIMULACRA 2 sees, and of the distance of ``layers`` of
+    loss networks, which holds back what smooths; each over the coded picture's own. The last is taken in one step of
+    ``features_every``, drawn, so many times as heavy. ``loss_networks`` is the folder of the loss networks' weights.
+    """
 
     squared: float = 0.3
     ssimulacra2: float = 1.0
+    features: float = 0.0
+    features_every: int = 4
+    layers: tuple[str, ...] = ("squeezenet.fire3", "squeezenet.fire5")
+    loss_networks: str = "data/loss_network"
 
 
 @dataclass(frozen=True)
@@ -136,8 +143,17 @@ class VisualTask:
         originals = PackedImages.read(data.held_out, limit=data.judged_pictures)
         quality = np.repeat(np.array(data.judged, np.float32)[:, None], len(originals), 1)
         return CodedPairs.code_in(
-            data.cache + "-held-out", originals, data.codecs[:1], quality, data.speeds[:1], data.coding_threads
+            data.cache + "-held-out",
+            originals,
+            data.codecs[:1],
+            quality,
+            data.speeds[:1],
+            data.coding_threads,
         )
+
+    @functools.cached_property
+    def distance(self) -> FeatureDistance:
+        return FeatureDistance(self.recipe.loss.loss_networks, self.recipe.loss.layers)
 
     @functools.cached_property
     def plain_scores(self) -> NDArray[np.float64]:
@@ -185,6 +201,13 @@ class VisualTask:
             with torch.no_grad():
                 before = seen.errors(shown).clamp(min=LEAST_ERRORS)
             total = total + settings.ssimulacra2 * (seen.errors(restored) / before).mean()
+        if settings.features and torch.rand(()) * settings.features_every < 1:
+            with torch.no_grad():
+                theirs = self.distance.features(wanted)
+                coded_far = relative(self.distance.features(shown), theirs)
+            far = relative(self.distance.features(restored.clamp(0, 1)), theirs)
+            ratios = [far[name] / coded_far[name].clamp(min=1e-6) for name in far]
+            total = total + settings.features_every * settings.features * torch.stack(ratios).mean()
         return total
 
     def judge(self, nets: RestorationNet, device: str) -> dict[str, float]:

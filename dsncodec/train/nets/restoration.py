@@ -80,7 +80,9 @@ class RestorationNet(nn.Module):
         """
         return self.config.block * (2 * len(self.blocks) + 4)
 
-    def forward(self, picture: Tensor, quality: Tensor, rmse: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self, picture: Tensor, quality: Tensor, rmse: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         """The restored picture; ``weights`` (N, hypotheses) of the corrections, by default 1 for the first, 0 for others."""
         if weights is None:
             return picture + self.corrections(picture, quality, rmse)[:, 0]
