@@ -262,7 +262,9 @@ def test_run_and_resume(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(RestorationTask(tiny(folder)), tmp_path, "cpu")
     trainer.run()
     assert (
-        (tmp_path / "log.csv").read_text().startswith("step,seconds,core_h,loss,gain_db,least_gain_db,gain_db_q20")
+        (tmp_path / "log.csv")
+        .read_text()
+        .startswith("step,seconds,core_h,loss,gain_db,least_gain_db,gain_db_q20")
     )
     assert Trainer(RestorationTask(tiny(folder)), tmp_path, "cpu").step == 8
 
