@@ -50,6 +50,10 @@ STUDIES = {
         "bench.restored",
         "what a network over a standard codec costs in time, and half the size at low rates",
     ),
+    "never-worse": (
+        "bench.never_worse",
+        "the method restored beside the codec inside: PSNR, SSIM, the gain that a file tells, and time",
+    ),
     "look": (
         "bench.look",
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",

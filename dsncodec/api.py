@@ -37,7 +37,7 @@ class ImageInfo:
 
     ``levels`` and ``chroma_levels`` are of method "dsn", the last four fields of "restored": the base
     codec's quality and PSNR, how much of the network's correction is added (0: no network), and the
-    PSNR that the encoder saw it win.
+    PSNR that it wins over the base codec's picture, as measured over the whole picture.
     """
 
     width: int

@@ -80,3 +80,28 @@ def scene(width: int = 832, height: int = 512, seed: int = 0) -> UInt8Array:
         draw.line((left, 0, left + rng.integers(-40, 40), height), fill=(30, 30, 35))
     pixels = np.asarray(image) + rng.normal(0, 1.5, (height, width, 3))
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def signs(
+    width: int = 640, height: int = 400, seed: int = 0, part: int = 8, contrast: int = 15, dots: int = 3
+) -> UInt8Array:
+    """Large flat shapes with smooth edges, (H, W, 3), and in 1 / ``part`` of each side a chequered pattern with noise, of
+    squares of ``dots`` pixels: what a network does to most blocks says nothing of these.
+    """
+    rng = np.random.default_rng(seed)
+    fine = 3  # times the size, for the edges
+    ground = tuple(int(v) for v in rng.integers(60, 200, 3))
+    image = Image.new("RGB", (width * fine, height * fine), ground)
+    draw = ImageDraw.Draw(image)
+    for _ in range(40):
+        left, top = rng.integers(-40, width), rng.integers(-40, height)
+        box = (left, top, left + rng.integers(40, 160), top + rng.integers(40, 160))
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        shape(tuple(int(v) * fine for v in box), fill=colour)
+    pixels = np.array(image.resize((width, height), Image.Resampling.BOX))
+    rows, columns = height // part, width // part
+    chequers = (np.indices((rows, columns)) // dots).sum(0) % 2 * 2 - 1
+    values = 128 + contrast * chequers[..., None] + rng.normal(0, 4, (rows, columns, 3))
+    pixels[:rows, :columns] = np.clip(values, 0, 255).astype(np.uint8)
+    return pixels

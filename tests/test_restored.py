@@ -38,6 +38,7 @@ from dsncodec.errors import (
     SettingError,
     UnsupportedVersion,
 )
+from dsncodec.inference import Tile
 from dsncodec.metrics import psnr_db
 from dsncodec.planes import read_picture
 from dsncodec.weights import Restoration
@@ -729,27 +730,76 @@ def test_at_the_highest_efforts_another_base_codec_may_win(use: Use) -> None:
 # --- a sample of the correction
 
 
-def test_a_sample_is_enough_for_an_ordinary_picture(use: Use) -> None:
+def test_the_network_runs_once_over_a_picture_that_memory_holds(use: Use) -> None:
     run = use(row_of("jpeg"))
     image = ramp(700, 500)
-    chosen = {}
-    for effort in (5, 6):
+    for effort in (0, 5, 6):
         run.clear()
-        data = dsncodec.encode(image, "restored", backend="jpeg", quality=8, effort=effort)
-        chosen[effort] = dsncodec.read_info(data).strength, len(run)
-    (sampled, few), (exact, tiles) = chosen[5], chosen[6]
-    assert few == 4 and tiles == 6
-    assert sampled == pytest.approx(exact, rel=0.15)
+        info = never_worse(image, backend="jpeg", quality=8, effort=effort)
+        assert len(run) == 6 + 6 and info.strength  # and once in the reader
 
 
-def test_where_a_sample_says_different_things_everything_is_looked_at(use: Use) -> None:
-    """Half of it ramp, which wants the correction, half noise, which does not."""
+def test_of_a_larger_picture_a_sample_is_enough_to_find_the_strength(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = use(row_of("jpeg"))
+    image = ramp(700, 500)
+    exact = never_worse(image, backend="jpeg", quality=8)
+    monkeypatch.setattr(restored, "MOST_KEPT_PIXELS", 700 * 500 - 1)
+    run.clear()
+    sampled = never_worse(image, backend="jpeg", quality=8)
+    assert len(run) == 4 + 6 + 6  # the sample, what a reader gets, and a reader
+    assert sampled.strength == pytest.approx(exact.strength, rel=0.15)
+    assert sampled.gain_db == pytest.approx(exact.gain_db, abs=0.05)
+
+
+def test_where_a_sample_misleads_the_whole_picture_has_the_say(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of it ramp, which wants the correction; a part that no sample has seen is noise, which does not."""
+    use(row_of("jpeg"))
     pixels = array(ramp(700, 500)).copy()
     pixels[:, 350:] = np.stack([noise(500, 350)] * 3, -1)
-    run.clear()
-    info = never_worse(Image.fromarray(pixels), backend="jpeg", quality=60)
-    assert len(run) >= 4 + 6 and info.strength is not None and info.strength < 0.5
+    image = Image.fromarray(pixels)
+    exact = never_worse(image, backend="jpeg", quality=60)
+    monkeypatch.setattr(restored, "MOST_KEPT_PIXELS", 0)
+    sample = restored.Encoder._sample
+
+    def of_the_left(encoder: restored.Encoder, restorer: restored.Restorer) -> list[Tile]:
+        blocks = list(restorer.blocks(restored.SAMPLE_BLOCK))
+        return [tile for tile in blocks if tile.inner[1].stop <= 350] or sample(encoder, restorer)
+
+    monkeypatch.setattr(restored.Encoder, "_sample", of_the_left)
+    assert never_worse(image, backend="jpeg", quality=60).strength == exact.strength
+
+
+def test_the_largest_payload_that_fits() -> None:
+    """In fewer tries than by halves, where sizes rise evenly."""
+
+    class Sizes(restored.Encoder):
+        def __init__(self, sizes: list[int]) -> None:
+            self.sizes, self.asked = sizes, set[int]()
+
+        def _size(self, way: restored.Way, quality: int) -> int:
+            self.asked.add(quality)
+            return self.sizes[quality]
+
+    way, rng = restored.Way("avif", 2), np.random.default_rng(0)
+    tries = []
+    for _ in range(300):
+        count = int(rng.integers(1, 40))
+        steps = rng.uniform(0.0, rng.choice([0.02, 0.15, 0.6]), count)
+        coder = Sizes([int(size) for size in 500 * np.exp(steps.cumsum())])
+        limit = int(rng.integers(400, 6000))
+        found = coder._largest_within(way, range(count), limit)
+        fitting = [size for size in coder.sizes if size <= limit]
+        tries.append(len(coder.asked))
+        if not fitting:
+            assert found is None
+            continue
+        assert found is not None
+        assert fitting[-1] / restored.NEAR_ENOUGH <= coder.sizes[found] <= limit
+    assert np.mean(tries) < 4.5
 
 
 @pytest.mark.weights

@@ -37,8 +37,8 @@ class Parameters:
 
     ``quality`` is the base codec's, and ``psnr_db`` how near its picture is to the original, over all
     samples: both tell the network what to expect. ``strength`` is how much of the network's correction is
-    added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it won over the plain base
-    codec, as the encoder measured it. ``model_id`` is how the network's id begins, or empty. With ``scale`` 2 the
+    added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it wins over the base codec's picture, at
+    full size, as measured over all of it. ``model_id`` is how the network's id begins, or empty. With ``scale`` 2 the
     base codec has the picture at half its size.
     """
 

@@ -2,7 +2,8 @@
 
 The network was trained for one base codec at all its qualities. The encoder decodes what it wrote, and
 stores how much of the network's correction brings the picture nearest to the original: none, if none does.
-At low rates the base codec may carry the picture at half its size (scale 2).
+At low rates the base codec may carry the picture at half its size (scale 2). What is compared is what a reader gets:
+whole pictures after the network, rounded to grey levels. An estimate only says what to look at.
 
 Source: Cai et al., "Deep Sampling Networks", 2017, section 4.4 codes the low-resolution layer with a
 standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched image compression", 2021.
@@ -10,11 +11,10 @@ standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched ima
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +22,24 @@ from numpy.typing import NDArray
 from .. import backends, weights
 from ..container import Header
 from ..inference import Tile, Window, common, moved, network, thread_count, tiles
-from ..metrics import psnr_db
 from ..planes import TO_YCBCR, crop_padded
 from . import DEFAULT_EFFORT
 from .base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters
 from .halves import doubled, half_shape, halved
 from .sections import encode_alpha
+from .similarity import Similarity
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side, a multiple of every network's unit
 LEAST_GAIN_DB = 0.01  # below, running a network is not worth a reader's time
+SIMILARITY_LOSS = 0.0004  # of luma SSIM, the most that a gain of PSNR may cost
 LUMA = TO_YCBCR[0]
 
 # What effort buys
 HALF_FROM_EFFORT = 4  # half the size is tried too, at low qualities
-BEST_FROM_EFFORT = (
-    6  # the larger network, and all of its correction looked at, where a sample says enough below
-)
+BEST_FROM_EFFORT = 6  # the larger network
 OTHERS_FROM_EFFORT = 8  # all base codecs are tried
 
 # Half the size: it never won above this quality of the base codec on the tuning pictures, and what it needs for
@@ -48,14 +47,22 @@ OTHERS_FROM_EFFORT = 8  # all base codecs are tried
 HALF_UP_TO_QUALITY = 26
 HALF_QUALITY_HIGHER = (8, 30)
 LEAST_SIDE_OF_HALF = 32
+# Nor did it win where halving alone, without a codec, errs by so much more than full size through codec and network
+HALVING_LOSS_DB = 1.0
 
-# The sample of the correction, of which the strength is made: blocks of this side, in equal numbers from where the
-# base codec erred least to where it erred most
+# Payloads of two neighbouring qualities differ by about this factor: where to look for the largest that fits,
+# and from where on the next one is taken not to fit
+SIZE_STEP = 1.08
+NEAR_ENOUGH = 1.03
+
+# Corrections of so many pixels are kept, 12 bytes each; of larger pictures the network runs over a sample first, of
+# which a strength is made, and then over all to see what that gives: blocks of this side, in equal numbers from
+# where the base codec erred least to where it erred most
+MOST_KEPT_PIXELS = 2**22
 SAMPLE_BLOCK = 96
 SAMPLE_SHARE = 1 / 12  # of all blocks, and at least as many as there are ranks
 SAMPLE_RANKS = 4
-LEAST_SAMPLED_PIXELS = 160_000  # a smaller picture is looked at whole
-ODD_BLOCK = 0.5  # a block that wants less of the correction than this, or thrice as much: the whole picture is looked at
+WORTH_ANOTHER_LOOK = 0.995  # what another strength must leave of the error
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Coded:
-    """A picture as a file would hold it; ``mse`` is of what a reader gets, over all colour samples."""
+    """A picture as a file would hold it. ``mse``, over all colour samples, and ``similarity``, SSIM of luma, are of what
+    a reader gets; ``plain_similarity`` is of the base picture, at full size.
+    """
 
     payload: bytes
     parameters: Parameters
     mse: float
+    similarity: float
+    plain_similarity: float
 
 
 class Encoder:
@@ -94,6 +105,7 @@ class Encoder:
         self.alpha = pixels[..., -1] if header.has_alpha else None
         self._payloads: dict[tuple[Way, int], bytes] = {}
         self._coded: dict[tuple[Way, int], Coded] = {}
+        self._pictures: dict[bytes, UInt8Array] = {}  # payload -> what a reader gets, of the last point alone
 
     @property
     def points(self) -> list[int]:
@@ -123,7 +135,9 @@ class Encoder:
     def reconstruct(self, point: int, backend: str = "auto") -> UInt8Array:
         """The colour planes a reader of this quality gets, (H, W, 1 or 3)."""
         way, best = self._best(point, backend)
-        return self._shown(way, best.parameters, self._decoded(way, best.payload))
+        if best.payload not in self._pictures:
+            self._pictures[best.payload] = self._shown(way, best.parameters, self._decoded(way, best.payload))
+        return self._pictures[best.payload]
 
     def _base(self, backend: str) -> str:
         return backend if backend != "auto" else self._bases[0]
@@ -147,23 +161,39 @@ class Encoder:
         assert self.alpha is not None
         return encode_alpha(self.alpha, self.effort)
 
+    @cached_property
+    def _similarity(self) -> Similarity:
+        return Similarity(self.colour)
+
+    @cached_property
+    def _halving_mse(self) -> float:
+        """What halving and doubling cost, without any codec."""
+        return self._mse(doubled(self._half, self.colour.shape))
+
+    def _mse(self, shown: UInt8Array) -> float:
+        return mean_squared_error(self.colour, shown)
+
     def _best(self, point: int, backend: str) -> tuple[Way, Coded]:
-        """The base codec at this quality, or what takes its place: no larger, and nearer to the original."""
+        """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
+        similar to it than the base codec's picture."""
         way = Way(self._base(backend), self.scale or 1)
         best = self._code(way, point)
-        limit = len(best.payload)
-        for other, qualities in self._others(way, point, backend):
-            fitting = bisect.bisect(
-                qualities, limit, key=partial(self._size, other)
-            )  # sizes rise with quality
-            if fitting:
-                candidate = self._code(other, qualities[fitting - 1])
-                if candidate.mse < best.mse:
+        limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
+        for other, qualities in self._others(way, point, backend, best.mse):
+            quality = self._largest_within(other, qualities, limit)
+            if quality is not None:
+                candidate = self._code(other, quality)
+                if candidate.mse < best.mse and candidate.similarity >= floor:
                     way, best = other, candidate
+        self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
         return way, best
 
-    def _others(self, way: Way, point: int, backend: str) -> Iterator[tuple[Way, Sequence[int]]]:
-        """What else is worth a try at this effort, and the qualities among which it would be."""
+    def _others(self, way: Way, point: int, backend: str, mse: float) -> Iterator[tuple[Way, Sequence[int]]]:
+        """What else is worth a try at this effort, and the qualities among which it would be.
+
+        Args:
+            mse: of the base codec at this quality, as a reader gets it.
+        """
         if self.scale is not None:
             return
         half = Way(way.base, 2)
@@ -172,12 +202,31 @@ class Encoder:
             and point <= HALF_UP_TO_QUALITY
             and min(self.colour.shape[:2]) >= LEAST_SIDE_OF_HALF
             and self._model(half) is not None
+            and self._halving_mse < mse * 10 ** (HALVING_LOSS_DB / 10)
         ):
             low, high = (point + more for more in HALF_QUALITY_HIGHER)
             yield half, [q for q in backends.BASE_CODECS[way.base].qualities if low <= q <= high]
         if self.effort >= OTHERS_FROM_EFFORT and backend == "auto":
             for base in self._bases[1:]:
                 yield Way(base, 1), backends.BASE_CODECS[base].qualities
+
+    def _largest_within(self, way: Way, qualities: Sequence[int], limit: int) -> int | None:
+        """The highest of some qualities whose payload is no larger, or one so near that the next would not fit; None if
+        none fits. Sizes rise with quality, by about the same factor from one to the next.
+        """
+        low, high, at = -1, len(qualities), len(qualities) // 2
+        while high - low > 1:
+            size = self._size(way, qualities[at])
+            low, high = (at, high) if size <= limit else (low, at)
+            if size <= limit < size * NEAR_ENOUGH:
+                break
+            if low >= 0 and high < len(qualities):
+                below, above = (math.log(self._size(way, qualities[i])) for i in (low, high))
+                at = low + int((math.log(limit) - below) / max(above - below, 1e-9) * (high - low))
+            else:
+                at += math.floor(math.log(limit / size) / math.log(SIZE_STEP))
+            at = min(max(at, low + 1), high - 1)
+        return qualities[low] if low >= 0 else None
 
     def _model(self, way: Way) -> weights.Restoration | None:
         return weights.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale)
@@ -205,52 +254,65 @@ class Encoder:
 
     def _code(self, way: Way, quality: int) -> Coded:
         if (way, quality) not in self._coded:
-            self._coded[way, quality] = self._chosen(way, quality, self._payload(way, quality))
+            coded, shown = self._chosen(way, quality, self._payload(way, quality))
+            self._coded[way, quality] = coded
+            self._pictures[coded.payload] = shown
         return self._coded[way, quality]
 
-    def _chosen(self, way: Way, quality: int, payload: bytes) -> Coded:
-        """With how much of the network's correction serves this picture best."""
-        decoded = self._decoded(way, payload)
-        psnr = min(psnr_db(self.colour, decoded), 99.0)  # it may be lossless
-        error = 255**2 / 10 ** (psnr / 10)
-        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
-        plain = Coded(payload, parameters, error)
-        model = self._model(way)
-        if model is None:
-            return plain
-        restorer = Restorer(model, decoded, parameters, self.threads)
-        seen, whole = self._looked_at(restorer)
-        strength = min(255, round(UNIT_STRENGTH * seen.along / seen.length)) if seen.along > 0 else 0
-        share = strength / UNIT_STRENGTH
-        left = 1 - (2 * share * seen.along - share**2 * seen.length) / max(seen.error, 1e-9)
-        mse = error * max(left, 0.0) + 1 / 12  # what rounding adds
-        if strength == 0 or not mse < error:
-            return plain
-        gain_db = 10 * math.log10(error / mse)
-        if gain_db < LEAST_GAIN_DB:
-            return plain
-        parameters = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id).rounded()
-        if (
-            whole and decoded.size <= 3 * TILE**2
-        ):  # too few samples for the estimate: look at what a reader gets
-            mse = 255**2 / 10 ** (psnr_db(self.colour, self._shown(way, parameters, decoded)) / 10)
-            if mse >= error:
-                return plain
-        return Coded(payload, parameters, mse)
+    def _chosen(self, way: Way, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
+        """With how much of the network's correction serves this picture best, and the picture that a reader gets.
 
-    def _looked_at(self, restorer: Restorer) -> tuple[Products, bool]:
-        """What the correction would do, and whether all of it was looked at."""
-        everything = (slice(0, self.header.height), slice(0, self.header.width))
-        if self.effort < BEST_FROM_EFFORT and self.header.height * self.header.width >= LEAST_SAMPLED_PIXELS:
-            sample = [self._products(restorer, tile) for tile in self._sample(restorer)]
-            wants = [part.along / part.length if part.length else 0.0 for part in sample]
-            if min(wants) >= ODD_BLOCK and max(wants) <= 3:
-                return sum(sample, Products()), False
-        return sum((self._products(restorer, tile) for tile in restorer.tiles(everything)), Products()), True
+        Strengths are tried until one gives what a reader sees nearer to the original, over the whole picture, and
+        leaves SSIM where it was; with none of them no network is run.
+        """
+        decoded = self._decoded(way, payload)
+        error, similarity = self._mse(decoded), self._similarity(decoded)
+        psnr = 10 * math.log10(255**2 / error) if error else 99.0
+        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
+        best = Coded(payload, parameters, error, similarity, similarity), decoded
+        model = self._model(way)
+        if model is None or not error:
+            return best
+        corrections = Corrections(Restorer(model, decoded, parameters, self.threads))
+        seen, most = self._first_look(corrections), 255
+        strength = seen.strength
+        while strength and seen.gain_db(strength) >= LEAST_GAIN_DB:
+            shown, seen = self._look(corrections, strength)
+            mse, similar = self._mse(shown), self._similarity(shown)
+            gain_db = 10 * math.log10(error / mse) if mse else 99.0
+            fine = gain_db >= LEAST_GAIN_DB and similar >= similarity - SIMILARITY_LOSS
+            if fine and mse < best[0].mse:
+                said = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id)
+                best = Coded(payload, said.rounded(), mse, similar, similarity), shown
+            if not fine:
+                most = strength * 2 // 3
+            wanted = min(seen.strength, most)
+            if fine and seen.left(wanted) > WORTH_ANOTHER_LOOK * seen.left(strength):
+                break
+            strength = wanted
+        return best
+
+    def _first_look(self, corrections: Corrections) -> Products:
+        """What the correction would do; of a picture whose correction is not kept, by a sample."""
+        restorer = corrections.restorer
+        sample = [] if corrections.kept else self._sample(restorer)
+        found = ((tile, restorer.correction(tile)) for tile in sample) if sample else corrections
+        return sum((self._products(restorer, tile, correction) for tile, correction in found), Products())
+
+    def _look(self, corrections: Corrections, strength: int) -> tuple[UInt8Array, Products]:
+        """What a reader gets with a strength, and what the correction does to all of the picture."""
+        restorer, seen = corrections.restorer, Products()
+        shown, share = np.empty_like(restorer.decoded), np.float32(strength / UNIT_STRENGTH)
+        for tile, correction in corrections:
+            seen += self._products(restorer, tile, correction)
+            shown[tile.inner] = added(restorer.decoded[tile.inner], correction, share)
+        return shown, seen
 
     def _sample(self, restorer: Restorer) -> list[Tile]:
-        """Blocks of the picture, from all ranks of the base codec's error."""
+        """Blocks of the picture, from all ranks of the base codec's error; none of one that is narrower than a block."""
         blocks = list(restorer.blocks(SAMPLE_BLOCK))
+        if not blocks:
+            return []
         errors = [float(np.square(self._wanted(restorer, tile)).sum()) for tile in blocks]
         ranked = [blocks[i] for i in np.argsort(errors, kind="stable")]
         count = max(SAMPLE_RANKS, round(SAMPLE_SHARE * len(blocks)))
@@ -261,10 +323,19 @@ class Encoder:
         wanted -= restorer.decoded[tile.inner]  # both end at the picture's edges
         return wanted
 
-    def _products(self, restorer: Restorer, tile: Tile) -> Products:
-        correction, wanted = restorer.correction(tile), self._wanted(restorer, tile)
+    def _products(self, restorer: Restorer, tile: Tile, correction: FloatArray) -> Products:
+        wanted = self._wanted(restorer, tile)
         pairs = ((correction, wanted), (correction, correction), (wanted, wanted))
         return Products(*(float(np.vdot(a, b)) for a, b in pairs))
+
+
+def mean_squared_error(a: UInt8Array, b: UInt8Array) -> float:
+    """Over all samples, exactly; rows are taken in strips."""
+    total = 0
+    for top in range(0, len(a), 256):
+        apart = a[top : top + 256].astype(np.int32) - b[top : top + 256]
+        total += int(np.square(apart).sum(dtype=np.int64))
+    return total / a.size
 
 
 @dataclass(frozen=True)
@@ -274,6 +345,20 @@ class Products:
     along: float = 0.0
     length: float = 0.0
     error: float = 0.0
+
+    @property
+    def strength(self) -> int:
+        """With which least of the error is left, but for rounding."""
+        return min(255, round(UNIT_STRENGTH * self.along / self.length)) if self.along > 0 else 0
+
+    def left(self, strength: int) -> float:
+        """What part of the squared error a strength leaves, but for rounding."""
+        share = strength / UNIT_STRENGTH
+        return max(0.0, 1 - (2 * share * self.along - share**2 * self.length) / max(self.error, 1e-9))
+
+    def gain_db(self, strength: int) -> float:
+        """The same as a gain of PSNR."""
+        return -10 * math.log10(max(self.left(strength), 1e-9))
 
     def __add__(self, other: Products) -> Products:
         return Products(self.along + other.along, self.length + other.length, self.error + other.error)
@@ -323,6 +408,31 @@ class Restorer:
         return slice(y.start, min(y.stop, rows)), slice(x.start, min(x.stop, columns))
 
 
+class Corrections:
+    """What a network would add to a whole picture: tiles, and the correction of each. The network runs once if they are
+    ``kept``, else each time that they are asked for.
+    """
+
+    def __init__(self, restorer: Restorer) -> None:
+        rows, columns = restorer.decoded.shape[:2]
+        self.restorer, self._window = restorer, (slice(0, rows), slice(0, columns))
+        self.kept = rows * columns <= MOST_KEPT_PIXELS
+        self._found: list[tuple[Tile, FloatArray]] = []
+
+    def __iter__(self) -> Iterator[tuple[Tile, FloatArray]]:
+        found = ((tile, self.restorer.correction(tile)) for tile in self.restorer.tiles(self._window))
+        if not self.kept:
+            return found
+        self._found = self._found or list(found)
+        return iter(self._found)
+
+
+def added(base: UInt8Array, correction: FloatArray, share: np.float32) -> UInt8Array:
+    """A share of the correction on the base picture, rounded half up."""
+    values = base + share * correction
+    return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.float32).astype(np.uint8)
+
+
 def _restored(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
     """A region of the colour planes after the network, (rows, columns, 1 or 3)."""
     window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
@@ -338,8 +448,7 @@ def _restored(layer: Layer, region: Window | None, threads: int) -> UInt8Array:
     for tile in restorer.tiles(window):
         part = common(tile.inner, window)
         correction = restorer.correction(tile)[moved(part, tile.inner)]
-        values = layer.colour[part] + share * correction
-        out[moved(part, window)] = np.clip(values + np.float32(0.5), 0, 255).astype(np.uint8)
+        out[moved(part, window)] = added(layer.colour[part], correction, share)
     return out
 
 

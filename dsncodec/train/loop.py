@@ -260,7 +260,12 @@ class Trainer:
                 if time.monotonic() - last_log > log_every or self.progress >= 1:
                     last_log = time.monotonic()
                     scores = self.task.judge(self.averaged(), self.device)
-                    row = {"step": self.step, "seconds": round(self.seconds), "core_h": round(self.core_seconds / 3600, 3), "loss": round(running, 6)}
+                    row = {
+                        "step": self.step,
+                        "seconds": round(self.seconds),
+                        "core_h": round(self.core_seconds / 3600, 3),
+                        "loss": round(running, 6),
+                    }
                     row |= {name: round(value, 3) for name, value in scores.items()}
                     if fresh:
                         log.writerow(row)
