@@ -58,6 +58,10 @@ STUDIES = {
         "bench.look",
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
+    "colours": (
+        "bench.colours",
+        "colours of what is shown of layers; enlarged pictures: colours, and PSNR beside bicubic",
+    ),
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
     "latentgrid": (
         "bench.latentgrid",

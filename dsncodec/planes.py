@@ -184,12 +184,13 @@ def to_planes(pixels: UInt8Array) -> FloatArray:
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
-def to_pixels(planes: FloatArray) -> UInt8Array:
+def to_pixels(planes: NDArray[np.floating]) -> UInt8Array:
     """Planes (1 or 3, H, W) in [0, 1] back to (H, W, 1 or 3) uint8, rounded half up and clipped."""
     if len(planes) == 1:
         values = planes[0][..., None]
     else:
-        y, cb, cr = planes[0], planes[1] - _NEUTRAL[1], planes[2] - _NEUTRAL[2]
+        neutral = planes.dtype.type(128 / 255)
+        y, cb, cr = planes[0], planes[1] - neutral, planes[2] - neutral
         # the inverse of TO_YCBCR, ITU-T T.871
         values = np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
     return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -15,14 +15,14 @@ from . import weights
 from .checks import positive, whole
 from .codecs import coconet
 from .codecs.coordinates import VARIANTS, Shape, shape_for
-from .codecs.dsn import Decoder, Encoder
+from .codecs.dsn import Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
+from .enlarge import enlarged
 from .errors import MissingComponent, SettingError
 from .inference import thread_count
 from .picture_networks import run
-from .planes import ImageLike, Picture, read_picture, to_pillow, to_planes
-from .quantise import quantise, quantise_chroma
+from .planes import ImageLike, Picture, read_picture, to_pillow
 
 UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float], None]
@@ -71,7 +71,8 @@ def upsample(
 ) -> Image.Image:
     """Enlarge a picture: with Up-SNet, as if it were the low-resolution layer of a file, or another network.
 
-    Up-SNet expects what Down-SNet makes: it sharpens a picture that was shrunk in another way less well.
+    Up-SNet restores best what ``downsample`` made, or a layer that ``decode`` showed, and knows such a picture by its pixels.
+    Any other is taken to be a larger one that was shrunk bicubically. Colours stay the picture's in either case.
 
     Args:
         image: as for ``dsncodec.encode``.
@@ -95,23 +96,9 @@ def upsample(
         raise SettingError("seconds and steps are settings of model 'coconet'")
     if model != "dsn":
         return _through(weights.picture_network(model, f"x{scale}"), read_picture(image), threads)
-    weights_of_scale = weights.for_scale(scale)
-    picture = read_picture(image)
-    width, height = picture.size
-    header = Header("dsn", picture.mode, width * scale, height * scale)
-    colour = picture.pixels[..., : header.colour_planes]
-    if header.colour_planes == 3:  # to whole pairs of pixels: a chroma symbol covers 2 x 2
-        colour = np.pad(colour, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-    point = Point(scale, 256, 256)
-    planes = to_planes(colour)
-    luma = quantise(planes[:1], 256)
-    chroma = np.empty((0, 0, 0), np.uint8)
-    if header.colour_planes == 3:
-        pooled = planes[1:].reshape(2, luma.shape[1] // 2, 2, luma.shape[2] // 2, 2).mean((2, 4))
-        chroma = quantise_chroma(pooled, 256)
-    decoder = Decoder(weights_of_scale, point, luma, chroma, thread_count(threads))
-    pixels = decoder.pixels((slice(0, height * scale), slice(0, width * scale)))
-    return _with_colour(picture, scale, lambda colour: pixels)
+    weights.for_scale(scale)
+    used = thread_count(threads)
+    return _with_colour(read_picture(image), scale, lambda colour: enlarged(colour, scale, used))
 
 
 def enhance(image: ImageLike, model: str = "student", *, threads: int | None = None) -> Image.Image:

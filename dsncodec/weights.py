@@ -15,12 +15,28 @@ PARTS = ("down", "up", "up_gradient", "chroma_down", "chroma_up")
 DECODER_PARTS = ("up", "chroma_up")
 
 
+@dataclass(frozen=True)
+class LayerMap:
+    """What colours a model's latents stand for, where a layer is shown: nothing in the training ties them to the picture's.
+
+    ``luma`` is the latent of flat grey at evenly spaced values from 0 to 1, strictly rising; ``neutral`` the chroma latent of
+    grey. ``cb`` and ``cr`` are the coefficients of a cubic of the difference from ``neutral``, ``edges`` what is added at the
+    two outermost rows and columns, where the networks see what is not there; see docs/format.md.
+    """
+
+    luma: tuple[float, ...]
+    neutral: tuple[float, ...]
+    cb: tuple[float, ...]
+    cr: tuple[float, ...]
+    edges: tuple[tuple[float, ...], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """One row of models/manifest.toml: the networks of one scale.
 
     ``wire_id`` is 8 bytes made from the content of the decoder's networks (see ``wire_id_of``), and
-    stands in every file that needs them.
+    stands in every file that needs them. Without a ``layer_map`` the layer is shown as it is.
     """
 
     name: str
@@ -29,6 +45,7 @@ class Model:
     files: dict[str, str]
     sha256: dict[str, str]
     default: bool = True
+    layer_map: LayerMap | None = None
 
 
 def wire_id_of(sha256: dict[str, str]) -> bytes:
@@ -58,9 +75,19 @@ def manifest() -> tuple[Model, ...]:
             files={part: row["files"][part]["name"] for part in PARTS},
             sha256={part: row["files"][part]["sha256"] for part in PARTS},
             default=row.get("default", True),
+            layer_map=_layer_map(row.get("layer_map")),
         )
         for row in _rows("model")
     )
+
+
+def _layer_map(row: dict[str, Any] | None) -> LayerMap | None:
+    if row is None:
+        return None
+    return LayerMap(
+        luma=tuple(row["luma"]), neutral=tuple(row["neutral"]), cb=tuple(row["cb"]), cr=tuple(row["cr"]),
+        edges=tuple(tuple(edge) for edge in row["edges"]),
+    )  # fmt: skip
 
 
 def _rows(kind: str) -> list[dict[str, Any]]:
@@ -327,6 +354,14 @@ def for_wire_id(wire_id: bytes, scale: int | None = None) -> Model:
         f"it has {', '.join(f'{m.wire_id.hex()} ({m.name})' for m in manifest())}",
         field="model",
     )
+
+
+def layer_map_of(wire_id: bytes, scale: int) -> LayerMap | None:
+    """The colours of the layers that a model made; None of a model that this release does not have."""
+    for model in manifest():
+        if (model.wire_id, model.scale) == (wire_id, scale):
+            return model.layer_map
+    return None
 
 
 def checked_path(model: Model, part: str) -> Path:

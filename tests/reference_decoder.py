@@ -276,13 +276,47 @@ def sampled_picture(coded: Sampled, threads: int) -> Array:
 
 
 def sampled_small(coded: Sampled) -> Array:
-    """The low-resolution picture."""
-    y, c = latents(coded)
+    """The low-resolution picture: the end of section 4."""
+    y, c = colours(coded, *latents(coded))
     if c is not None:
         c = c.repeat(2, axis=1).repeat(2, axis=2)
     rows, columns = math.ceil(coded.file.height / coded.scale), math.ceil(coded.file.width / coded.scale)
     pixels = pixels_of(y, c)[:rows, :columns]
     return with_alpha(pixels, small_alpha(coded.alpha, coded.scale))
+
+
+def colours(coded: Sampled, y: Array, c: Array | None) -> tuple[Array, Array | None]:
+    """What latents are shown as, by the model's row."""
+    rows = tomllib.loads((MODELS / "manifest.toml").read_text("utf-8"))["model"]
+    known = [row["layer_map"] for row in rows if bytes.fromhex(row["wire_id"]) == coded.model]
+    if not known:
+        return y, c
+    (model,) = known
+    y = np.interp(y, model["luma"], np.arange(17) / 16)
+    q = coded.chroma_levels
+    if c is None or coded.chroma is None or (coded.chroma == q // 2).all():
+        return y, c
+    x, z = c[0] - model["neutral"][0], c[1] - model["neutral"][1]
+    powers = [x, z, x**2, x * z, z**2, x**3, x**2 * z, x * z**2, z**3]
+    shown = np.stack([128 / 255 + sum(k * p for k, p in zip(model[name], powers)) for name in ("cb", "cr")])
+    shift = math.floor(q / 2) / (q - 1) - 128 / 255
+    grey = [math.floor((q - 1) * min(1, max(0, n + shift)) + 0.5) for n in model["neutral"]]
+    shown[:, (coded.chroma[0] == grey[0]) & (coded.chroma[1] == grey[1])] = 128 / 255
+    height, width = x.shape
+    edges = iter(model["edges"])
+    for places in ((0, 1), (width - 1, width - 2)):
+        for i in places:
+            a, b, k, d, e, f = next(edges)
+            if 0 <= i < width:
+                shown[0, :, i] += a + b * x[:, i] + k * z[:, i]
+                shown[1, :, i] += d + e * x[:, i] + f * z[:, i]
+    for places in ((0, 1), (height - 1, height - 2)):
+        for i in places:
+            a, b, k, d, e, f = next(edges)
+            if 0 <= i < height:
+                shown[0, i] += a + b * x[i] + k * z[i]
+                shown[1, i] += d + e * x[i] + f * z[i]
+    return y, np.clip(shown, 0, 1)
 
 
 def small_alpha(alpha: Array | None, s: int) -> Array | None:

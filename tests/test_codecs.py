@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,12 +175,18 @@ def test_a_region_is_a_crop(mode: str, scale: int) -> None:
 
 @pytest.mark.parametrize("levels", [2, 3, 16, 255, 256])
 def test_the_layer_as_a_picture(levels: int) -> None:
-    """Grey: the symbols stretched to 0..255. Colour: neutral stays neutral, alpha is averaged."""
+    """Grey: the symbols stretched to 0..255, as greys that the model maps to them; of no known model, as they are. Alpha is
+    averaged."""
     encoder = encoder_of("LA", 10, 7)
     layer = layer_of(encoder, Point(3, levels, levels))
     shown = layer.picture()
     assert shown.shape == (3, 4, 2)
-    np.testing.assert_allclose(shown[..., 0], layer.luma[0] * (255 / (levels - 1)), atol=0.51)
+    colours = weights.for_scale(3).layer_map
+    assert colours is not None
+    greys = np.interp(layer.luma[0] / (levels - 1), colours.luma, np.linspace(0, 255, len(colours.luma)))
+    np.testing.assert_allclose(shown[..., 0], greys, atol=0.51)
+    plain = replace(layer, parameters=replace(layer.parameters, model_id=b"no model")).picture()
+    np.testing.assert_allclose(plain[..., 0], layer.luma[0] * (255 / (levels - 1)), atol=0.51)
     assert encoder.alpha is not None
     np.testing.assert_allclose(shown[0, 0, 1], encoder.alpha[:3, :3].mean(), atol=0.51)
     np.testing.assert_allclose(shown[2, 3, 1], encoder.alpha[6, 9], atol=0.51)
@@ -191,8 +198,9 @@ def test_the_layer_does_not_depend_on_strips(mode: str, scale: int, monkeypatch:
     header = Header("dsn", mode, 21, 35)
     shapes = (*latent_shapes(header, scale), (35, 21))
     luma, chroma, alpha = (np.random.default_rng(1).integers(0, 8, s, np.uint8) for s in shapes)
+    model_id = bytes(8) if scale == 1 else weights.for_scale(scale).wire_id
     layer = Layer(
-        header, Parameters(Point(scale, 8, 8), bytes(8)), luma, chroma, alpha if header.has_alpha else None
+        header, Parameters(Point(scale, 8, 8), model_id), luma, chroma, alpha if header.has_alpha else None
     )
     whole = layer.picture()
     monkeypatch.setattr("dsncodec.codecs.layer.STRIP", 4)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dsncodec import weights
+from dsncodec.codecs.colours import chroma_latent, luma_latent
 from dsncodec.errors import SettingError
 from dsncodec.inference import Network
 
@@ -73,6 +74,23 @@ def test_the_manifest_row(exported: tuple[SamplingNets, Path]) -> None:
         data = (folder / row["files"][part]["name"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == sha256[part]
     assert bytes.fromhex(row["wire_id"]) == weights.wire_id_of(sha256)
+    shapes = {name: np.shape(values) for name, values in row["layer_map"].items()}
+    assert shapes == {"luma": (17,), "neutral": (2,), "cb": (9,), "cr": (9,), "edges": (8, 6)}
+
+
+def test_a_new_models_layer_map_undoes_its_colours(tmp_path: Path) -> None:
+    """Untrained networks pool; with their biases moved, every colour is another, and the map brings it back."""
+    checkpoint = checkpoint_of(tmp_path / "run")
+    state = torch.load(checkpoint, weights_only=True)
+    for part, change in (("down.shrink.bias", [-0.02]), ("chroma_down.tail.bias", [0.08, -0.03])):
+        state["ema"][part] = torch.tensor(change)
+    torch.save(state, checkpoint)
+    export(checkpoint, tmp_path / "models")
+    (row,) = tomllib.loads((tmp_path / "models" / "manifest.toml").read_text("utf-8"))["model"]
+    colours = weights.LayerMap(**row["layer_map"])
+    assert np.abs(luma_latent(np.array([0.4], np.float32), colours) - 0.38).max() < 0.005
+    shown = np.full((2, 1, 1), 0.6, np.float32)
+    assert np.abs(chroma_latent(np.tile(shown, (1, 5, 5)), colours)[:, 2, 2] - [0.68, 0.57]).max() < 0.005
 
 
 def test_the_library_reads_the_manifest(

@@ -17,7 +17,8 @@ from ..checks import whole
 from ..container import Header
 from ..errors import Corrupt, UnsupportedVersion
 from ..planes import to_pixels
-from ..quantise import check_levels, dequantise, dequantise_chroma
+from ..quantise import check_levels
+from .colours import shown_chroma, shown_luma
 from .sections import decode_alpha, pooled, required
 
 UInt8Array = NDArray[np.uint8]
@@ -132,15 +133,22 @@ class Layer:
     is_final = False  # the picture is Up-SNet's
 
     def picture(self) -> UInt8Array:
-        """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows."""
+        """The layer itself, (ceil(H/s), ceil(W/s), channels) uint8: what a thumbnail shows.
+
+        Its colours are the picture's: see ``colours``. Those of an unknown model are shown as they are.
+        """
         point = self.parameters.point
+        colours = weights.layer_map_of(self.parameters.model_id, point.scale)
+        luma = shown_luma(point.levels, colours)
+        if (self.chroma == point.chroma_levels // 2).all():
+            colours = None  # a picture without colour, as the decoder sees it
         rows, columns = (-(-side // point.scale) for side in (self.header.height, self.header.width))
         pixels = np.empty((rows, columns, self.header.colour_planes), np.uint8)
         for top in range(0, rows, STRIP):  # floats of one strip at a time
-            planes = dequantise(self.luma[:, top : top + STRIP], point.levels)
+            planes = luma[self.luma[:, top : top + STRIP]]
             if len(self.chroma):
                 part = self.chroma[:, top // 2 : (top + STRIP) // 2]
-                chroma = dequantise_chroma(part, point.chroma_levels)
+                chroma = shown_chroma(part, point.chroma_levels, colours, top // 2, self.chroma.shape[1])
                 planes = np.concatenate([planes, chroma.repeat(2, 1).repeat(2, 2)])
             pixels[top : top + STRIP] = to_pixels(planes[:, : rows - top, :columns])
         if self.alpha is None:

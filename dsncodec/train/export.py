@@ -14,7 +14,7 @@ import torch
 
 from .. import weights
 from ..errors import SettingError
-from . import manifest, published
+from . import layer_map, manifest, published
 from .nets.enhancement import EnhancementConfig, EnhancementNets
 from .nets.perceptual import PerceptualConfig, PerceptualNet
 from .nets.ppcn import SuperResolution, SuperResolutionConfig
@@ -108,7 +108,7 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
     if is_look:
         row = _look_row(name, state, sha256)
     elif isinstance(nets, SamplingNets):
-        row = _model_row(name, state, sha256)
+        row = _model_row(name, state, sha256, _map_of(nets))
     elif isinstance(nets, RestorationNet):
         row = _restorer_row(name, state, sha256, nets.radius)
     else:
@@ -187,10 +187,23 @@ class _Method(torch.nn.Module):
         return out
 
 
-def _model_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:
-    return _row(
-        "model", SamplingNets, name, state, sha256, [f'wire_id = "{weights.wire_id_of(sha256).hex()}"']
-    )
+def _map_of(nets: SamplingNets) -> weights.LayerMap:
+    """The colours that the networks' latents stand for."""
+
+    def of(net: torch.nn.Module) -> layer_map.Network:
+        @torch.no_grad()
+        def run(planes: layer_map.FloatArray) -> layer_map.FloatArray:
+            latent: layer_map.FloatArray = net(torch.from_numpy(planes)[None])[0].numpy()
+            return latent
+
+        return run
+
+    return layer_map.layer_map(of(nets.down), of(nets.chroma_down), nets.config.scale)
+
+
+def _model_row(name: str, state: dict[str, Any], sha256: dict[str, str], colours: weights.LayerMap) -> str:
+    about = [f'wire_id = "{weights.wire_id_of(sha256).hex()}"', *layer_map.rows(colours)]
+    return _row("model", SamplingNets, name, state, sha256, about)
 
 
 def _look_row(name: str, state: dict[str, Any], sha256: dict[str, str]) -> str:

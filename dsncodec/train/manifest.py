@@ -9,7 +9,8 @@ NAME = "manifest.toml"
 _HEAD = """\
 # Published weights. Written by `dsncodec export`; the model card is README.md beside this file.
 # wire_id: first 8 bytes of SHA-256 over the digests of the decoder's networks (up, chroma_up; restore; start), as text.
-# [[model]]: the sampling networks of a scale. [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
+# [[model]]: the sampling networks of a scale; layer_map: the colours that its latents stand for, in docs/format.md, section 2.
+# [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
 # [[look]]: a second `up` for the files of a model, by its wire id.
 # [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
 # a file of moments, on a few numbers of it beside what lies inside the radius.
