@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
             "bench", *(f"{args.data}/{name}" for name in FOLDERS),
             "--limit", ",".join(map(str, FOLDERS.values())),
             "--output", str(RESULTS), "--jobs", args.jobs, "--show-bpp", args.show_bpp, *shown,
-            "--title", "Codecs compared", "--command", args.command,
+            "--title", "Codecs compared", "--command", args.command, "--force",
         ])  # fmt: skip

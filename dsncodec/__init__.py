@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Truncated,
         UnsupportedVersion,
     )
+    from .extraction import Extracted, extract
     from .pillow_plugin import register_pillow
     from .restore import complete, denoise, downsample, enhance, stylize, upsample
 
@@ -34,15 +35,17 @@ _HOME = {
         "CodestreamError", "Corrupt", "DsnError", "LimitExceeded", "MissingComponent", "NotADsnFile",
         "SettingError", "Truncated", "UnsupportedVersion",
     ],
+    "extraction": ["Extracted", "extract"],
     "pillow_plugin": ["register_pillow"],
     "restore": ["complete", "denoise", "downsample", "enhance", "stylize", "upsample"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "CodestreamError", "Corrupt", "DsnError", "ImageInfo", "LimitExceeded", "MissingComponent",
+    "CodestreamError", "Corrupt", "DsnError", "Extracted", "ImageInfo", "LimitExceeded", "MissingComponent",
     "NotADsnFile", "Rows", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "decode_rows",
-    "denoise", "downsample", "encode", "enhance", "read_info", "register_pillow", "stylize", "upsample", "verify",
+    "denoise", "downsample", "encode", "enhance", "extract", "read_info", "register_pillow", "stylize", "upsample",
+    "verify",
 ]  # fmt: skip
 
 

@@ -84,6 +84,7 @@ def encode(
     layers: int | None = None,
     width: int | None = None,
     report: Callable[..., None] | None = None,
+    interrupted: Callable[[], None] | None = None,
     preview: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     icc_profile: bytes | None = None,
@@ -125,7 +126,9 @@ def encode(
             for allow).
         report: of "coconet", called after each step with the part of the budget spent and the mean squared error; of
             "latentgrid" and effort 9, now and then, with the bits per pixel after these, and a last time with 1, unless
-            Ctrl-C ended the fit early: then the file is the best so far, and may be short of ``target_psnr_db``.
+            the fit ended early or missed its target.
+        interrupted: of "latentgrid" and effort 9, called where Ctrl-C has ended the fit early: then the file is the best
+            so far, and may be short of ``target_psnr_db``.
         preview: of "coconet", a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
         checkpoint: of "coconet", a file that is written every few seconds and when the fit is interrupted. If it is
             there already, the fit goes on from it.
@@ -153,6 +156,7 @@ def encode(
         "layers": layers,
         "width": width,
         "report": report,
+        "interrupted": interrupted,
         "preview": preview,
         "checkpoint": checkpoint,
     }
@@ -190,7 +194,7 @@ def encode(
 
 _FIT_SETTINGS = {  # method -> the settings that it takes
     "coconet": ("seconds", "steps", "variant", "layers", "width", "report", "preview", "checkpoint"),
-    "latentgrid": ("seconds", "steps", "report"),
+    "latentgrid": ("seconds", "steps", "report", "interrupted"),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import json
@@ -47,11 +48,18 @@ class Row:
     width: int = 0
     height: int = 0
     error: str = ""
+    replaces: str = ""  # digest of an earlier output of the batch, which may still stand if this one does not
     unchanged: bool = False  # it had been done before; not in the manifest
 
     def as_json(self) -> str:
         """One line, without its end."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "unchanged"})
+        left_out = {"unchanged"} if self.replaces else {"unchanged", "replaces"}
+        return json.dumps({name: value for name, value in asdict(self).items() if name not in left_out})
+
+    @property
+    def outputs(self) -> set[str]:
+        """Digests of what the batch has written for this picture, or was about to."""
+        return {self.output_sha256, self.replaces} - {""}
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Shard:
-    """Some pictures, and all a worker must know: ``settings`` are keywords of ``dsncodec.encode``."""
+    """Some pictures, and all a worker must know: ``settings`` are keywords of ``dsncodec.encode``; with ``force`` all is
+    done again, and whatever stands in an output's place is replaced."""
 
     source: str
     target: str
     settings: dict[str, Any]
     tasks: tuple[Task, ...]
+    force: bool = False
     version: str = __version__
 
 
@@ -78,7 +88,8 @@ def encode_shard(shard: Shard) -> list[Row]:
     """Encode the pictures of a shard that are new, changed, or wanted with other settings.
 
     It depends on nothing but the shard and the two folders, and doing it again changes nothing: a file appears whole,
-    with the same bytes, and a picture whose content, settings and output are as its row says is left alone.
+    with the same bytes, and a picture whose content, settings and output are as its row says is left alone. Rows are
+    written before the outputs that they speak of: whoever finds an output after a kill can tell whose it is.
 
     Raises:
         OSError: the target has no room, or is read-only. All else that goes wrong is a picture's, in its row.
@@ -87,40 +98,119 @@ def encode_shard(shard: Shard) -> list[Row]:
     if shard.version != __version__:
         raise SettingError(f"the worker has dsncodec {__version__}, the batch is of {shard.version}")
     source, target = folders.opened(shard.source), folders.opened(shard.target)
-    rows = [_encoded(task, shard.settings, source, target) for task in shard.tasks]
-    if fresh := [row for row in rows if not row.unchanged]:
-        lines = _lines(fresh)
-        target.write(f"{PARTS}{hashlib.sha256(lines).hexdigest()[:16]}.jsonl", lines)
+    owned = _Owned(target)
+    coded = [_encoded(task, shard, source, target, owned) for task in shard.tasks]
+    _tell(shard, target, [row for row, _ in coded])
+    rows = [
+        row if data is None else _placed(task, row, data, shard, target, owned)
+        for task, (row, data) in zip(shard.tasks, coded)
+    ]
+    if rows != [row for row, _ in coded]:
+        _tell(shard, target, rows)
     return rows
 
 
-def _encoded(task: Task, settings: dict[str, Any], source: Folder, target: Folder) -> Row:
-    row = Row(task.picture, task.output, said(settings))
+def _tell(shard: Shard, target: Folder, rows: list[Row]) -> None:
+    """Write a shard's rows, in the place of those it has written before."""
+    if fresh := [row for row in rows if not row.unchanged]:
+        named = "\n".join(task.picture for task in shard.tasks).encode("utf-8", "surrogateescape")
+        target.write(f"{PARTS}{_digest(named)[:16]}.jsonl", _lines(fresh))
+
+
+class _Owned:
+    """Which outputs the batch has written: as the rows say that the manifest has, or those of killed runs."""
+
+    def __init__(self, target: Folder) -> None:
+        self._target = target
+
+    def has(self, task: Task, digest: str) -> bool:
+        """Whether an output of a picture is one of them."""
+        if task.known is not None and digest in task.known.outputs:
+            return True
+        return any(row.picture == task.picture and digest in row.outputs for row in self._rows)
+
+    @functools.cached_property
+    def _rows(self) -> list[Row]:
+        """Of runs and workers that died before anybody had collected them."""
+        return [row for name in self._target.files() if _is_part(name) for row in _parsed(self._target, name)]
+
+
+def _encoded(
+    task: Task, shard: Shard, source: Folder, target: Folder, owned: _Owned
+) -> tuple[Row, bytes | None]:
+    """A picture's row, and its output if that is to be written."""
+    known = task.known
+    row = Row(task.picture, task.output, said(shard.settings))
     try:
         data = source.read(task.picture)
         row = replace(row, source_sha256=_digest(data), source_bytes=len(data))
-        if task.known is not None and _stands(task.known, row, target):
-            return replace(task.known, unchanged=True)
+        standing = _standing(target, task.output)
+        if known is not None and not shard.force and _stands(known, row, standing):
+            return replace(known, unchanged=True), None
+        if standing is not None and not shard.force and not owned.has(task, standing):
+            return replace(row, error=_foreign(task.output), replaces=_last(known)), None
         image = planes.loaded(io.BytesIO(data))
-        coded = api.encode(image, **settings)
-        target.write(task.output, coded)
+        coded = api.encode(image, **shard.settings)
     except Exception as exc:  # whatever is wrong with one picture, the others go on
         if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
             raise
-        return replace(row, error=reason(exc))
-    return replace(
-        row, output_sha256=_digest(coded), output_bytes=len(coded), width=image.width, height=image.height
-    )
+        # what stands there may still be the batch's own
+        return replace(row, error=reason(exc), replaces=_last(known)), None
+    digest = _digest(coded)
+    row = replace(
+        row, output_sha256=digest, output_bytes=len(coded), width=image.width, height=image.height,
+        replaces="" if standing in (None, digest) else standing,
+    )  # fmt: skip
+    return row, coded
 
 
-def _stands(known: Row, now: Row, target: Folder) -> bool:
-    """Whether a picture and its output are still what a row of an earlier run says."""
-    if known.error or (known.source_sha256, known.settings) != (now.source_sha256, now.settings):
-        return False
+def _placed(task: Task, row: Row, coded: bytes, shard: Shard, target: Folder, owned: _Owned) -> Row:
+    """Write an output, unless its place has been taken meanwhile.
+
+    Raises:
+        OSError: the target has no room, or is read-only.
+    """
     try:
-        return _digest(target.read(known.output)) == known.output_sha256
-    except OSError:
-        return False
+        standing = _standing(target, row.output)
+        if standing == row.output_sha256:
+            return row
+        if standing is None or shard.force or owned.has(task, standing):
+            target.write(row.output, coded, force=standing is not None or shard.force)
+            return row
+        error = _foreign(row.output)
+    except FileExistsError:
+        error = _foreign(row.output)
+    except Exception as exc:
+        if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+            raise
+        error = reason(exc)
+    return Row(
+        row.picture, row.output, row.settings, source_sha256=row.source_sha256, source_bytes=row.source_bytes,
+        error=error, replaces=row.replaces or _last(task.known),
+    )  # fmt: skip
+
+
+def _foreign(output: str) -> str:
+    return f"{output} was not written by this batch, or was changed since: move it away, or give --force to replace it"
+
+
+def _last(known: Row | None) -> str:
+    """The digest of the output that a row says the batch wrote last."""
+    return "" if known is None else known.output_sha256 or known.replaces
+
+
+def _standing(target: Folder, output: str) -> str | None:
+    """The digest of what stands in an output's place; None: nothing."""
+    try:
+        return _digest(target.read(output))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _stands(known: Row, now: Row, standing: str | None) -> bool:
+    """Whether a picture and its output are still what a row of an earlier run says."""
+    same = (known.source_sha256, known.settings) == (now.source_sha256, now.settings)
+    return same and not known.error and standing == known.output_sha256
 
 
 def said(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +234,7 @@ class Batch:
     """A source, a target, and the rows of what is done.
 
     One run at a time may write to a target: it removes what killed writers left behind. What stands in the place of
-    an output is replaced.
+    an output is replaced if the batch wrote it, by the manifest's digests; else the picture has an error.
     """
 
     def __init__(self, source: str, target: str, settings: Mapping[str, Any], force: bool = False) -> None:
@@ -153,19 +243,16 @@ class Batch:
         Args:
             source, target: paths, ``file://``, or URLs that fsspec knows.
             settings: keywords of ``dsncodec.encode``.
-            force: encode everything again, done or not.
+            force: encode everything again, done or not, and replace what stands in an output's place.
         Raises:
             SettingError: no such folder, no picture in it, two pictures of one name, or a broken manifest.
         """
         self.source, self.target = folders.opened(source), folders.opened(target)
-        self.settings = {"threads": 1, **settings}
+        self.settings, self.force = {"threads": 1, **settings}, force
         folders.check_source(self.source)
-        self._rows: dict[str, Row] = {}
-        self._settle()
-        self.tasks = [
-            Task(picture, output, None if force else self._rows.get(picture))
-            for output, picture in self._outputs().items()
-        ]
+        self._fresh: dict[str, Row] = {}
+        rows = self._settle()
+        self.tasks = [Task(picture, output, rows.get(picture)) for output, picture in self._outputs().items()]
 
     def _outputs(self) -> dict[str, str]:
         """Output -> picture."""
@@ -193,10 +280,10 @@ class Batch:
         """
         size = max(1, min(LARGEST_SHARD, len(self.tasks) // (4 * max(1, capacity()))))
         parts = (tuple(self.tasks[at : at + size]) for at in range(0, len(self.tasks), size))
-        shards = [Shard(self.source.url, self.target.url, self.settings, part) for part in parts]
+        shards = [Shard(self.source.url, self.target.url, self.settings, part, self.force) for part in parts]
         try:
             for row in _rows_of(shards, start, capacity):
-                self._rows[row.picture] = replace(row, unchanged=False)
+                self._fresh[row.picture] = replace(row, unchanged=False)
                 yield row
         except BaseException:
             with contextlib.suppress(Exception):  # what the workers have written down will do
@@ -204,18 +291,32 @@ class Batch:
             raise
         self._settle()
 
-    def _settle(self) -> None:
-        """Read the rows of the target, and put them into one manifest together with ours."""
+    def _settle(self) -> dict[str, Row]:
+        """Put into one manifest what it says, then what workers have written beside it, and then what this run has seen."""
         names = folders.swept(self.target)
-        parts = [name for name in names if name.startswith(PARTS) and name.endswith(".jsonl")]
+        parts = [name for name in names if _is_part(name)]
         stored: dict[str, Row] = {}
         for name in ([MANIFEST] if MANIFEST in names else []) + parts:
-            stored |= {row.picture: row for row in _parsed(self.target, name)}
-        self._rows = stored | self._rows
-        if self._rows != stored or parts:
-            self.target.write(MANIFEST, _lines(self._rows[name] for name in sorted(self._rows)))
+            for row in _parsed(self.target, name):
+                stored[row.picture] = _later(stored.get(row.picture), row)
+        rows = stored | self._fresh
+        if rows != stored or parts:
+            self.target.write(MANIFEST, _lines(rows[name] for name in sorted(rows)))
         for name in parts:
             self.target.remove(name)
+        return rows
+
+
+def _is_part(name: str) -> bool:
+    """Whether a file holds rows of a shard."""
+    digits = name.removeprefix(PARTS).removesuffix(".jsonl")
+    return name == f"{PARTS}{digits}.jsonl" and len(digits) == 16 and set(digits) <= set("0123456789abcdef")
+
+
+def _later(one: Row | None, other: Row) -> Row:
+    """The later one of two rows of a picture, as far as they tell; the second, where they do not."""
+    earlier = one is not None and one.replaces and one.replaces == other.output_sha256
+    return one if earlier and one is not None else other
 
 
 def _parsed(folder: Folder, name: str) -> list[Row]:
@@ -309,4 +410,4 @@ def _fault(future: Future[list[Row]]) -> BaseException | None:
 def _given_up(shard: Shard, fault: BaseException) -> Iterator[Row]:
     error = _DIED if isinstance(fault, BrokenExecutor) else reason(fault)
     for task in shard.tasks:
-        yield Row(task.picture, task.output, said(shard.settings), error=error)
+        yield Row(task.picture, task.output, said(shard.settings), error=error, replaces=_last(task.known))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import MissingComponent, SettingError
-from .writing import PARTIAL, replacing
+from .writing import is_partial, replacing
 
 PICTURES = frozenset({
     ".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
@@ -53,8 +53,14 @@ class Folder(Protocol):
     def read(self, name: str) -> bytes:
         """A whole file."""
 
-    def write(self, name: str, data: bytes) -> None:
-        """A whole file, in the place of one that may be there; nobody ever sees a part of it."""
+    def write(self, name: str, data: bytes, force: bool = True) -> None:
+        """A whole file; nobody ever sees a part of it.
+
+        Args:
+            force: it replaces what may be there.
+        Raises:
+            FileExistsError: without ``force``, something is there.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -73,8 +79,8 @@ class LocalFolder:
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
 
-    def write(self, name: str, data: bytes) -> None:
-        with replacing(str(self.path / name), force=True) as partial:
+    def write(self, name: str, data: bytes, force: bool = True) -> None:
+        with replacing(str(self.path / name), force) as partial:
             partial.write_bytes(data)
 
     def remove(self, name: str) -> None:
@@ -104,7 +110,7 @@ def opened(url: str) -> Folder:
 def swept(folder: Folder) -> list[str]:
     """The names of all files, after what killed writers left behind is removed; nobody may be writing."""
     names = folder.files()
-    partial = {name for name in names if name.rpartition("/")[2].startswith(PARTIAL)}
+    partial = {name for name in names if is_partial(name.rpartition("/")[2])}
     for name in partial:
         folder.remove(name)
     return [name for name in names if name not in partial]

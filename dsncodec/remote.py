@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 
 import fsspec
@@ -41,14 +42,18 @@ class RemoteFolder:
         data: bytes = self._system.cat_file(self._path(name))
         return data
 
-    def write(self, name: str, data: bytes) -> None:
-        """A whole file, in the place of one that may be there."""
+    def write(self, name: str, data: bytes, force: bool = True) -> None:
+        """A whole file. Without ``force`` the last look at its place is just before the renaming, and not one with it:
+        fsspec has no call that would refuse a name which is taken."""
         path = self._path(name)
         parent = path.rpartition("/")[0]
         partial = f"{parent}/{PARTIAL}{secrets.token_hex(4)}{suffix(name)}"
         self._system.makedirs(parent, exist_ok=True)
         try:
             self._system.pipe_file(partial, data)
+            self._system.invalidate_cache()
+            if not force and self._system.exists(path):
+                raise FileExistsError(errno.EEXIST, f"{self.url}/{name} has appeared meanwhile")
             self._system.mv(partial, path)
         except BaseException:
             if self._system.exists(partial):

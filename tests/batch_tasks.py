@@ -29,14 +29,12 @@ def fatal(shard: Shard) -> list[Row]:
 
 
 def fatal_once(shard: Shard) -> list[Row]:
-    """The first worker to get here dies, after its shard's files are written and before their rows are."""
+    """The first worker to get here dies, after its shard's files are written and before anybody has its rows."""
     flag = Path(shard.target) / "died"
     flag.parent.mkdir(exist_ok=True)
     if not flag.exists():
         flag.touch()
         encode_shard(shard)
-        for part in Path(shard.target).glob(".batch-*"):
-            part.unlink()
         die()
     return encode_shard(shard)
 

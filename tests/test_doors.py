@@ -144,7 +144,7 @@ ABOVE = {  # layers in the order of STYLE.md; a module may import from its own l
     "dsncodec.errors": 0, "dsncodec.writing": 0, "dsncodec.pool": 0, "dsncodec.folders": 1, "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.quantise": 1,
     "dsncodec.metrics": 1, "dsncodec.kernels": 1, "dsncodec.backends": 2, "dsncodec.weights": 2, "dsncodec.inference": 3,
     "dsncodec.codecs": 4, "dsncodec.rate": 3, "dsncodec.api": 6, "dsncodec.restore": 6,
-    "dsncodec.batch": 7, "dsncodec.cli": 7, "dsncodec.pillow_plugin": 7,
+    "dsncodec.extraction": 7, "dsncodec.jp2": 1, "dsncodec.batch": 7, "dsncodec.cli": 7, "dsncodec.pillow_plugin": 7,
 }  # fmt: skip
 
 

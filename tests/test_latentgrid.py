@@ -534,21 +534,72 @@ def test_a_usage_check_is_no_long_fit(source: Path, monkeypatch: pytest.MonkeyPa
     assert steps == [1, 20, 1, 20]
 
 
-def test_the_command_interrupted(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The file at hand is written, and no other is begun."""
-    second = source.with_name("b.png")
-    second.write_bytes(source.read_bytes())
-    told = encode_verb._Progress.__call__
-    reports: list[tuple[float, ...]] = []
-    press = interrupting(reports)
+def pressed_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, once, after the first report that the command takes."""
+    told, press = encode_verb._Progress.__call__, interrupting([])
 
     def pressed(self: Any, *numbers: float) -> None:
         told(self, *numbers)
         press(*numbers)
 
     monkeypatch.setattr(encode_verb._Progress, "__call__", pressed)
+
+
+def test_fits_that_miss_their_targets_end_no_command(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fit that misses never reports that it is done; nobody pressed Ctrl-C for all that."""
+    for name in ("b.png", "c.png"):
+        source.with_name(name).write_bytes(source.read_bytes())
+    asked = ["--steps", "2", "--threads", "1", "-o", str(source.parent / "out"), "--json"]
+    assert main(["encode", str(source.parent), "--effort", "9", "-q", "95", *asked]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(row["output"]).name for row in rows] == ["a.dsn", "b.dsn", "c.dsn"]
+    assert all(row["method"] == "restored" and "interrupted" not in row for row in rows)
+    monkeypatch.setattr(latentgrid, "LEAST_RETRY_STEPS", 2)
+    missed = ["--method", "latentgrid", "--target-psnr", "70", "--force"]
+    assert main(["encode", str(source.parent), *asked, *missed]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 3 and all("the fit reached" in row["error"] for row in rows)
+
+
+def test_a_fit_that_is_interrupted_and_misses_ends_the_command(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C is not lost where the picture fails for another reason, and the reason is said."""
+    source.with_name("b.png").write_bytes(source.read_bytes())
+    pressed_in_the_command(monkeypatch)
+    monkeypatch.setattr(
+        Encoder, "_missed", lambda self, coded, point: 0.0 if point.max_bytes is None else 1.0
+    )
+    monkeypatch.setattr(latentgrid, "RETRY_SHARE", 1e-9)
+    monkeypatch.setattr(latentgrid, "LEAST_RETRY_STEPS", 2)
+    asked = ["--method", "latentgrid", "--steps", "1000000", "--threads", "1", "--target-bytes", "900"]
+    assert main(["encode", str(source.parent), *asked, "-o", str(source.parent / "out")]) == 130
+    err = capsys.readouterr().err
+    assert "a.png: the fit reached" in err and "b.png" not in err
+    assert not (source.parent / "out").exists()
+
+
+def test_the_command_interrupted_at_effort_9(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever of the two files is kept, Ctrl-C is heard, and the file is written."""
+    source.with_name("b.png").write_bytes(source.read_bytes())
+    pressed_in_the_command(monkeypatch)
+    asked = ["--effort", "9", "-q", "95", "--steps", "1000000", "--threads", "1"]
+    assert main(["encode", str(source.parent), *asked, "-o", str(source.parent / "out")]) == 130
+    assert "interrupted: the best so far" in capsys.readouterr().out
+    assert [path.name for path in (source.parent / "out").iterdir()] == ["a.dsn"]
+
+
+def test_the_command_interrupted(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file at hand is written, and no other is begun."""
+    second = source.with_name("b.png")
+    second.write_bytes(source.read_bytes())
+    pressed_in_the_command(monkeypatch)
     asked = ["--method", "latentgrid", "--steps", "1000000", "--threads", "1"]
     assert main(["encode", str(source), str(second), *asked, "-o", str(source.parent) + "/"]) == 130
     assert "interrupted: the best so far" in capsys.readouterr().out

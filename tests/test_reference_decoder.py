@@ -13,7 +13,7 @@ from PIL import Image
 
 import dsncodec
 from bench import hostile
-from dsncodec.cli.layers import read_plane
+from dsncodec.extraction import read_plane
 
 from . import reference_decoder as reference
 from .conftest import MODES, picture

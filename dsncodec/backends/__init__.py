@@ -22,18 +22,26 @@ in the place of the file::
 
     shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
     lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
+
+What takes a base codec's file out of a .dsn file gives it the rest of that file to carry::
+
+    enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]
+
+The coded colours stay as they are, byte by byte. The second result says what the codec's kind of file cannot carry, and
+why.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 
@@ -76,11 +84,51 @@ class BaseCodecModule(Protocol):
 
     def decode(self, payload: bytes, shape: tuple[int, int, int]) -> UInt8Array: ...
 
+    def enclose(
+        self, file: bytes, shape: tuple[int, int, int], kept: Kept
+    ) -> tuple[bytes, dict[str, str]]: ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a picture has beside its colours; ``alpha`` gives it, (H, W), of the base codec's size."""
+
+    icc: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+    alpha: Callable[[], UInt8Array] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of its parts that there are."""
+        return tuple(name for name in ("alpha", "icc", "exif", "xmp") if getattr(self, name))
+
+    @property
+    def tiff(self) -> bytes:
+        """The EXIF without the six bytes that JPEG has before it."""
+        return self.exif.removeprefix(EXIF_IN_JPEG)
+
+    @property
+    def orientation(self) -> int:
+        """How the picture is to be turned, 1..8, by its EXIF; 1: not at all."""
+        tags = Image.Exif()
+        try:
+            tags.load(self.exif)
+            found = tags.get(_ORIENTATION, 1)
+        except Exception:  # what cannot be read turns nothing
+            return 1
+        return found if found in range(1, 9) else 1
+
+
+EXIF_IN_JPEG = b"Exif\0\0"
+_ORIENTATION = 0x0112
+
 
 @dataclass(frozen=True)
 class BaseCodec:
     """A row: the numbers on the wire of the codec's own file and of its short form, the module, the suffix of the
-    codec's file, and the largest picture it holds, in pixels each way and in all.
+    codec's file, and the largest picture it holds, in pixels each way and in all. ``enclosed`` is the suffix of a file that
+    carries more than colours, where it is another.
 
     ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
     people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
@@ -95,6 +143,7 @@ class BaseCodec:
     max_pixels: int
     scale: tuple[tuple[int, int], ...]
     qualities: tuple[int, ...]
+    enclosed: str = ""
 
     def own_quality(self, quality: int) -> int:
         """The codec's own quality for one of ours, 0..100."""
@@ -138,7 +187,15 @@ BASE_CODECS = {
         18, None, "dsncodec.backends.jxl_lossy", ".jxl", 2**18, 2**28, _JXL_AS_JPEG, tuple(range(101))
     ),
     "j2k": BaseCodec(
-        19, 22, "dsncodec.backends.j2k_lossy", ".j2k", 2**18, 2**28, _J2K_AS_JPEG, tuple(range(101))
+        19,
+        22,
+        "dsncodec.backends.j2k_lossy",
+        ".j2k",
+        2**18,
+        2**28,
+        _J2K_AS_JPEG,
+        tuple(range(101)),
+        enclosed=".jp2",
     ),
 }
 
@@ -313,6 +370,19 @@ def base_file(payload: bytes, shape: tuple[int, int, int]) -> bytes:
     with _as_corrupt(name):
         file: bytes = module.lengthen(payload[1:], shape)
     return file
+
+
+def enclosed_base(payload: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The file inside a base codec's payload, with what its kind can carry of the rest; and what it cannot, and why.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes, as far as they are looked at.
+    """
+    name = base_name(payload)
+    module = load_base(name)
+    file = base_file(payload, shape)
+    with _as_corrupt(name):
+        return module.enclose(file, shape, kept)
 
 
 def base_name(payload: bytes) -> str:

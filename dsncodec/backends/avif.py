@@ -12,7 +12,8 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from ..errors import Corrupt, MissingComponent
 from ..planes import pixels_of
-from . import written_by
+from . import Kept, written_by
+from .boxes import box, listed
 
 UInt8Array = NDArray[np.uint8]
 
@@ -77,32 +78,144 @@ def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
     """The 275 (grey: 269) bytes before the coded picture. Source: ISO/IEC 14496-12, 23008-12 and 23000-22."""
     rows, columns, channels = shape
     grey = channels == 1
-    kind = _box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf" + (b"" if grey else b"MA1A"))
-    handler = _box(b"hdlr", bytes(8) + b"pict" + bytes(13))
-    primary = _box(b"pitm", bytes(4) + struct.pack(">H", 1))
-    item = _box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
-    items = _box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
+    kind = box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf" + (b"" if grey else b"MA1A"))
+    handler = box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+    primary = box(b"pitm", bytes(4) + struct.pack(">H", 1))
+    item = box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
+    items = box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
     level = (
         int.from_bytes(coded[4:6], "big") >> 6 & 0x1F
     )  # behind 12 00 0a 09, after 5 bits of the sequence header
     profile = 0 if grey else 1
     properties = [
-        _box(b"ispe", struct.pack(">III", 0, columns, rows)),
-        _box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
-        _box(b"av1C", bytes([0x81, profile << 5 | level, 0x1C if grey else 0, 0])),
-        _box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
+        box(b"ispe", struct.pack(">III", 0, columns, rows)),
+        box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
+        box(b"av1C", bytes([0x81, profile << 5 | level, 0x1C if grey else 0, 0])),
+        box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
     ]
-    links = _box(b"ipma", bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 1, 2, 0x83, 4]))
-    known = _box(b"iprp", _box(b"ipco", b"".join(properties)) + links)
+    links = box(b"ipma", bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 1, 2, 0x83, 4]))
+    known = box(b"iprp", box(b"ipco", b"".join(properties)) + links)
     where_bytes = 8 + _ILOC.size
     before = len(kind) + 12 + len(handler) + len(primary) + where_bytes + len(items) + len(known) + 8
-    where = _box(b"iloc", _ILOC.pack(0, 0x44, 0, 1, 1, 0, 1, before, len(coded)))
-    meta = _box(b"meta", bytes(4) + handler + primary + where + items + known)
+    where = box(b"iloc", _ILOC.pack(0, 0x44, 0, 1, 1, 0, 1, before, len(coded)))
+    meta = box(b"meta", bytes(4) + handler + primary + where + items + known)
     return kind + meta + struct.pack(">I4s", 8 + len(coded), b"mdat")
 
 
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+# What an orientation of EXIF is in AVIF: quarter turns against the clock, and then the axis of a mirror
+_TURNS = {
+    2: (None, 1), 3: (2, None), 4: (None, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None),
+}  # fmt: skip
+_ESSENTIAL = 0x80
+_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+
+
+def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The file with items of EXIF and XMP, an ICC profile, and alpha as a second coded picture, lossless.
+
+    EXIF's orientation also becomes a property of the picture: readers of AVIF go by that alone.
+    Source: ISO/IEC 14496-12, 8.11; 23008-12, 6.5 (properties) and A.2.1 (EXIF); 23000-22 (alpha).
+    """
+    size_of(file)  # raises unless the boxes are those that this module knows
+    meta = _boxes(_boxes(file)[b"meta"][4:])
+    properties, links = _properties(meta[b"iprp"])
+    left_out: dict[str, str] = {}
+
+    def added(kind: bytes, content: bytes, essential: bool = False) -> int:
+        properties.append(box(kind, content))
+        return len(properties) | (_ESSENTIAL if essential else 0)
+
+    if kept.icc:
+        links.append(added(b"colr", b"prof" + kept.icc))
+    turns, mirror = _TURNS.get(kept.orientation, (None, None))
+    turned = []
+    if turns is not None:
+        turned.append(added(b"irot", bytes([turns]), essential=True))
+    if mirror is not None:
+        turned.append(added(b"imir", bytes([mirror]), essential=True))
+    where = _ILOC.unpack(meta[b"iloc"])
+    # item -> what iinf says of it, its bytes, and how it speaks of the first
+    items = [(meta[b"iinf"][6:], file[where[7] : where[7] + where[8]], b"")]
+    coding = [(links + turned)]
+
+    def item(said: bytes, content: bytes, about: bytes) -> None:
+        number = len(items) + 1
+        items.append((box(b"infe", struct.pack(">IHH", 2 << 24, number, 0) + said), content, about))
+
+    if kept.alpha is not None:
+        found = _lossless(kept.alpha())
+        if found is None:
+            left_out["alpha"] = f"libavif {features.version_module('avif')} does not code it without loss"
+        else:
+            coded, av1c = found
+            sizes = [at + 1 for at, one in enumerate(properties) if one[4:8] == b"ispe"]
+            about = [added(b"pixi", bytes(4) + b"\1\x08"), added(b"av1C", av1c, essential=True)]
+            coding.append([*sizes[:1], *about, added(b"auxC", bytes(4) + _ALPHA), *turned])
+            item(b"av01Alpha\0", coded, b"auxl")
+    if kept.exif:
+        start = len(kept.exif) - len(kept.tiff)
+        item(b"ExifExif\0", struct.pack(">I", start) + kept.exif, b"cdsc")
+    if kept.xmp:
+        item(b"mimeXMP\0application/rdf+xml\0", kept.xmp, b"cdsc")
+    return _with_items(file, meta, properties, coding, items), left_out
+
+
+def _properties(iprp: bytes) -> tuple[list[bytes], list[int]]:
+    """The properties' boxes, and the numbers of those that the one picture has."""
+    known = _boxes(iprp)
+    links = known[b"ipma"]
+    if links[:10] != bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1]) or len(links) != 11 + links[10]:
+        raise Corrupt("not the properties of one picture", field="avif")
+    return [box(*one) for one in listed(known[b"ipco"], "avif")], list(links[11:])
+
+
+def _lossless(alpha: UInt8Array) -> tuple[bytes, bytes] | None:
+    """A coded picture of one plane and its av1C; None if it does not come back."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).convert("RGB").save(
+        buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced={"row-mt": "0"}
+    )
+    file = buffer.getvalue()
+    if not np.array_equal(decode(file, (*alpha.shape, 1))[..., 0], alpha):
+        return None
+    meta = _boxes(_boxes(file)[b"meta"][4:])
+    where = _ILOC.unpack(meta[b"iloc"])
+    properties, _ = _properties(meta[b"iprp"])
+    av1c = next(one[8:] for one in properties if one[4:8] == b"av1C")
+    return file[where[7] : where[7] + where[8]], av1c
+
+
+def _with_items(
+    file: bytes,
+    meta: dict[bytes, bytes],
+    properties: list[bytes],
+    coding: list[list[int]],
+    items: list[tuple[bytes, bytes, bytes]],
+) -> bytes:
+    """The file anew: ``coding`` has the properties of pictures; of each item, what it is, its bytes, and its kind of
+    reference to the first."""
+    infos = box(b"iinf", bytes(4) + struct.pack(">H", len(items)) + b"".join(info for info, _, _ in items))
+    references = b"".join(
+        box(about, struct.pack(">HHH", number, 1, 1))
+        for number, (_, _, about) in enumerate(items, 1)
+        if about
+    )
+    links = b"".join(struct.pack(">HB", at, len(one)) + bytes(one) for at, one in enumerate(coding, 1))
+    known = box(b"iprp", box(b"ipco", b"".join(properties)) + box(
+        b"ipma", bytes(4) + struct.pack(">I", len(coding)) + links
+    ))  # fmt: skip
+    before = [box(b"ftyp", _boxes(file)[b"ftyp"])]
+    others = [box(b"hdlr", meta[b"hdlr"]), box(b"pitm", meta[b"pitm"]), infos]
+    others += [box(b"iref", bytes(4) + references)] if references else []
+    others.append(known)
+    at = len(before[0]) + 12 + sum(map(len, others)) + 16 + 14 * len(items) + 8
+    places = b""
+    for number, (_, content, _) in enumerate(items, 1):
+        places += struct.pack(">HHHII", number, 0, 1, at, len(content))
+        at += len(content)
+    places = box(b"iloc", bytes(4) + struct.pack(">BBH", 0x44, 0, len(items)) + places)
+    body = box(b"meta", bytes(4) + b"".join([*others[:2], places, *others[2:]]))
+    return before[0] + body + box(b"mdat", b"".join(content for _, content, _ in items))
 
 
 def size_of(payload: bytes) -> tuple[int, int]:
@@ -130,13 +243,10 @@ def size_of(payload: bytes) -> tuple[int, int]:
 def _boxes(data: bytes) -> dict[bytes, bytes]:
     """The contents of boxes that lie one behind the other, each kind once, with sizes of 32 bits."""
     found: dict[bytes, bytes] = {}
-    at = 0
-    while at < len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if not 8 <= size <= len(data) - at or kind in found:
+    for kind, content in listed(data, "avif"):
+        if kind in found:
             raise Corrupt(f"impossible box {kind!r}", field="avif")
-        found[kind] = data[at + 8 : at + size]
-        at += size
+        found[kind] = content
     return found
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from ..errors import Corrupt, MissingComponent
-from . import written_by
+from . import Kept, written_by
+from .boxes import box
 from .j2k import size_of
 
 UInt8Array = NDArray[np.uint8]
@@ -72,6 +73,48 @@ def _before(packets: bytes, shape: tuple[int, int, int]) -> bytes:
     coding = _COD + struct.pack(">H5B", 12, 0, 0, 0, 1, components == 3) + _COD_REST
     tile = _SOT + struct.pack(">HHIBB", 10, 0, 14 + len(packets), 0, 1)
     return b"\xff\x4f" + size + coding + _STEPS + _COMMENT + tile + b"\xff\x93"
+
+
+# --- what else a file carries: boxes around the codestream
+
+_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n" + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+_SRGB, _GREY = 16, 17  # enumerated colour spaces
+_EXIF = b"JpgTiffExif->JP2"
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """A JP2 file around the codestream, with a profile, EXIF and XMP. Its alpha would be a component, coded with colours.
+
+    Source: ISO/IEC 15444-1, annex I; the XMP specification, part 3.
+    """
+    left_out = {"alpha": "JPEG 2000 codes it together with the colours"} if kept.alpha is not None else {}
+    rows, columns, components = shape
+    colour = struct.pack(">BBBI", 1, 0, 0, _GREY if components == 1 else _SRGB)
+    if kept.icc:
+        if _is_restricted(kept.icc, components):
+            colour = bytes([2, 0, 0]) + kept.icc
+        else:
+            left_out["icc"] = (
+                "JP2 takes profiles of one curve for grey, or of a matrix for colours, and no others"
+            )
+    header = box(b"ihdr", struct.pack(">IIH4B", rows, columns, components, 7, 7, 0, 0)) + box(b"colr", colour)
+    parts = [_SIGNATURE, box(b"jp2h", header)]
+    if kept.exif:
+        parts.append(box(b"uuid", _EXIF + kept.tiff))
+    if kept.xmp:
+        parts.append(box(b"uuid", _XMP + kept.xmp))
+    return b"".join([*parts, box(b"jp2c", file)]), left_out
+
+
+def _is_restricted(icc: bytes, components: int) -> bool:
+    """Whether a profile is one that JP2 allows: kTRC of grey; or TRC and XYZ of R, G and B, and no table."""
+    count = int.from_bytes(icc[128:132], "big")
+    tags = {icc[at : at + 4] for at in range(132, min(132 + 12 * count, len(icc)), 12)}
+    if components == 1:
+        return icc[16:20] == b"GRAY" and b"kTRC" in tags
+    matrix = {one + kind for one in (b"r", b"g", b"b") for kind in (b"TRC", b"XYZ")}
+    return icc[16:20] == b"RGB " and matrix <= tags and b"A2B0" not in tags
 
 
 def _check(payload: bytes, components: int) -> None:

@@ -20,7 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import Corrupt, MissingComponent
 from ..planes import pixels_of
-from . import jxl
+from . import EXIF_IN_JPEG, Kept, jxl
 
 UInt8Array = NDArray[np.uint8]
 MAX_SCANS = 64  # Pillow writes 1, or 10 progressive; each is a walk over the whole picture, for 12 bytes
@@ -94,6 +94,46 @@ def _check(payload: bytes, shape: tuple[int, int, int]) -> None:
         raise Corrupt(f"the payload says {said}, the header {shape[:2]}", field="jpeg")
     if scans > MAX_SCANS:
         raise Corrupt(f"{scans} scans, at most {MAX_SCANS} are allowed", field="jpeg")
+
+
+# --- what else a file carries: segments behind the first, which is JFIF's
+
+_XMP, _ICC = b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_ROOM = 65_533  # bytes of a segment
+
+
+def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The file with segments of EXIF, XMP and ICC. There is no alpha in JPEG.
+
+    Source: CIPA DC-008 (EXIF); the XMP specification, part 3; ICC.1, annex B.4.
+    """
+    left_out = {"alpha": "JPEG has none"} if kept.alpha is not None else {}
+    at = 2
+    while file[at : at + 2] == b"\xff\xe0":
+        at += 2 + int.from_bytes(file[at + 2 : at + 4], "big")
+    segments = b""
+    for name, marker, content in (
+        ("exif", b"\xff\xe1", EXIF_IN_JPEG + kept.tiff),
+        ("xmp", b"\xff\xe1", _XMP + kept.xmp),
+    ):
+        if not getattr(kept, name):
+            continue
+        if len(content) > _ROOM:
+            left_out[name] = f"its {len(content)} bytes are more than a segment of JPEG holds"
+        else:
+            segments += _segment(marker, content)
+    size = _ROOM - len(_ICC) - 2
+    parts = [kept.icc[start : start + size] for start in range(0, len(kept.icc), size)]
+    if len(parts) > 255:
+        left_out["icc"] = f"its {len(kept.icc)} bytes are more than the segments of JPEG hold"
+    else:
+        for number, part in enumerate(parts, 1):
+            segments += _segment(b"\xff\xe2", _ICC + bytes([number, len(parts)]) + part)
+    return file[:at] + segments + file[at:], left_out
+
+
+def _segment(marker: bytes, content: bytes) -> bytes:
+    return marker + struct.pack(">H", 2 + len(content)) + content
 
 
 # --- the short form: u16 bytes of jbrd | jbrd | u16 bytes before it | JPEG XL codestream

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Corrupt
-from . import written_by
+from . import Kept, written_by
+from .boxes import box
 from .jxl import SIDES, Bits, read_size, skip_contents, u32
 
 UInt8Array = NDArray[np.uint8]
@@ -44,6 +47,51 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
         raise Corrupt(f"the payload says {shape_of(payload)}, the header {shape}", field="jxl")
     room = np.empty(shape[:2] if shape[2] == 1 else shape, np.uint8)
     return np.asarray(imagecodecs.jpegxl_decode(payload, numthreads=1, out=room)).reshape(shape)
+
+
+# --- what else a file carries: boxes around the codestream
+
+_SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+
+
+def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The codestream in boxes, with EXIF and XMP beside it.
+
+    Readers of JPEG XL turn a picture by its codestream's own header, whatever EXIF says: that header gets the
+    orientation, and the frames stay as they are. A profile there would be one to convert the colours into.
+    Source: ISO/IEC 18181-2 (boxes), 18181-1, annex D (headers).
+    """
+    left_out: dict[str, str] = {}
+    if kept.alpha is not None:
+        left_out["alpha"] = "JPEG XL codes it together with the colours"
+    if kept.icc:
+        left_out["icc"] = "the colours of this JPEG XL are coded as sRGB, and a profile would change them"
+    shape_of(file)  # raises unless the header is one of the two that this module knows
+    parts = [_SIGNATURE]
+    if kept.exif:
+        parts.append(box(b"Exif", struct.pack(">I", len(kept.exif) - len(kept.tiff)) + kept.exif))
+    if kept.xmp:
+        parts.append(box(b"xml ", kept.xmp))
+    return b"".join([*parts, box(b"jxlc", _turned(file, kept.orientation))]), left_out
+
+
+def _turned(codestream: bytes, orientation: int) -> bytes:
+    """A codestream of the two kinds of header that ``_planes`` knows, with an orientation."""
+    if orientation == 1:
+        return codestream
+    bits = Bits(codestream)
+    read_size(bits)
+    after_size = bits.at
+    planes = _planes(bits)
+    size = [codestream[at // 8] >> at % 8 & 1 for at in range(16, after_size)]
+    # not all by default; with extra fields: the orientation, no size of its own, preview or animation
+    extra = [0, 1, *(orientation - 1 >> at & 1 for at in range(3)), 0, 0, 0]
+    # 8 bits, short buffers, no further channels, XYB; the colours; usual tones, no extensions, usual matrices
+    plain = [0, 0, 0, 1, 0, 0, 1]
+    colours = [1] if planes == 3 else [_GREY >> at & 1 for at in range(9, 24)]
+    fields = [*size, *extra, *plain, *colours, 1, 0, 0, 1]
+    whole = sum(bit << at for at, bit in enumerate(fields))
+    return codestream[:2] + whole.to_bytes(-(-len(fields) // 8), "little") + codestream[bits.at // 8 :]
 
 
 def shape_of(payload: bytes) -> tuple[int, int, int]:

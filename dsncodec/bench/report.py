@@ -8,7 +8,9 @@ import json
 import math
 import os
 import platform
+import shutil
 import statistics
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -19,7 +21,7 @@ import numpy as np
 
 from ..errors import SettingError
 from ..metrics import bd_rate
-from ..writing import replacing
+from ..writing import Written, replacing
 from .measure import Failure, PictureSet
 from .page import render
 from .peers import Codec, require
@@ -479,14 +481,27 @@ def _shown_values(
 # --- files
 
 
-def write(report: dict[str, Any], folder: str | os.PathLike[str]) -> None:
+FILES = ("index.html", "report.md", "curves.csv", "report.json")
+
+
+def write(report: dict[str, Any], folder: str | os.PathLike[str], force: bool = False) -> None:
     """index.html, report.md, curves.csv, report.json (all but the samples) and the plots.
 
+    Args:
+        force: replace also what no report of ours is.
     Raises:
         MissingComponent: matplotlib is not installed.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or is not ours.
     """
-    root = Path(folder)
+    files = Written(folder, force)
+    plots = [
+        (one, metric)
+        for one in report["sets"] if one["curves"]
+        for metric, _, _ in METRICS
+        if any(p[metric] is not None for points in one["curves"].values() for p in points)
+    ]  # fmt: skip
+    formats = (".svg", ".png")
+    files.check(*FILES, *(_plot_name(*of) + suffix for of in plots for suffix in formats))
     texts: dict[str, Callable[[], str]] = {
         "index.html": lambda: render(report),
         "report.md": lambda: markdown(report),
@@ -494,10 +509,12 @@ def write(report: dict[str, Any], folder: str | os.PathLike[str]) -> None:
         "report.json": lambda: json.dumps({**report, "samples": []}, allow_nan=False),
     }
     for name, text in texts.items():
-        with replacing(str(root / name), force=True) as partial:
+        with files.replacing(name) as partial:
             partial.write_text(text(), "utf-8", "backslashreplace")
-    for one in report["sets"]:
-        if one["curves"]:
-            for metric, _, _ in METRICS:
-                if any(p[metric] is not None for points in one["curves"].values() for p in points):
-                    plot(report, one, metric, root / _plot_name(one, metric))
+    with tempfile.TemporaryDirectory() as aside:
+        for one, metric in plots:
+            name = _plot_name(one, metric)
+            plot(report, one, metric, Path(aside, name), formats=formats)
+            for suffix in formats:
+                with files.replacing(name + suffix) as partial:
+                    shutil.copyfile(Path(aside, name + suffix), partial)

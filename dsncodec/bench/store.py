@@ -76,6 +76,8 @@ class Store:
         except FileNotFoundError:
             return []
         whole = text[: text.rfind("\n") + 1]
+        if not whole and not ",".join(HEADING).startswith(text):  # not even half a heading
+            raise SettingError(f"{self.path(codec)} has other columns: choose another -o, or remove it")
         try:
             heading, *lines = [*csv.reader(io.StringIO(whole))] or [HEADING]
             rows = [_parsed(line) for line in lines]

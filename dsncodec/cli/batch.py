@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--cluster", metavar="ADDRESS", help="of a Dask scheduler, such as tcp://host:8786, or its scheduler file"
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="encode again what is done")
+    parser.add_argument(
+        "--force", action="store_true", help="encode again what is done, and replace what no batch wrote"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON per picture on stdout")
     add_settings(parser)
     parser.add_argument(

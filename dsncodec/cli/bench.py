@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
+from ..writing import Written
 from .common import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -62,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--show-bpp", type=positive, default=0.4, metavar="BPP", help="their rate (default %(default)s)"
     )
     parser.add_argument("--command", default=None, help=argparse.SUPPRESS)  # what the report says made it
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace files in the place of the report that no bench wrote there",
+    )
     parser.add_argument("--title", default="Rate-distortion report", help="of the report")
     add_talk(parser)
 
@@ -88,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     for path in args.show:
         if path != NONE and not os.path.isfile(path):
             raise SettingError(f"--show {path}: no such file")
+    # before hours of measuring, not after them
+    Written(args.output, args.force).check(*bench["report"].FILES)
     sets = _sets(args, bench["measure"])
     anchor = args.anchor if args.anchor in {codec.key for _, codec in codecs} else codecs[0][1].key
     for name, why in missing.items():
@@ -106,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         measured, [codec for _, codec in codecs], missing, samples,
         title=args.title, command=args.command or shlex.join(["dsncodec", *sys.argv[1:]]), anchor=anchor,
     )  # fmt: skip
-    bench["report"].write(found, args.output)
+    bench["report"].write(found, args.output, args.force)
     if not args.quiet:
         for one in found["sets"]:
             print(f"\n{shown(one['name'])}, {one['pictures']} pictures\n")

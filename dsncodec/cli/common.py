@@ -12,11 +12,12 @@ import math
 import os
 import re
 import shutil
+import stat
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,11 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
     "batch": ("dsncodec.batch", ""),
     "cluster": ("dsncodec.cluster", "pip install dsncodec[cluster]"),
     "pictures": ("dsncodec.cli.pictures", ""),
-    "layers": ("dsncodec.cli.layers", ""),
-    "jp2": ("dsncodec.cli.jp2", "pip install dsncodec[jp2]"),
     **{
         f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
         for part in ("measure", "peers", "report", "samples", "store")
     },
     "fit": ("dsncodec.train.compressing", "pip install dsncodec[train]"),
-    "onnx_network": ("dsncodec.train.onnx_network", "pip install dsncodec[train]"),
     "gatys": ("dsncodec.train.gatys", "pip install dsncodec[train]"),
     "data": ("dsncodec.train.data", ""),
     "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
@@ -163,7 +161,7 @@ def limit_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_talk(parser: argparse.ArgumentParser) -> None:
     """How much is said."""
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -214,10 +212,12 @@ def byte_count(text: str) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """One input and the place of its result; ``target`` None: the verb writes no file."""
+    """One input and the place of its result; ``target`` None: the verb writes no file. ``refused`` says why nothing may be
+    written there, whatever --force says."""
 
     source: str
     target: str | None = None
+    refused: str = ""
 
     def read(self) -> bytes | str:
         """The input as the library takes it: its path, or all of stdin."""
@@ -248,7 +248,12 @@ def picture_suffix(args: argparse.Namespace) -> str:
 
 
 def plan(
-    args: argparse.Namespace, wanted: frozenset[str], suffix: str | None = None, tag: str = ""
+    args: argparse.Namespace,
+    wanted: frozenset[str],
+    suffix: str | None = None,
+    tag: str = "",
+    other: str = "",
+    read: Sequence[str | None] = (),
 ) -> list[Job]:
     """One job for each file that the inputs name.
 
@@ -256,6 +261,8 @@ def plan(
         wanted: suffixes of the files that are taken from folders.
         suffix: of the results; None: there are none.
         tag: stands before the suffix of a result that lies beside its input.
+        other: the tag of a result whose place beside its input is taken, by the original perhaps.
+        read: files that the verb reads beside its inputs.
     Raises:
         SettingError: -o does not fit these inputs.
     """
@@ -265,8 +272,38 @@ def plan(
     if suffix is None:
         return [Job(source) for source, _ in found]
     jobs = [Job(source, _target(args, source, name, suffix, tag)) for source, name in found]
+    if other and args.output is None and not args.force:
+        taken = [job.target != STDOUT and os.path.exists(str(job.target)) for job in jobs]
+        jobs = [_beside(job, suffix, other) if one else job for job, one in zip(jobs, taken)]
     _check_targets(args, jobs)
-    return jobs
+    inputs = {_identity(name) for name in [*(source for source, _ in found), *read]} - {None}
+    return [_spared(job, inputs) for job in jobs]
+
+
+def _beside(job: Job, suffix: str, tag: str) -> Job:
+    """The job with another target, as its own is taken."""
+    other = os.path.splitext(job.source)[0] + tag + suffix
+    both = f"{job.target} and {other} exist: name the result with -o" if os.path.exists(other) else ""
+    return replace(job, target=other, refused=both)
+
+
+def _spared(job: Job, inputs: set[tuple[int, int] | None]) -> Job:
+    """The job, refused if its result would replace a file that this command reads."""
+    if job.target in (None, STDOUT) or job.refused:
+        return job
+    target = _identity(job.target)
+    if target not in inputs or target == _identity(job.source):  # which ``check_free`` names better
+        return job
+    return replace(job, refused=f"cannot write {job.target}: this command reads it")
+
+
+def _identity(path: str | None) -> tuple[int, int] | None:
+    """Which regular file stands under a name, whatever links lead there, and however case is written."""
+    try:
+        found = os.stat(path) if path not in (None, STDIN) else None
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
 def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
@@ -298,12 +335,13 @@ def _target(args: argparse.Namespace, source: str, name: str, suffix: str, tag: 
 
 
 def _check_targets(args: argparse.Namespace, jobs: list[Job]) -> None:
-    sources: dict[str | None, str] = {}
+    sources: dict[str, str] = {}
     for job in jobs:
-        if job.target in sources:
+        place = STDOUT if job.target == STDOUT else os.path.realpath(str(job.target))
+        if place in sources:
             where = "stdout" if job.target == STDOUT else job.target
-            raise SettingError(f"{sources[job.target]} and {job.source} would both become {where}")
-        sources[job.target] = job.source
+            raise SettingError(f"{sources[place]} and {job.source} would both become {where}")
+        sources[place] = job.source
     if STDOUT in sources:
         if args.json:
             raise SettingError("--json and the result cannot both go to stdout")
@@ -316,6 +354,10 @@ def _check_targets(args: argparse.Namespace, jobs: list[Job]) -> None:
 Work = Callable[[argparse.Namespace, Job], dict[str, Any]]
 
 
+class Stopped(Exception):
+    """Ctrl-C was pressed in a job that failed for another reason, this exception's cause."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job: the verb's report, or the reason why there is none."""
@@ -323,6 +365,7 @@ class Outcome:
     job: Job
     report: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    stopped: bool = False
 
     def as_json(self) -> str:
         """One line for --json."""
@@ -356,7 +399,9 @@ def run_all(
             print(outcome.as_json(), flush=True)
         elif not outcome.error and not args.quiet:
             print(f"{_headline(outcome)}: {describe(outcome.report)}", file=answers, flush=True)
-        if outcome.report.get("interrupted"):
+        for name, why in outcome.report.get("left_out", {}).items():
+            complain(f"{shown(outcome.job.source)}: {name} is left out: {why}")
+        if outcome.stopped or outcome.report.get("interrupted"):
             return EXIT_INTERRUPTED
     return status
 
@@ -394,6 +439,8 @@ def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
     try:
         if os.path.isdir(job.source):
             raise IsADirectoryError(errno.EISDIR, "the folder holds no file for this verb")
+        if job.refused:
+            raise FileExistsError(errno.EEXIST, job.refused)
         if job.target not in (None, STDOUT):
             check_free(str(job.target), args.force, job.source)
         return Outcome(job, work(args, job))
@@ -402,7 +449,8 @@ def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
     except Exception as exc:
         if args.debug:
             traceback.print_exc()
-        return Outcome(job, error=reason(exc))
+        stopped = isinstance(exc, Stopped)
+        return Outcome(job, error=reason(exc.__cause__ or exc if stopped else exc), stopped=stopped)
 
 
 # --- what is said ---------------------------------------------------------------------------------

@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     """Complete everything."""
     load("fit")
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, "-completed"), complete, describe)
+    return run_all(
+        args, plan(args, PICTURES, args.suffix, "-completed", read=[args.mask]), complete, describe
+    )
 
 
 def complete(args: argparse.Namespace, job: Job) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _NETPBM = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, ".dsn files")
-    add_output(parser, "beside the input, .png")
+    add_output(parser, "beside the input, .png, or .decoded.png where that is taken")
     add_format(parser)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--reduce", action="store_true", help="only the low-resolution layer, no network")
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Decode everything."""
     take_last_as_output(args, reads_dsn=True)
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, DSN, args.suffix), decode, describe)
+    return run_all(args, plan(args, DSN, args.suffix, other=".decoded"), decode, describe)
 
 
 def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from ..errors import SettingError
 from ..folders import PICTURES
 from ..writing import STDOUT, check_free, write
 from .common import (
+    DSN,
     STDIN,
     Job,
+    Stopped,
     add_files,
     add_fit,
     add_output,
@@ -129,12 +131,42 @@ def run(args: argparse.Namespace) -> int:
     take_last_as_output(args, reads_dsn=False)
     check(args)
     jobs = plan(args, PICTURES, ".dsn")
+    _check_names(jobs)
     kept = [name for name in _KEPT if getattr(args, name) is not None]
     if kept and (args.method != "coconet" or len(jobs) != 1):
         raise SettingError(f"--{kept[0]} is of --method coconet, and of one picture")
+    if kept:
+        _check_apart(jobs[0], {f"--{name}": getattr(args, name) for name in kept})
     if args.preview is not None:
         check_free(args.preview, args.force, jobs[0].source)
     return run_all(args, jobs, code, describe)
+
+
+def _check_names(jobs: list[Job]) -> None:
+    """Raises SettingError: a result would have the name of another kind of picture."""
+    known = (
+        PICTURES | {".jxl", ".heic", ".heif", ".svg"} | set(load("pictures").Image.registered_extensions())
+    )
+    for job in jobs:
+        stem, suffix = os.path.splitext(str(job.target))
+        if suffix.lower() in known - DSN:
+            raise SettingError(f"{job.target}: encode writes .dsn files, not {suffix}: try -o {stem}.dsn")
+
+
+def _check_apart(job: Job, kept: dict[str, str]) -> None:
+    """Raises SettingError: two of the files that a fit reads and writes are one."""
+    named = {"the input": job.source, "the output": str(job.target), **kept}
+    places: dict[str, str] = {}
+    for what, name in named.items():
+        place = os.path.realpath(name)
+        twin = next((other for other in places if other == place or _same(other, place)), None)
+        if twin is not None:
+            raise SettingError(f"{places[twin]} and {what} are the same file, {name}")
+        places[place] = what
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -158,15 +190,18 @@ def _fits(args: argparse.Namespace) -> bool:
 
 
 class _Progress:
-    """Takes the reports of a fit, shows them by ``line``, and knows in the end whether one of latent grids was cut short."""
+    """Shows the reports of a fit by ``line``, and keeps what the fit says of Ctrl-C."""
 
     def __init__(self, line: Callable[..., None] | None) -> None:
         self.line, self.interrupted = line, False
 
     def __call__(self, spent: float, mse: float, *bpp: float) -> None:
-        self.interrupted = bool(bpp) and spent < 1
         if self.line is not None:
             self.line(spent, mse, *bpp)
+
+    def stop(self) -> None:
+        """Ctrl-C ended the fit."""
+        self.interrupted = True
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -176,12 +211,29 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """One picture to one file; reports what was reached."""
+    """One picture to one file; reports what was reached.
+
+    Raises:
+        Stopped: Ctrl-C was pressed, and nothing came of the picture for another reason.
+    """
+    progress = _Progress(fit_line(args)) if _fits(args) else None
+    try:
+        return _coded(args, job, progress)
+    except Exception as exc:
+        if progress is not None and progress.interrupted:
+            raise Stopped from exc
+        raise
+
+
+def _coded(args: argparse.Namespace, job: Job, progress: _Progress | None) -> dict[str, Any]:
     pictures = load("pictures")
     image = pictures.open_picture(job)
-    progress = _Progress(fit_line(args)) if _fits(args) else None
-    kept = {name: getattr(args, name) for name in _KEPT}
-    data = dsncodec.encode(image, **settings_of(args), report=progress, **kept)
+    heard: dict[str, Any] = {name: getattr(args, name) for name in _KEPT}
+    if progress is not None:
+        heard["report"] = progress
+        if args.method != "coconet":
+            heard["interrupted"] = progress.stop
+    data = dsncodec.encode(image, **settings_of(args), **heard)
     info = asdict(dsncodec.read_info(data))
     names = (
         "width",

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import dsncodec
+
 from ..errors import SettingError
-from ..writing import STDOUT, write
+from ..writing import STDOUT, check_free, write
 from .common import (
     DSN,
     Job,
@@ -15,7 +17,6 @@ from .common import (
     add_limit,
     add_output,
     limit_of,
-    load,
     plan,
     run_all,
     take_last_as_output,
@@ -23,7 +24,10 @@ from .common import (
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PICTURES = ("picture", "network")  # what is pixels, and not symbols
-_PAYLOADS = (".avif", ".jpg", ".jxl", ".j2k", ".jls", ".webp", ".7z", ".lzma2", ".onnx")
+_FORMATS = {  # suffix -> format
+    ".avif": "avif", ".jpg": "jpeg", ".jxl": "jxl", ".j2k": "j2k", ".jls": "jpegls", ".webp": "webp", ".7z": "7z",
+    ".lzma2": "lzma2", ".onnx": "onnx", ".png": "png", ".jp2": "jp2", _OWN: "own",
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=("own", "png", "jp2"),
-        help="own: the payload's bytes; png, jp2: symbols as grey (default: as -o ends, or own)",
+        help="own: the payload's kind; png, jp2: symbols as grey (default: as -o ends, or own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bare", action="store_true",
+        help="without ICC, EXIF, XMP and alpha (default: with all that this kind of file can carry; the others are named)",
     )  # fmt: skip
     parser.add_argument("--stretch", action="store_true", help="png, jp2: spread the symbols over 0..255")
     add_limit(parser)
@@ -49,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = plan(args, DSN, suffix, f"-{args.plane or 'layer'}")
     for job in jobs:
         ending = _suffix(args, job)
-        if ending not in (_OWN, ".png", ".jp2", *_PAYLOADS):
+        if ending not in _FORMATS:
             raise SettingError(f"{job.target}: a plane can be a .png, a .jp2, or its own payload's kind")
         if args.stretch and ending not in (".png", ".jp2"):
             raise SettingError("--stretch changes the symbols: it needs --format png or jp2")
@@ -64,30 +72,18 @@ def _suffix(args: argparse.Namespace, job: Job) -> str:
 
 def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file's plane."""
-    layers = load("layers")
-    coded = layers.read_plane(job.read(), args.plane, **limit_of(args))
     suffix, target = _suffix(args, job), str(job.target)
-    if suffix == _OWN:
-        target = target.removesuffix(_OWN) + (coded.extension if target.endswith(_OWN) else "")
-    if suffix in (_OWN, coded.extension):
-        data = coded.own_bytes
-    elif suffix in _PAYLOADS:
-        raise SettingError(
-            f"{coded.name} is coded by {coded.backend}: take it out as {coded.extension}, .png or "
-            f".jp2, not {suffix}"
-        )
-    else:
-        symbols = coded.symbols()
-        if args.stretch:
-            symbols = layers.stretched(symbols, coded.levels)
-        data = load("jp2").to_jp2(symbols) if suffix == ".jp2" else layers.to_png(symbols)
-    write(target, data, args.force)
-    rows, columns = (
-        coded.shape[:2] if coded.name in _PICTURES else (coded.shape[0] * coded.shape[1], coded.shape[2])
-    )
+    found = dsncodec.extract(
+        job.read(), args.plane or "auto", format=_FORMATS[suffix], bare=args.bare, stretch=args.stretch,
+        **limit_of(args),
+    )  # fmt: skip
+    if target.endswith(_OWN):
+        target = target.removesuffix(_OWN) + found.suffix
+        check_free(target, args.force, job.source)
+    write(target, found.data, args.force)
     return {
-        "output": target, "plane": coded.name, "backend": coded.backend, "levels": coded.levels,
-        "width": columns, "height": rows, "size_bytes": len(data),
+        "output": target, "plane": found.part, "backend": found.backend, "format": found.format, "levels": found.levels,
+        "width": found.width, "height": found.height, "size_bytes": len(found.data), "left_out": dict(found.left_out),
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from .. import metrics
 from ..errors import SettingError
 from ..planes import loaded, read_picture
 from ..writing import write
-from .common import Job
+from .common import DSN, Job
 
 _XMP_TAG = 700  # of TIFF
 _OPTIONS: dict[str, dict[str, Any]] = {  # the loss shall stay ours: let the format add little
@@ -41,8 +41,12 @@ def format_of(suffix: str) -> str:
     """Pillow's name of the format that files of this suffix have.
 
     Raises:
-        SettingError: Pillow writes no such files.
+        SettingError: Pillow writes no such files, or only ``encode`` does.
     """
+    if suffix in DSN:
+        raise SettingError(
+            "this verb writes pictures, and .dsn files are written by dsncodec encode; try .png"
+        )
     name = Image.registered_extensions().get(suffix)
     if name is None or name not in Image.SAVE:
         what = suffix or "a file without suffix"

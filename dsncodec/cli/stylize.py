@@ -64,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         weights.picture_network("style", args.style)
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, "-stylized"), stylize, describe)
+    style = args.style if args.method == "optimise" else None
+    jobs = plan(args, PICTURES, args.suffix, "-stylized", read=[style])
+    return run_all(args, jobs, stylize, describe)
 
 
 def stylize(args: argparse.Namespace, job: Job) -> dict[str, Any]:

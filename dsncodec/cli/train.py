@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how often to log and to save a checkpoint (default 120)",
     )  # fmt: skip
     parser.add_argument("--pack", action="store_true", help="put pictures into one .npz file to train from")
-    parser.add_argument("--force", action="store_true", help="with --pack: overwrite the file")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite the .npz files of --pack and of starts"
+    )
     add_talk(parser)
 
 
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         talk = contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext()
         with talk, _ending_at_a_step(trainer):
             trainer.run(args.log_every)
-        if trainer.stopping:
+        if trainer.stopping and trainer.progress < 1:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         trainer.save()
@@ -99,7 +101,7 @@ def _train_starts(args: argparse.Namespace, path: Path) -> int:
     recipe = starts.read(path, dict(args.set))
     out = Path(args.output or Path("runs", recipe.name))
     with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
-        trainer = starts.Trainer(recipe, out)
+        trainer = starts.Trainer(recipe, out, args.force)
         try:
             trainer.run(args.log_every)
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import functools
 import importlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,7 +103,8 @@ class Encoder:
         effort: 0..9: seconds, where neither they nor steps are given.
         seconds, steps: the fit's budget, whichever ends first.
         report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
-            bits per pixel; a last time with 1, unless the fit was interrupted.
+            bits per pixel; a last time with 1, unless the fit was interrupted or missed its target.
+        interrupted: called where Ctrl-C has ended a fit early, whatever becomes of it then.
     Raises:
         SettingError: an impossible setting, or too large a picture.
         MissingComponent: numba is not installed.
@@ -118,7 +119,9 @@ class Encoder:
         seconds: float | None = None,
         steps: int | None = None,
         report: Report | None = None,
+        interrupted: Callable[[], None] | None = None,
     ) -> None:
+        self._tell_interrupted = interrupted
         self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
         if header.width * header.height > MAX_FIT_PIXELS:
             raise SettingError(
@@ -230,6 +233,7 @@ class Encoder:
                 if best is None:
                     raise
                 if isinstance(ended, KeyboardInterrupt):
+                    self._was_interrupted()
                     return best
             if job.interrupted:
                 return best
@@ -240,10 +244,22 @@ class Encoder:
         self._say_done(best)
         return best
 
-    def _opened(self, aim: Any, number: int = 0) -> Any:
-        """A fit from the start made for such a price, every other one from none, in a context that closes it."""
+    @contextlib.contextmanager
+    def _opened(self, aim: Any, number: int = 0) -> Iterator[Any]:
+        """A fit from the start made for such a price, every other one from none, in a context that closes it, and says
+        whether it was interrupted."""
         start = (WIDTH, PLAIN) if number % 2 else _start(aim.trade)
-        return contextlib.closing(fitter().Fit(self.colour, *start, self.threads, seed=number))
+        job = fitter().Fit(self.colour, *start, self.threads, seed=number)
+        try:
+            yield job
+        finally:
+            job.close()
+            if job.interrupted:
+                self._was_interrupted()
+
+    def _was_interrupted(self) -> None:
+        if self._tell_interrupted is not None:
+            self._tell_interrupted()
 
     def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
         """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""

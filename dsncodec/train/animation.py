@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from PIL import Image
 
 from ..writing import replacing
@@ -25,6 +27,8 @@ class Animation:
 
     def __init__(self, path: str, fit: Fit, sides: tuple[int, int]) -> None:
         self.path, self.fit, self.aspect = path, fit, (sides[1], sides[0])
+        # what was there before is replaced, as asked for; what appears meanwhile is not
+        self.ours = os.path.exists(path)
         shrunk = min(1.0, SIDE / max(sides))
         self.size = max(1, round(sides[1] * shrunk)), max(1, round(sides[0] * shrunk))
         self.frames: list[Image.Image] = []
@@ -39,7 +43,8 @@ class Animation:
         self.frames.append(Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels))
         last = progress >= 1
         durations = [SHOWN_MS] * (len(self.frames) - 1) + [LAST_SHOWN_MS if last else SHOWN_MS]
-        with replacing(self.path, force=True) as partial:
+        with replacing(self.path, force=self.ours) as partial:
             self.frames[0].save(
                 partial, save_all=True, append_images=self.frames[1:], duration=durations, loop=0
             )
+        self.ours = True

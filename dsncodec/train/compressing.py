@@ -77,6 +77,8 @@ class _Compression:
         self.max_bytes, self.clock = max_bytes, Clock(budget)
         self.codes: list[int] = []  # of the steps of quantisation, once they are chosen
         self.optimizer: torch.optim.Optimizer | None = None
+        # whether what stands in the place of the checkpoint is one of this fit
+        self.ours = False
         named = repr((shape, pixels.shape, max_bytes, self.fit.settings)).encode() + pixels.tobytes()
         self.name = hashlib.sha256(named).hexdigest()
 
@@ -108,6 +110,7 @@ class _Compression:
         """The same, from where a file says; it is written every few seconds, and when the fit is stopped."""
         if os.path.exists(path):
             self._resume(path)
+            self.ours = True
         saved = time.monotonic()
 
         def keep(progress: float, error: float) -> None:
@@ -135,7 +138,8 @@ class _Compression:
             },
             buffer,
         )
-        write(path, buffer.getvalue(), force=True)
+        write(path, buffer.getvalue(), force=self.ours)
+        self.ours = True
 
     def _resume(self, path: str) -> None:
         try:

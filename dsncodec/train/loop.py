@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -95,6 +96,15 @@ def make_optimizers(nets: nn.Module, optim: OptimSettings) -> list[torch.optim.O
     return found
 
 
+_LOG_BEGINS = b"step,"
+
+
+def _is_log(log: bytes) -> bool:
+    """Whether each whole row but the heading begins with a step."""
+    rows = log[: log.rfind(b"\n") + 1].splitlines()[1:]
+    return all(row.split(b",")[0].isdigit() for row in rows)
+
+
 class Trainer:
     """One run: it can be stopped at any moment and goes on from its last checkpoint, as if it had not been stopped.
 
@@ -124,7 +134,9 @@ class Trainer:
         self.step, self.seconds, self.core_seconds = 0, 0.0, 0.0
         # where the budget began: elsewhere than at 0 in a run that anneals another
         self.first_step, self.first_seconds = 0, 0.0
-        if self.checkpoint.exists():
+        # whether what stands in the place of the checkpoint is this run's
+        self.ours = self.checkpoint.exists()
+        if self.ours:
             self._resume(self.checkpoint)
         elif anneal is not None:
             source = Path(anneal, "checkpoint.pt")
@@ -182,7 +194,8 @@ class Trainer:
             },
             buffer,
         )
-        write(str(self.checkpoint), buffer.getvalue(), force=True)
+        write(str(self.checkpoint), buffer.getvalue(), force=self.ours)
+        self.ours = True
 
     @property
     def progress(self) -> float:
@@ -222,10 +235,18 @@ class Trainer:
         return nets.eval()
 
     def _logged(self, path: Path) -> bool:
-        """Whether the log has begun. Rows behind the checkpoint, of a run that was killed, are taken back."""
+        """Whether the log has begun. Rows behind the checkpoint, of a run that was killed, are taken back.
+
+        Raises:
+            FileExistsError: the file is no log of a training.
+        """
         if not path.exists():
             return False
         log = path.read_bytes()
+        if not (log.startswith(_LOG_BEGINS) or _LOG_BEGINS.startswith(log)) or not _is_log(log):
+            raise FileExistsError(
+                errno.EEXIST, f"{path} is no log of a training: choose another -o, or move it"
+            )
         heading, *rows = log[: log.rfind(b"\n") + 1].splitlines(keepends=True) or [b""]
         kept = b"".join([heading, *(row for row in rows if int(row.split(b",")[0]) <= self.step)])
         if kept != log:

@@ -39,14 +39,14 @@ class TrainedStart:
     flat: FloatArray
     info: Info
 
-    def save(self, path: str | Path) -> None:
-        """Write an .npz file that ``read`` takes, in the place of one that may be there."""
+    def save(self, path: str | Path, force: bool = True) -> None:
+        """Write an .npz file that ``read`` takes, with ``force`` in the place of one that may be there."""
         buffer = io.BytesIO()
         np.savez(
             buffer, weights=self.flat, width=self.width, lam=self.lam, recipe=self.info.recipe,
             steps=self.info.steps, seconds=self.info.seconds, seed=self.info.seed,
         )  # fmt: skip
-        write(str(path), buffer.getvalue(), force=True)
+        write(str(path), buffer.getvalue(), force)
 
     @classmethod
     def read(cls, path: str | Path) -> TrainedStart:

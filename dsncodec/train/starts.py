@@ -9,6 +9,7 @@ of their weights (Reptile: Nichol, Achiam and Schulman, "On First-Order Meta-Lea
 from __future__ import annotations
 
 import csv
+import errno
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -159,9 +160,14 @@ class Trainer:
     """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again whenever a later phase is
     over with it, and log.csv."""
 
-    def __init__(self, recipe: StartsRecipe, out: str | Path) -> None:
-        self.recipe, self.out = recipe, Path(out)
+    def __init__(self, recipe: StartsRecipe, out: str | Path, force: bool = False) -> None:
+        """Raises FileExistsError: without ``force``, a file of an earlier run is there, which this one would replace."""
+        self.recipe, self.out, self.force = recipe, Path(out), force
         self.written: list[Path] = []
+        log = self.out / "log.csv"
+        for path in [log, *map(self._path, recipe.lambdas)]:
+            if path.exists() and not force:
+                raise FileExistsError(errno.EEXIST, f"{path} exists; --force overwrites it")
 
     def run(self, log_every: float = 120.0) -> None:
         """Train all; a line on stderr and in the log every ``log_every`` seconds.
@@ -173,7 +179,7 @@ class Trainer:
         crops = read_crops(recipe.data, recipe.seed)
         self.out.mkdir(parents=True, exist_ok=True)
         with (
-            open(self.out / "log.csv", "w", newline="", buffering=1) as file,
+            open(self.out / "log.csv", "w" if self.force else "x", newline="", buffering=1) as file,
             ThreadPoolExecutor(recipe.threads) as pool,
         ):
             log = csv.writer(file, lineterminator="\n")
@@ -254,11 +260,16 @@ class Trainer:
         self._log(lam, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
         self._save(state, lam)
 
+    def _path(self, lam: float) -> Path:
+        return self.out / f"{self.recipe.name}-{short(lam)}.npz"
+
     def _save(self, state: _State, lam: float) -> None:
         recipe = self.recipe
         info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
-        path = self.out / f"{recipe.name}-{short(lam)}.npz"
-        TrainedStart(lam, recipe.width, state.weights.flat, info).save(path)
+        path = self._path(lam)
+        TrainedStart(lam, recipe.width, state.weights.flat, info).save(
+            path, self.force or path in self.written
+        )
         if path not in self.written:
             self.written.append(path)
 

@@ -9,7 +9,7 @@ import glymur
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingComponent
+from .errors import MissingComponent
 
 _OLDEST = (2, 4)  # glymur writes with no older OpenJPEG
 

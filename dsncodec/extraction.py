@@ -1,0 +1,351 @@
+"""What a .dsn file carries as a file of another kind: the base codec's picture, one coded plane, or the fitted network."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from . import backends, container
+from .api import Source, metadata, opened, read_structure
+from .backends import Kept
+from .codecs import base, coordinates, layer
+from .codecs.sections import decode_alpha, pooled
+from .container import Header
+from .errors import MissingComponent, SettingError
+
+PARTS = ("auto", "picture", "luma", "chroma", "alpha", "network")
+SUFFIXES = {  # format -> suffix
+    **{name: row.extension for table in (backends.BACKENDS, backends.BASE_CODECS) for name, row in table.items()},
+    "onnx": ".onnx", "png": ".png", "jp2": ".jp2",
+}  # fmt: skip
+
+_TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE", "network": "NETW"}
+_OF_METHOD = {"dsn": "luma", "restored": "picture", "coconet": "network"}
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A file that was in a .dsn file.
+
+    ``data`` is the file; ``format`` its kind, "avif", "png" or another of SUFFIXES, and ``suffix`` what its name ends
+    with; ``part`` what it is of the picture, and ``backend`` who coded that. ``width`` and ``height`` are in pixels or
+    symbols, which have ``levels`` values. ``left_out``: "alpha", "icc", "exif" or "xmp" that the .dsn file has and this
+    kind of file cannot carry -> why not.
+    """
+
+    data: bytes
+    part: str
+    format: str
+    suffix: str
+    backend: str
+    width: int
+    height: int
+    levels: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def __bytes__(self) -> bytes:
+        return self.data
+
+
+def extract(
+    source: Source,
+    part: str = "auto",
+    *,
+    format: str = "own",
+    bare: bool = False,
+    stretch: bool = False,
+    max_pixels: int = container.MAX_PIXELS,
+) -> Extracted:
+    """Take a part out of a .dsn file as a file that other programs read. Its network is not run.
+
+    Args:
+        source: bytes, path or binary file.
+        part: "picture", the base codec's file (method "restored"); "luma", "chroma" or "alpha", a plane as it is coded;
+            "network", as an ONNX file (method "coconet", needs torch); "auto": what the method has, the first of these.
+        format: "own": of the codec inside. The coded picture is its own, byte by byte; the ICC, EXIF and XMP of the .dsn
+            file are put beside it, EXIF's orientation where readers look for it, and alpha, as far as files of this kind
+            carry them: AVIF all, JPEG all but alpha, JPEG XL EXIF and XMP, JPEG 2000 all but alpha, as a .jp2 file. With
+            none of them there, the file is what the codec wrote. A codec's name asks for its kind of file; "png":
+            pixels, or symbols as grey; "jp2": the same, lossless (needs glymur), or JPEG 2000 in boxes.
+        bare: nothing but the codec's own bytes, or the symbols.
+        stretch: of "png" and "jp2": spread the symbols over 0..255.
+        max_pixels: refuse larger pictures before anything is allocated.
+    Raises:
+        CodestreamError: the bytes are not a valid file.
+        LimitExceeded: the picture is larger than ``max_pixels``.
+        SettingError: an unknown part or format, or one that this file does not have.
+        MissingComponent: a package that the part or format needs is not installed.
+    """
+    if part not in PARTS:
+        raise SettingError(f"unknown part {part!r}; one of {', '.join(PARTS)}")
+    if format != "own" and format not in SUFFIXES:
+        raise SettingError(f"unknown format {format!r}; one of own, {', '.join(SUFFIXES)}")
+    if stretch and format not in ("png", "jp2"):
+        raise SettingError("stretch changes the symbols: it needs format png or jp2")
+    coded = read_plane(source, None if part == "auto" else part, max_pixels)
+    kept = Kept() if bare else coded.kept
+    own = format in ("own", coded.format) or (format == "jp2" and coded.boxed == ".jp2" and not stretch)
+    if own and isinstance(coded, CodedPicture):
+        data, format, left_out = _enclosed(coded, format, kept)
+    elif own:
+        data, format, left_out = coded.own_bytes, coded.format, {}
+    elif format not in ("png", "jp2"):
+        raise SettingError(
+            f"{coded.name} is coded by {coded.backend}: take it out as {coded.extension}, .png or .jp2, not "
+            f"{SUFFIXES[format]}"
+        )
+    else:
+        symbols = coded.symbols()
+        if stretch:
+            symbols = stretched(symbols, coded.levels)
+        if format == "png":
+            data, left_out = to_png(symbols, kept)
+        else:
+            data = _part("jp2", "dsncodec[jp2]").to_jp2(symbols)
+            left_out = dict.fromkeys(kept.names, "pixels are written as .jp2 without it")
+    rows, columns = coded.size
+    return Extracted(
+        data, coded.name, format, SUFFIXES[format], coded.backend, columns, rows, coded.levels, left_out
+    )
+
+
+def _enclosed(coded: CodedPicture, format: str, kept: Kept) -> tuple[bytes, str, Mapping[str, str]]:
+    """A base codec's file with what it can carry, its format, and what is left out; in boxes of its own only where
+    there is something to put into them, or where they were asked for."""
+    boxed = coded.boxed
+    if boxed and format == coded.format:  # asked for by the name that says: no boxes
+        return (
+            coded.own_bytes,
+            format,
+            dict.fromkeys(kept.names, f"a {coded.extension} file has no place for it"),
+        )
+    data, left_out = (
+        backends.enclosed_base(coded.payload, coded.shape, kept) if kept.names else (coded.own_bytes, {})
+    )
+    carries = set(kept.names) > set(left_out)
+    if boxed and format == "jp2" and not kept.names:
+        data, left_out = backends.enclosed_base(coded.payload, coded.shape, kept)
+    elif not carries and format != "jp2":
+        data = coded.own_bytes
+    return data, "jp2" if boxed and (carries or format == "jp2") else coded.format, left_out
+
+
+def _part(module: str, extra: str) -> Any:
+    """A module that needs an extra.
+
+    Raises:
+        MissingComponent: it is not installed.
+    """
+    try:
+        return importlib.import_module(f"dsncodec.{module}")
+    except ModuleNotFoundError as exc:
+        raise MissingComponent(f"the package {exc.name} is not installed: pip install {extra}") from exc
+
+
+@dataclass(frozen=True)
+class CodedPlane:
+    """A section's symbols as they are coded."""
+
+    name: str
+    backend: str
+    payload: bytes
+    shape: tuple[int, int, int]
+    levels: int
+    boxed = ""
+    kept = Kept()  # nothing: symbols are no picture that a profile or an orientation would be of
+
+    @property
+    def format(self) -> str:
+        """The payload's kind of file."""
+        return self.backend
+
+    @property
+    def extension(self) -> str:
+        """The suffix that the payload deserves as a file."""
+        return backends.BACKENDS[self.backend].extension
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, as a file shows them."""
+        return self.shape[0] * self.shape[1], self.shape[2]
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The payload as its backend wrote it."""
+        return self.payload[1:]
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The symbols, (rows, columns); two planes of chroma lie one below the other."""
+        decoded = backends.decode(self.payload, self.shape, self.levels)
+        return decoded.reshape(-1, self.shape[-1])
+
+
+@dataclass(frozen=True)
+class CodedPicture:
+    """A base codec's whole picture, and what the .dsn file has beside it."""
+
+    name: str
+    backend: str
+    payload: bytes
+    shape: tuple[int, int, int]
+    kept: Kept
+    levels: int = 256
+
+    @property
+    def boxed(self) -> str:
+        """The suffix of the payload in boxes, where bare files of its kind have none."""
+        return backends.BASE_CODECS[self.backend].enclosed
+
+    @property
+    def format(self) -> str:
+        """The payload's kind of file."""
+        return self.backend
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.shape[:2]
+
+    @property
+    def extension(self) -> str:
+        """The suffix that the payload deserves as a file."""
+        return backends.BASE_CODECS[self.backend].extension
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The file as the base codec wrote it."""
+        return backends.base_file(self.payload, self.shape)
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The pixels, (rows, columns) or (rows, columns, 3)."""
+        colour = backends.decode_base(self.payload, self.shape)
+        return colour[..., 0] if self.shape[2] == 1 else colour
+
+
+@dataclass(frozen=True)
+class CodedNetwork:
+    """A network that was fitted to the picture."""
+
+    name: str
+    network: coordinates.Network
+    shape: tuple[int, int, int]
+    levels: int = 256
+    backend = format = "onnx"
+    extension = ".onnx"
+    boxed = ""
+    kept = Kept()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the picture."""
+        return self.shape[:2]
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The network as an ONNX file."""
+        data: bytes = _part("train.onnx_network", "dsncodec[train]").to_onnx(self.network)
+        return data
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The pixels of the picture, (rows, columns) or (rows, columns, 3)."""
+        colour = self.network.pixels((self.shape[1], self.shape[0]))
+        return colour[..., 0] if self.shape[2] == 1 else colour
+
+
+def read_plane(
+    source: Source, name: str | None, max_pixels: int = container.MAX_PIXELS
+) -> CodedPlane | CodedPicture | CodedNetwork:
+    """Find "luma", "chroma", "alpha", "picture" or "network" in a file; nothing is decoded.
+
+    Args:
+        name: None for what the method has: "luma", "picture" or "network".
+    Raises:
+        CodestreamError: the file is broken.
+        LimitExceeded: the picture is larger than ``max_pixels``.
+        SettingError: the file has no such plane.
+    """
+    with opened(source) as stream:
+        header, sections, _ = read_structure(stream, max_pixels)
+        payloads = dict(container.iter_payloads(stream, sections))
+    if name is None:
+        if header.method not in _OF_METHOD:
+            raise SettingError(f"a file of method {header.method} has no plane that another program reads")
+        name = _OF_METHOD[header.method]
+    if _TAGS[name] not in payloads or (name == "network" and header.method != "coconet"):
+        what = name if name in ("picture", "network") else f"{name} plane"
+        raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
+    payload = payloads[_TAGS[name]]
+    if name == "picture":
+        scale = base.Parameters.unpack(payloads.get("PARM", b"")).scale
+        shape = base.base_shape(header, scale)
+        return CodedPicture(name, backends.base_name(payload), payload, shape, _kept(header, payloads, scale))
+    if name == "network":
+        network = coordinates.read_layer(header, payloads).network
+        return CodedNetwork(name, network, (header.height, header.width, header.colour_planes))
+    shape, levels = _shape_and_levels(header, payloads, name)
+    return CodedPlane(name, backends.backend_name(payload), payload, shape, levels)
+
+
+def _kept(header: Header, payloads: dict[str, bytes], scale: int) -> Kept:
+    """What the file has beside the base codec's picture; alpha is decoded when it is wanted, and shrunk as the picture is."""
+    found = metadata(payloads)
+
+    def alpha() -> NDArray[np.uint8]:
+        plane = decode_alpha(header, payloads)
+        assert plane is not None
+        return plane if scale == 1 else pooled(plane, scale)
+
+    return Kept(
+        found.get("icc_profile", b""), found.get("exif", b""), found.get("xmp", b""),
+        alpha if header.has_alpha else None,
+    )  # fmt: skip
+
+
+def _shape_and_levels(
+    header: Header, payloads: dict[str, bytes], name: str
+) -> tuple[tuple[int, int, int], int]:
+    if name == "alpha":
+        return (1, header.height, header.width), 256
+    point = layer.Parameters.unpack(payloads.get("PARM", b"")).point
+    luma, chroma = layer.latent_shapes(header, point.scale)
+    return (luma, point.levels) if name == "luma" else (chroma, point.chroma_levels)
+
+
+def stretched(symbols: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
+    """0..levels-1 to 0..255, rounded half up.
+
+    >>> stretched(np.array([0, 1, 2, 3], np.uint8), 4).tolist()
+    [0, 85, 170, 255]
+    """
+    table: NDArray[np.uint8] = np.floor(np.arange(levels) * (255 / (levels - 1)) + 0.5).astype(np.uint8)
+    return table[symbols]
+
+
+def to_png(symbols: NDArray[np.uint8], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The pixels, (rows, columns[, 3]), or symbols as a grey picture, and what is kept beside them; and what is not."""
+    left_out: dict[str, str] = {}
+    if kept.alpha is not None:
+        symbols = np.dstack([symbols, kept.alpha()])
+    said: dict[str, Any] = {}
+    if kept.icc:
+        said["icc_profile"] = kept.icc
+    if kept.exif:
+        said["exif"] = kept.exif
+    if kept.xmp:
+        try:
+            text = kept.xmp.decode("utf-8")
+        except UnicodeDecodeError:
+            left_out["xmp"] = "PNG has text in UTF-8, which it is not"
+        else:
+            said["pnginfo"] = PngImagePlugin.PngInfo()
+            said["pnginfo"].add_itxt("XML:com.adobe.xmp", text)
+    buffer = io.BytesIO()
+    Image.fromarray(symbols).save(buffer, "PNG", optimize=True, **said)
+    return buffer.getvalue(), left_out
