@@ -1,9 +1,9 @@
-# demo, test, check, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv module.
+# demo, test, test-kernels, check, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv module.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-kernels check bench clean
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ $(VENV)/test-ready: pyproject.toml | $(BIN)/pip
 
 test: $(VENV)/test-ready
 	$(BIN)/python -m pytest -q
+
+# The tests of fits once more, with the instructions of an older processor and in one thread: tests/kernels.py
+test-kernels: $(VENV)/test-ready
+	$(BIN)/python -m tests.kernels
 
 check: $(VENV)/test-ready
 	$(BIN)/pip install --quiet '.[check]'

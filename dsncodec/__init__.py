@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CodestreamError,
         Corrupt,
         DsnError,
+        FitWarning,
         LimitExceeded,
         MissingComponent,
         NotADsnFile,
@@ -32,7 +33,7 @@ __version__ = "0.2.0"
 _HOME = {
     "api": ["ImageInfo", "Rows", "decode", "decode_rows", "encode", "read_info", "verify"],
     "errors": [
-        "CodestreamError", "Corrupt", "DsnError", "LimitExceeded", "MissingComponent", "NotADsnFile",
+        "CodestreamError", "Corrupt", "DsnError", "FitWarning", "LimitExceeded", "MissingComponent", "NotADsnFile",
         "SettingError", "Truncated", "UnsupportedVersion",
     ],
     "extraction": ["Extracted", "extract"],
@@ -42,7 +43,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "CodestreamError", "Corrupt", "DsnError", "Extracted", "ImageInfo", "LimitExceeded", "MissingComponent",
+    "CodestreamError", "Corrupt", "DsnError", "Extracted", "FitWarning", "ImageInfo", "LimitExceeded", "MissingComponent",
     "NotADsnFile", "Rows", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "decode_rows",
     "denoise", "downsample", "encode", "enhance", "extract", "read_info", "register_pillow", "stylize", "upsample",
     "verify",

@@ -120,8 +120,8 @@ def encode(
             to the quality of the file found or to the bytes given, and the better file is kept. Any reader decodes
             all of them.
         seconds, steps: of "coconet", "latentgrid" and effort 9, the budget of the fit, whichever ends first; default:
-            60 seconds, or by effort.
-        variant: of "coconet", "sine" (default) or "paper".
+            60 seconds, or by effort; of variant "paper" its 3000 epochs, some seven minutes of a core for 256 x 256 pixels.
+        variant: of "coconet", "sine" (default) or "paper", see docs/coconet.md.
         layers, width: of "coconet", the hidden layers (default 5) and their neurons (default: what the bytes asked
             for allow).
         report: of "coconet", called after each step with the part of the budget spent and the mean squared error; of
@@ -140,6 +140,9 @@ def encode(
         SettingError: an impossible setting, more than one target, or a target out of reach.
         MissingComponent: torch, which "coconet" needs, or numba, which "latentgrid" needs, is not installed.
         OSError: a path that cannot be read as a picture.
+    Warns:
+        FitWarning: a fit of "coconet" ran away, and went on from the best weights it had, more slowly. No file of it is worse than
+            one of the picture's mean colour.
     """
     effort = whole("effort", effort, 0, 9)
     of_dsn = any(value is not None for value in (levels, chroma_levels))
@@ -417,7 +420,8 @@ class Rows:
     """A picture that comes in bands of rows, from top to bottom: iterate over it once.
 
     A band is (rows, width, channels) uint8, 1 to 4 channels by ``mode``: L, LA, RGB or RGBA. All but the last have
-    ``band`` rows. ``metadata`` is as in Pillow's ``info``.
+    ``band`` rows. ``metadata`` is as in Pillow's ``info``. To another process hand the file: rows of method "latentgrid" cannot
+    be pickled, and those of others take their symbols along. What ``read_info`` gives, and every error, can.
     """
 
     def __init__(

@@ -11,13 +11,34 @@
       LimitExceeded                   valid, but larger than the caller allows; carries asked and limit
       SettingError(ValueError)        the caller asked for something impossible
       MissingComponent(ImportError)   an extra or a weight file is absent
+    FitWarning(UserWarning)           a fit ran away and went back to its best weights
+
+All of them survive ``pickle`` and ``copy`` with what they carry, whatever their ``__init__`` asks for: a process pool hands
+them from a worker to its caller.
 """
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Callable
+from typing import Any
+
 
 class DsnError(Exception):
     """Base of every exception raised on purpose by dsncodec."""
+
+    def __reduce__(self) -> tuple[Callable[..., DsnError], tuple[Any, ...]]:
+        """Without this, pickle would call ``__init__`` with the message alone, and fail where it asks for more."""
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuilt(kind: type[DsnError], args: tuple[Any, ...], fields: dict[str, Any]) -> DsnError:
+    """An error as it was before pickle: its ``__init__`` has run already, and only that of Python's own base runs again."""
+    error = kind.__new__(kind, *args)
+    base: Any = next(parent for parent in kind.__mro__ if parent.__module__ == builtins.__name__)
+    base.__init__(error, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class CodestreamError(DsnError, ValueError):
@@ -59,6 +80,11 @@ class SettingError(DsnError, ValueError):
 
 class MissingComponent(DsnError, ImportError):
     """An extra or a weight file is absent; the message says the command that brings it."""
+
+
+class FitWarning(UserWarning):
+    """The fit of a network to a picture ran away: it went back to the best weights it had, at a lower rate; or the picture's mean
+    colour was better than all it had found, and was taken."""
 
 
 def reason(exc: BaseException) -> str:

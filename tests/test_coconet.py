@@ -321,7 +321,7 @@ def test_a_target_is_kept() -> None:
 
 def test_quality_is_more_bytes() -> None:
     image = picture("L", 64, 64)
-    sizes = [len(dsncodec.encode(image, **FAST | {"steps": 5}, quality=q)) for q in (0, 50, 80)]
+    sizes = [len(dsncodec.encode(image, **FAST | {"steps": 60}, quality=q)) for q in (0, 50, 80)]
     assert sizes == sorted(set(sizes))
 
 
@@ -443,3 +443,95 @@ def test_soap_is_far_ahead_of_adam_where_directions_differ_in_scale() -> None:
         return float(loss.detach())
 
     assert left_by(Soap) < 0.3 * left_by(torch.optim.Adam)
+
+
+# --- the paper's network
+
+
+def asked_of(monkeypatch: pytest.MonkeyPatch, call: Any) -> tuple[Shape, Any, Any]:
+    """The shape, the budget and the settings of the first fit that a call begins; it ends there."""
+    found: list[Any] = []
+
+    class Begun(Exception):
+        pass
+
+    def run(self: Any, clock: Any, *more: Any, **settings: Any) -> None:
+        found.append((self.shape, clock.budget, self.settings))
+        raise Begun
+
+    monkeypatch.setattr(fitting.Fit, "run", run)
+    with pytest.raises(Begun):
+        call()
+    return found[0]  # type: ignore[no-any-return]
+
+
+SEEN = np.eye(32, dtype=bool)
+PAPERS: dict[str, tuple[Any, tuple[int, int], int]] = {  # what is called, layers and neurons, pixels
+    "denoise": (lambda image: dsncodec.denoise(image, variant="paper"), (15, 200), 1024),
+    "upsample": (
+        lambda image: dsncodec.upsample(image, 4, model="coconet", variant="paper"),
+        (10, 200),
+        1024,
+    ),
+    "complete": (lambda image: dsncodec.complete(image, SEEN, variant="paper"), (10, 200), 1024 - 32),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_network_and_schedule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections 3.2 and 4.3 to 4.5: layers, neurons, Adam from 1e-4 to 1e-5, 3000 epochs."""
+    call, sides, pixels = PAPERS[name]
+    shape, budget, settings = asked_of(monkeypatch, lambda: call(picture("RGB", 32, 32)))
+    assert (shape.variant, (shape.layers, shape.width), shape.inputs) == ("paper", sides, 6)
+    assert (budget.seconds, budget.steps) == (None, 3000 * -(-pixels // 1024))
+    assert (settings.optimizer, settings.lr, settings.epochs) == ("adam", 1e-4, 3000)
+
+
+def test_the_papers_epochs_are_of_all_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture("RGB", 256, 256)
+    _, budget, _ = asked_of(
+        monkeypatch, lambda: dsncodec.encode(image, "coconet", variant="paper", threads=1)
+    )
+    assert (budget.seconds, budget.steps) == (None, 3000 * 64)
+    _, budget, _ = asked_of(
+        monkeypatch, lambda: dsncodec.encode(image, "coconet", variant="paper", seconds=3, threads=1)
+    )
+    assert (budget.seconds, budget.steps) == (3, None)
+    _, budget, _ = asked_of(monkeypatch, lambda: dsncodec.encode(image, "coconet", threads=1))
+    assert (budget.seconds, budget.steps) == (60, None)
+
+
+def test_an_epoch_looks_at_each_pixel_once() -> None:
+    pixels = np.arange(50 * 50, dtype=np.int64).reshape(50, 50, 1)
+    fit = fitting.fit_to(Shape("paper", 1, 3), pixels.astype(np.uint8), fitting.SETTINGS["paper"])
+    fit.inputs = (
+        torch.arange(2500.0).expand(6, -1).contiguous()
+    )  # a pixel's number in the place of its coordinates
+    batches = fit._batches()
+    for _ in range(2):
+        parts = [next(batches)[0][0] for _ in range(fitting.steps_of_epoch(2500, 1024))]
+        assert [len(part) for part in parts] == [1024, 1024, 452]
+        assert torch.cat(parts).sort().values.tolist() == list(range(2500))
+
+
+def test_the_papers_rates_and_moments() -> None:
+    fit = fitting.fit_to(Shape("paper", 2, 4), np.asarray(picture("RGB", 9, 9)), fitting.SETTINGS["paper"])
+    optimizer = fit.optimizer(1e-4)
+    rates: list[float] = []
+    clock = fitting.Clock(fitting.Budget(steps=50))
+    fit.run(clock, report=lambda *_: rates.append(optimizer.param_groups[0]["lr"]), optimizer=optimizer)
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(1e-4, rel=0.01) and rates[-1] == pytest.approx(1e-5, rel=0.05)
+
+
+def test_the_papers_largest_network_fits_a_file() -> None:
+    """Whatever the methods of restoration fit, a file could hold; and files that hold it are read."""
+    shape = Shape("paper", 15, 200)
+    assert shape.weights(3) == 6 * 200 + 200 + 14 * (200 * 200 + 200) + 200 * 3 + 3 == 564_803
+    parameters = Parameters(coordinates.check_shape(shape, 3, 1024), (code_of(0.05),) * 17)
+    assert Parameters.unpack(parameters.pack()) == parameters
+    zeros = [np.zeros(rows * columns, np.int32) for rows, columns in shape.matrices(3)]
+    payload = rangecoder.encode([*zeros, np.zeros(sum(rows for rows, _ in shape.matrices(3)), np.int32)])
+    data = container.pack(Header("coconet", "RGB", 5, 4), [("PARM", parameters.pack()), ("NETW", payload)])
+    assert np.unique(np.asarray(dsncodec.decode(data))).tolist() == [128]

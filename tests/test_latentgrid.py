@@ -104,10 +104,29 @@ def test_quality_raises_bytes_and_psnr() -> None:
 def test_a_flat_picture(mode: str, level: int) -> None:
     image = Image.new(mode, (40, 30), (level,) * 3 if mode == "RGB" else level)
     data = dsncodec.encode(image, **FAST | {"steps": 200}, quality=75)
-    assert len(data) < 400
+    assert len(data) < 250
     assert psnr_of(image, data) >= 45
     # a bit that costs so much is not spent on the last grey level
     assert psnr_of(image, dsncodec.encode(image, **FAST | {"steps": 100}, quality=5)) >= 30
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_flat_picture_is_small_with_other_last_bits(
+    level: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes of 160 to 411 bytes, by the processor, are what rounding errors made when they were steps of the optimizer."""
+    fit, rng = latentgrid.fitter(), np.random.default_rng(seed)
+    begin = fit.Fit.__init__
+
+    def shaken(self: Any, *arguments: Any, **more: Any) -> None:
+        begin(self, *arguments, **more)
+        self.weights.flat[:] *= 1 + 1e-6 * rng.standard_normal(self.weights.flat.size).astype(np.float32)
+
+    monkeypatch.setattr(fit.Fit, "__init__", shaken)
+    image = Image.new("RGB", (40, 30), (level, level // 2, level))
+    data = dsncodec.encode(image, **FAST | {"steps": 150}, quality=75)
+    assert len(data) < 250 and psnr_of(image, data) >= 45
 
 
 @pytest.mark.parametrize("quality", [10, 75])

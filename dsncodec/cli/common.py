@@ -110,7 +110,10 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_fit(parser: argparse._ActionsContainer, seconds: str = "60") -> None:
     """The budget and the kind of a fit."""
     parser.add_argument(
-        "--seconds", type=positive, metavar="S", help=f"how long the fit may take (default {seconds})"
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help=f"how long the fit may take (default {seconds}; of the paper's variant 3000 epochs, which may be hours)",
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="and how many steps (default: no limit)")
     parser.add_argument(

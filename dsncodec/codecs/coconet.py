@@ -76,7 +76,7 @@ class Encoder:
 
     Args:
         threads: of the fit; default: the CPUs this process may use.
-        seconds, steps: the fit's budget, whichever ends first; default: 60 seconds.
+        seconds, steps: the fit's budget, whichever ends first; default: 60 seconds, and of "paper" its 3000 epochs.
         variant: "sine", or "paper": six coordinates, tanh layers, Adam.
         layers, width: of the network; default: 5, and the width that the bytes asked for allow.
         report: called after each step with the part of the budget that is spent, and the mean squared error.
@@ -105,8 +105,6 @@ class Encoder:
         self.alpha = pixels[..., -1] if header.has_alpha else None
         self.seconds = None if seconds is None else positive("seconds", seconds)
         self.steps = None if steps is None else whole("steps", steps, 1)
-        if seconds is None and steps is None:
-            self.seconds = DEFAULT_SECONDS
         self.variant = "sine" if variant is None else variant
         if self.variant not in VARIANTS.values():
             raise SettingError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS.values())}")
@@ -117,6 +115,10 @@ class Encoder:
             raise SettingError(f"a preview is a {', '.join(PREVIEWS)} file, not {self.preview}")
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         self._coded: dict[Point, tuple[Parameters, bytes]] = {}
+        self.setbacks, self.is_flat = (
+            0,
+            False,
+        )  # of the last fit, see ``dsncodec.train.compressing.Compressed``
 
     def aimed(self, target: rate.Target, extra: Sequence[tuple[str, bytes]]) -> rate.Target:
         """The one point that serves a target: a fit is too long to try several.
@@ -205,11 +207,14 @@ class Encoder:
     def _fitted(self, point: Point) -> tuple[Parameters, bytes]:
         if point not in self._coded:
             fit = fitter("compressing")
-            budget = fit.Budget(self.seconds, self.steps)
-            self._coded[point] = fit.compressed(
+            pixels = self.header.width * self.header.height
+            budget = fit.budget_of(self.variant, pixels, self.seconds, self.steps)
+            found = fit.compressed(
                 point.shape, self.colour, point.max_bytes, budget, self.threads, self.report, self.preview,
                 self.checkpoint,
             )  # fmt: skip
+            self.setbacks, self.is_flat = found.setbacks, found.is_flat
+            self._coded[point] = found.parameters, found.payload
         return self._coded[point]
 
 

@@ -15,6 +15,9 @@ FloatArray = NDArray[np.float32]
 
 
 TINY = np.float32(1e-10)
+# Of the scale of a direction, as a part of the largest in its matrix. A flat picture gives gradients of few directions; in all
+# others there are rounding errors, which divided by their own size became whole steps, where the processor chose
+FLOOR = np.float32(1e-3)
 
 
 class _Matrix:
@@ -64,13 +67,13 @@ class Soap:
             m.mean += np.float32(1 - self.beta1) * (g - m.mean)
             if g.shape[0] == 1:  # a vector: Adam
                 m.square += np.float32(1 - self.beta2) * (g * g - m.square)
-                weights[place] -= size[place] * (m.mean / (np.sqrt(m.square) * scale + TINY)).ravel()
+                weights[place] -= size[place] * (m.mean / (_scales(m.square) * scale + TINY)).ravel()
                 continue
             m.left_covariance += np.float32(1 - self.beta3) * (g @ g.T - m.left_covariance)
             m.right_covariance += np.float32(1 - self.beta3) * (g.T @ g - m.right_covariance)
             turned = m.left.T @ g @ m.right
             m.square += np.float32(1 - self.beta2) * (turned * turned - m.square)
-            update = (m.left.T @ m.mean @ m.right) / (np.sqrt(m.square) * scale + TINY)
+            update = (m.left.T @ m.mean @ m.right) / (_scales(m.square) * scale + TINY)
             weights[place] -= size[place] * (m.left @ update @ m.right.T).ravel()
         if self.steps % self.every == 0 or self.steps == 1:
             for _, m in self._places:
@@ -85,3 +88,9 @@ class Soap:
             return
         m.left = np.linalg.qr(m.left_covariance @ m.left)[0]
         m.right = np.linalg.qr(m.right_covariance @ m.right)[0]
+
+
+def _scales(square: FloatArray) -> FloatArray:
+    """The roots of mean squares, none of them next to nothing beside the others."""
+    root = np.sqrt(square)
+    return root + FLOOR * root.max()

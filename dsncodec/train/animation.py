@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from PIL import Image
+from torch import Tensor
 
 from ..writing import replacing
 from .coconet import Fit, colours_at, to_pixels
@@ -35,13 +36,18 @@ class Animation:
 
     def __call__(self, progress: float, error: float) -> None:
         """After a step: a frame, if it is time for one. Frames are dense where the picture changes fast."""
-        if progress < (len(self.frames) / FRAMES) ** 3:
+        if progress >= 1 or progress < (len(self.frames) / FRAMES) ** 3:
             return
-        layers = [layer.detach() for layer in self.fit.layers]
+        self._add([layer.detach() for layer in self.fit.layers])
+
+    def finish(self, layers: list[Tensor]) -> None:
+        """The last frame: the picture of the weights that the file holds, which need not be the last ones of the fit."""
+        self._add(layers, last=True)
+
+    def _add(self, layers: list[Tensor], last: bool = False) -> None:
         colours = colours_at(self.fit, layers, self.size, self.aspect)
         pixels = to_pixels(colours.reshape(1, -1, self.size[1], self.size[0]))[0]
         self.frames.append(Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels))
-        last = progress >= 1
         durations = [SHOWN_MS] * (len(self.frames) - 1) + [LAST_SHOWN_MS if last else SHOWN_MS]
         with replacing(self.path, force=self.ours) as partial:
             self.frames[0].save(

@@ -11,6 +11,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from ..codecs.coordinates import Parameters, Shape, code_of, step_of
 from ..errors import SettingError
 from ..writing import write
 from .animation import Animation
-from .coconet import SETTINGS, Budget, Clock, Fit, Report, fit_to, threads_of
+from .coconet import MOST, SETTINGS, Budget, Clock, Fit, Report, budget_of, fit_to, rounded, threads_of
+from .guard import least_bad
 
 FloatArray = NDArray[np.floating]
 Int32Array = NDArray[np.int32]
@@ -32,7 +34,20 @@ QUANTISED_FROM = 0.5  # of the budget: weights are rounded from here on
 LR_QUANTISED = (1.0, 0.02)  # of the first learning rate, begin and end
 SAMPLE = 4096  # places at which the weights' sensitivity is looked at
 ROUNDS = 3  # of choosing the steps: their sensitivity depends on them
+FLAT_STEP = 2.0**-10  # of the biases of a mean colour: an eighth of a grey level, or less
 KEPT_EVERY = 10.0  # seconds between two checkpoints
+
+__all__ = ["Budget", "Compressed", "budget_of", "compressed"]
+
+
+class Compressed(NamedTuple):
+    """What a file holds, and how the fit went: ``setbacks`` say how often it ran away and went back; ``is_flat``, that the
+    picture's mean colour was better than all it found."""
+
+    parameters: Parameters
+    payload: bytes
+    setbacks: int
+    is_flat: bool
 
 
 def compressed(
@@ -44,8 +59,9 @@ def compressed(
     report: Report | None = None,
     preview: str | None = None,
     checkpoint: str | None = None,
-) -> tuple[Parameters, bytes]:
-    """Fit a network to a picture, and code its weights.
+) -> Compressed:
+    """Fit a network to a picture, and code its weights. However the fit went, the file is no worse than one of the picture's mean
+    colour.
 
     Args:
         pixels: (H, W, 1 or 3).
@@ -53,20 +69,26 @@ def compressed(
         preview: a .gif, .png or .webp file that shows the picture as it grows.
         checkpoint: a file that keeps the fit when it is interrupted, and from which it goes on.
     Returns:
-        The parameters and the payload of section NETW.
+        The parameters, the payload of section NETW, and how the fit went.
+    Warns:
+        FitWarning: the fit ran away on its way.
     Raises:
         SettingError: not even the coarsest steps reach ``max_bytes``, or the checkpoint is of another fit.
     """
     with threads_of(threads):
         run = _Compression(shape, pixels, max_bytes, budget)
         watchers = [report] if report else []
-        if preview is not None:
-            watchers.append(Animation(preview, run.fit, pixels.shape[:2]))
+        animation = None if preview is None else Animation(preview, run.fit, pixels.shape[:2])
+        if animation is not None:
+            watchers.append(animation)
         if checkpoint is None:
             run.run(watchers)
         else:
             run.run_kept(watchers, checkpoint)
-        return Parameters(shape, tuple(run.codes)), run.payload()
+        if animation is not None:
+            animation.finish(rounded(run.fit.layers, steps_of_layers(run.fit, run.codes)))
+        run.guard.tell()
+        return Compressed(Parameters(shape, tuple(run.codes)), run.payload(), run.guard.setbacks, run.is_flat)
 
 
 class _Compression:
@@ -79,6 +101,7 @@ class _Compression:
         self.optimizer: torch.optim.Optimizer | None = None
         # whether what stands in the place of the checkpoint is one of this fit
         self.ours = False
+        self.guard, self.is_flat = self.fit.new_guard(), False
         named = repr((shape, pixels.shape, max_bytes, self.fit.settings)).encode() + pixels.tobytes()
         self.name = hashlib.sha256(named).hexdigest()
 
@@ -92,15 +115,60 @@ class _Compression:
 
         if not self.codes:
             self.optimizer = self.optimizer or self.fit.optimizer(lr)
-            self.fit.run(self.clock, QUANTISED_FROM, report=report, begun=0.0, optimizer=self.optimizer)
-            self.codes, self.optimizer = fitting_codes(self.fit, self.max_bytes), None
+            self.fit.run(
+                self.clock,
+                QUANTISED_FROM,
+                report=report,
+                begun=0.0,
+                optimizer=self.optimizer,
+                guard=self.guard,
+            )
+            self.codes, self.optimizer = self._first_codes(), None
+            self.guard = self.fit.new_guard()
         self.optimizer = self.optimizer or self.fit.optimizer(lr)
         self.fit.run(
             self.clock, 1.0, steps_of_layers(self.fit, self.codes),
             (LR_QUANTISED[0] * lr, LR_QUANTISED[1] * lr), report, begun=QUANTISED_FROM, optimizer=self.optimizer,
+            guard=self.guard,
         )  # fmt: skip
-        if len(self.payload()) > self.max_bytes:  # the last steps may have made the weights a little longer
-            self.codes = coarsened(self.fit, self.codes, self.max_bytes)
+        self._settle()
+
+    def _first_codes(self) -> list[int]:
+        """Steps for the better of the last weights and the best that the guard has seen. The mean colour is not asked here: from
+        it nothing could be learned, as it has no neuron that does anything."""
+        fit, probes = self.fit, self.fit.probes()
+        found = fit.last_and_best()
+        take(fit, least_bad(found, torch.stack([fit.errors_of(layers, probes) for layers in found])))
+        try:
+            return fitting_codes(fit, self.max_bytes)
+        except SettingError:  # weights that ran away may be too large for any step
+            take(fit, fit.flat_layers())
+            return fitting_codes(fit, self.max_bytes)
+
+    def _settle(self) -> None:
+        """Take the least bad of what a file might hold: the last weights, the best that the guard has seen, and the mean
+        colour; each with steps that keep it within ``max_bytes``."""
+        fit, probes, found = self.fit, self.fit.probes(), []
+        candidates = [[layer.detach().clone() for layer in fit.layers], self.guard.best, fit.flat_layers()]
+        for at, layers in enumerate(candidates):
+            if not all(layer.isfinite().all() for layer in layers):
+                continue
+            take(fit, layers)
+            codes = self.codes
+            if at == 2:
+                codes = [0] * (len(fit.layers)) + [code_of(FLAT_STEP)]
+            if len(rangecoder.encode(integers_of(fit, codes))) > self.max_bytes:
+                try:  # the last steps may have made the weights a little longer
+                    codes = coarsened(fit, codes, self.max_bytes)
+                except SettingError:
+                    continue
+            error = float(fit.errors_of(rounded(fit.layers, steps_of_layers(fit, codes)), probes))
+            found.append((error * fit.sure(probes) if at == 2 else error, at, codes))
+        if not found:
+            raise SettingError(f"no setting reaches {self.max_bytes} bytes for the weights of this network")
+        _, at, self.codes = min(found)
+        self.is_flat = at == 2
+        take(fit, candidates[at])
 
     def payload(self) -> bytes:
         """The weights as a file holds them."""
@@ -135,6 +203,7 @@ class _Compression:
                 "step": self.clock.step,
                 "seconds": self.clock.seconds,
                 "generator": self.fit.generator.get_state(),
+                "guard": self.guard.state(),
             },
             buffer,
         )
@@ -159,8 +228,17 @@ class _Compression:
         if state["optimizer"] is not None:
             self.optimizer = self.fit.optimizer(self.fit.settings.lr)
             self.optimizer.load_state_dict(state["optimizer"])
+        if "guard" in state:  # which checkpoints of earlier releases lack
+            self.guard.load(state["guard"])
         self.clock = Clock(self.clock.budget, state["step"], state["seconds"])
         self.fit.generator.set_state(state["generator"])
+
+
+@torch.no_grad()
+def take(fit: Fit, layers: list[Tensor]) -> None:
+    """Give a fit other weights."""
+    for layer, other in zip(fit.layers, layers, strict=True):
+        layer.copy_(other)
 
 
 def fitting_codes(fit: Fit, max_bytes: int) -> list[int]:
@@ -178,12 +256,15 @@ def fitting_codes(fit: Fit, max_bytes: int) -> list[int]:
 
 
 def coarsened(fit: Fit, codes: list[int], max_bytes: int) -> list[int]:
-    """All codes raised alike, by as little as ``max_bytes`` allows."""
+    """All codes raised alike, by as little as ``max_bytes`` and the largest integer of a file allow."""
 
     def raised(by: int) -> list[int]:
         return [min(code + by, 255) for code in codes]
 
     def fits(by: int) -> bool:
+        steps = steps_of_layers(fit, raised(by))
+        if any((layer.detach()[0] / step).abs().max() > MOST for layer, step in zip(fit.layers, steps)):
+            return False
         return len(rangecoder.encode(integers_of(fit, raised(by)))) <= max_bytes
 
     by = bisect_left(range(256), True, key=fits)
@@ -230,10 +311,9 @@ def steps_of_layers(fit: Fit, codes: list[int]) -> list[Tensor]:
 
 def integers_of(fit: Fit, codes: list[int]) -> list[Int32Array]:
     """The weights of the first network as a file holds them: a list for each layer, and one for all biases."""
-    limit = 2**rangecoder.MAX_BITS - 1
     steps = steps_of_layers(fit, codes)
     whole = [
-        (layer.detach()[0] / step).round().clamp(-limit, limit).to(torch.int32).numpy()
+        (layer.detach()[0] / step).round().clamp(-MOST, MOST).to(torch.int32).numpy()
         for layer, step in zip(fit.layers, steps)
     ]
     return [*(matrix[:, :-1] for matrix in whole), np.concatenate([matrix[:, -1] for matrix in whole])]

@@ -22,12 +22,15 @@ from .coconet import (
     Fit,
     FitSettings,
     Report,
+    budget_of,
     colours_at,
     fit_to,
     inputs_of,
     threads_of,
     to_pixels,
 )
+
+__all__ = ["Budget", "budget_of", "completed", "denoised", "enlarged", "restoring"]
 
 UInt8Array = NDArray[np.uint8]
 
@@ -64,15 +67,18 @@ def denoised(
 ) -> UInt8Array:
     """Pictures of one size without their noise: what networks see in them before they learn the noise by heart.
 
-    Each network of a picture is kept from a tenth of its pixels. When their error there, which is the true picture's plus a
-    constant if the noise of one pixel tells nothing of another's, no longer falls, that is where the picture is taken.
+    "sine": each network of a picture is kept from a tenth of its pixels. When their error there, which is the true picture's plus a
+    constant if the noise of one pixel tells nothing of another's, no longer falls, that is where the picture is taken. "paper": one
+    network sees all pixels until the budget is spent, as the paper has it.
 
     Args:
         pictures: (N, H, W, planes).
-        copies: networks of each picture.
+        copies: networks of each picture; of "paper" there is one.
     """
     count, height, width, planes = pictures.shape
     settings = restoring(shape.variant)
+    if shape.variant == "paper":
+        copies = 1
     with threads_of(threads):
         generator = torch.Generator().manual_seed(settings.seed)
         flat = torch.from_numpy(
@@ -83,14 +89,19 @@ def denoised(
         held = torch.stack([fold == copy % FOLDS for copy in range(copies)], 1).reshape(
             count * copies, 1, places
         )
-        if places < FOLDS:  # too few to hold any out
+        if places < FOLDS or shape.variant == "paper":  # too few to hold any out
             held = torch.zeros_like(held)
         inputs = torch.from_numpy(inputs_of(shape, (width, height), (width, height)))
         colours = flat.repeat_interleave(copies, 0).contiguous()
         fit = Fit(shape, colours, inputs, settings, (~held).float())
-        best = _Best(fit, held, copies)
-        fit.run(Clock(budget), lr=(settings.lr, settings.lr), report=report, enough=best.look)
-        found = colours_at(fit, best.layers, (width, height), (width, height))
+        if shape.variant == "paper":
+            fit.run(Clock(budget), report=report)
+            layers = fit.settled()
+        else:
+            best = _Best(fit, held, copies)
+            fit.run(Clock(budget), lr=(settings.lr, settings.lr), report=report, enough=best.look)
+            layers = fit.settled(best.layers)
+        found = colours_at(fit, layers, (width, height), (width, height))
         mean = found.reshape(count, copies, planes, height, width).mean(1)
     return to_pixels(mean)
 
@@ -102,7 +113,7 @@ class _Best:
     """
 
     def __init__(self, fit: Fit, held: Tensor, copies: int) -> None:
-        self.fit, self.copies, self.looks = fit, copies, 0
+        self.fit, self.copies, self.setbacks = fit, copies, 0
         count = fit.inputs.shape[1]
         probes = torch.arange(count)
         if count > PROBES:
@@ -120,6 +131,11 @@ class _Best:
     def look(self) -> bool:
         """After a step: keep what is better than before; True when no picture has got better for long."""
         self.steps += 1
+        if (
+            self.fit.guard is not None and self.fit.guard.setbacks != self.setbacks
+        ):  # the mean has seen what ran away
+            self.setbacks = self.fit.guard.setbacks
+            self.mean = [layer.detach().clone() for layer in self.fit.layers]
         torch._foreach_lerp_(
             self.mean, [layer.detach() for layer in self.fit.layers], max(LATELY, 1 / self.steps)
         )
@@ -170,8 +186,7 @@ def completed(
         fit = fit_to(shape, pixels, restoring(shape.variant))
         fit.colours, fit.inputs = fit.colours[..., known].contiguous(), fit.inputs[:, known].contiguous()
         fit.run(Clock(budget), report=report)
-        layers: list[Tensor] = [layer.detach() for layer in fit.layers]
-        found = colours_at(fit, layers, (width, height), (width, height))
+        found = colours_at(fit, fit.settled(), (width, height), (width, height))
     drawn = to_pixels(found.reshape(1, planes, height, width))[0]
     return np.where(missing[..., None], drawn, pixels)
 
@@ -190,6 +205,5 @@ def enlarged(
     with threads_of(threads):
         fit = fit_to(shape, pixels, restoring(shape.variant))
         fit.run(Clock(budget), report=report)
-        layers: list[Tensor] = [layer.detach() for layer in fit.layers]
-        found = colours_at(fit, layers, large, (width, height))
+        found = colours_at(fit, fit.settled(), large, (width, height))
     return to_pixels(found.reshape(1, planes, large[1], large[0]))[0]

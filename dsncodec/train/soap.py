@@ -12,6 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# A gradient of few pixels or planes has few directions. In all others the turned gradient is rounding errors, some 1e-7 of the
+# rest: divided by their own size they became whole steps, in directions that the processor chose. With 1e-3 those steps
+# vanish. What the floor changed: docs/coconet.md
+FLOOR = 1e-3
+
 
 class Soap(torch.optim.Optimizer):
     """For parameters of shape (N, rows, columns): N matrices, each with bases of its own.
@@ -20,6 +25,7 @@ class Soap(torch.optim.Optimizer):
         lr: as Adam's.
         betas: of the momentum, of the squares, and of the two covariances.
         every: steps between two updates of the bases.
+        floor: of a direction's scale, as a part of the largest scale in its matrix.
     """
 
     def __init__(
@@ -28,8 +34,14 @@ class Soap(torch.optim.Optimizer):
         lr: float,
         betas: tuple[float, float, float] = (0.9, 0.95, 0.95),
         every: int = 10,
+        floor: float = FLOOR,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "every": every})
+        super().__init__(params, {"lr": lr, "betas": betas, "every": every, "floor": floor})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # of a checkpoint that an earlier release wrote
+            group.setdefault("floor", FLOOR)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -54,7 +66,9 @@ class Soap(torch.optim.Optimizer):
         state["squares"].mul_(b2).addcmul_(turned, turned, value=1 - b2)
         momentum = left.mT @ state["momentum"] @ right
         scale = (1 - b1 ** state["step"]) / (1 - b2 ** state["step"]) ** 0.5
-        update = momentum / (state["squares"].sqrt() * scale + 1e-12)
+        spread = state["squares"].sqrt()
+        spread = spread + group["floor"] * spread.amax((1, 2), keepdim=True)
+        update = momentum / (spread * scale + 1e-12)
         weight.sub_(left @ update @ right.mT, alpha=group["lr"])
         for covariance, side in zip(state["covariances"], sides):
             covariance.lerp_(side, 1 - b3)
