@@ -71,6 +71,7 @@ STUDIES = {
         "bench.tables.style",
         "style transfer: a network's loss and time beside 500 steps of optimisation",
     ),
+    "inpaint": ("bench.inpaint", "holes in whole photographs, filled by us, scikit-image and OpenCV"),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
     "interrupted": (
         "bench.interrupted",

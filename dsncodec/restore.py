@@ -1,4 +1,4 @@
-"""Pictures to pictures: Down-SNet and Up-SNet as resamplers, networks fitted to the one picture at hand, and styles."""
+"""Pictures to pictures: Down-SNet and Up-SNet as resamplers, networks fitted to the one picture at hand, holes, and styles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .container import Header
 from .enlarge import enlarged
 from .errors import MissingComponent, SettingError
 from .inference import thread_count
+from .inpaint import filled
 from .picture_networks import run
 from .planes import ImageLike, Picture, read_picture, to_pillow
 
@@ -29,9 +30,10 @@ Report = Callable[[float, float], None]
 
 STYLE_METHODS = ("network", "optimise")
 UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
+# "sine", which was a network of coordinates until 0.2.0, is "exemplars" by another name
+COMPLETERS = ("exemplars", "paper", "sine")
 
 # Hidden layers and their width
-COMPLETING = (4, 64)
 # Those of the paper, which says 15 layers for noise and 10 for the rest (4.3 to 4.5; the caption of its Figure 4 says 15 there, too)
 PAPER_DENOISING = (15, 200)
 PAPER_COMPLETING = PAPER_UPSAMPLING = (10, 200)
@@ -167,27 +169,47 @@ def complete(
     *,
     seconds: float | None = None,
     steps: int | None = None,
-    variant: str = "sine",
+    variant: str = "exemplars",
     threads: int | None = None,
     report: Report | None = None,
 ) -> Image.Image:
-    """Fill in missing regions with what a network makes of the rest of the picture.
+    """Fill in missing regions from the rest of the picture: thin holes smoothly, wide ones with what fits there.
+
+    Scratches and text, up to 10 pixels wide, become surfaces that carry edges on. A wider hole is filled with patches of its
+    surroundings, joined without seams: texture and straight edges go on, but what the picture shows nowhere else (half a face)
+    cannot come back. Only windows around holes are worked on, by NumPy alone. The same call gives the same pixels, whatever else the
+    machine does and however many threads there are.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept.
         mask: a picture of the same size, or a bool array (H, W): pixels that are not black, or True, are missing.
-        seconds, steps, variant, threads, report: as for ``denoise``; "sine", here a network of coordinates alone, ends by itself
-            after 500 steps, or 150 where a hole is wide. "paper" as for ``upsample``.
+        seconds: of "paper": the most that the fit may take, 60 by default. "exemplars" ends by itself, and looks at no clock.
+        steps: the most iterations at each size of a wide hole, 10 by default; of "paper", of the fit, whose
+            default is the paper's schedule, as for ``upsample``.
+        variant: "exemplars"; or "paper", a network of coordinates fitted to the whole picture, which blurs (needs torch). "sine",
+            the former default, now means "exemplars".
+        threads: default: the CPUs this process may use.
+        report: called after each hole with the part of the work that is done and the mean squared distance of its patches from
+            their exemplars, as a part of 255**2; of "paper", as for ``denoise``.
     Raises:
         SettingError: an impossible setting, a mask of another size, or one that leaves nothing.
-        MissingComponent: torch is not installed.
+        MissingComponent: "paper" without torch.
     """
-    fit = _Fitting(seconds, steps, variant, threads, report)
+    if variant not in COMPLETERS:
+        raise SettingError(f"unknown variant {variant!r}; one of exemplars, paper")
+    if seconds is not None:
+        positive("seconds", seconds)
+    if steps is not None:
+        whole("steps", steps, 1)
+    fit = _Fitting(seconds, steps, variant, threads, report) if variant == "paper" else None
+    workers = thread_count(threads)
     picture = read_picture(image)
     missing = _missing(mask, picture.size)
     if not missing.any():
         return to_pillow(picture)
-    return _with_colour(picture, 1, lambda colour: fit.completed(colour, missing))
+    if fit is not None:
+        return _with_colour(picture, 1, lambda colour: fit.completed(colour, missing))
+    return _with_colour(picture, 1, lambda colour: filled(colour, missing, steps, workers, report))
 
 
 def stylize(
@@ -355,8 +377,8 @@ class _Fitting:
         return found
 
     def completed(self, pixels: UInt8Array, missing: NDArray[np.bool_]) -> UInt8Array:
-        """A picture (H, W, planes) with its missing pixels (H, W) filled in."""
-        shape = self._shape(PAPER_COMPLETING if self.variant == "paper" else COMPLETING, pixels)
+        """A picture (H, W, planes) with its missing pixels (H, W) filled in, by the paper's network."""
+        shape = self._shape(PAPER_COMPLETING, pixels)
         found: UInt8Array = coconet.fitter("fitted").completed(
             shape, pixels, missing, self._budget(int(np.sum(~missing))), **self.how
         )

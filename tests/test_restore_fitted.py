@@ -143,17 +143,6 @@ def test_a_hole_is_filled_and_the_rest_stays() -> None:
     assert apart < 0.6 * flat
 
 
-def test_how_wide_a_hole_is() -> None:
-    missing = np.zeros((20, 30), bool)
-    assert fitted.depth_of(missing) == 0
-    missing[:, 4] = True
-    assert fitted.depth_of(missing) == 1
-    missing[5:8, 10:20] = True
-    assert fitted.depth_of(missing) == 2
-    missing[5:13, 10:20] = True
-    assert fitted.depth_of(missing) == fitted.WIDE
-
-
 def test_masks_of_every_kind() -> None:
     image = picture("RGBA", 9, 7)
     missing = np.zeros((7, 9), bool)

@@ -33,7 +33,7 @@ VERBS = {  # name -> module, what it is for
     "denoise": ("dsncodec.cli.denoise", "remove noise from pictures with networks fitted to them"),
     "complete": (
         "dsncodec.cli.complete",
-        "fill in missing regions of pictures with networks fitted to the rest",
+        "fill in missing regions of pictures from the rest of each",
     ),
     "enhance": ("dsncodec.cli.enhance", "make a phone's photos look more like a camera's"),
     "stylize": ("dsncodec.cli.stylize", "show pictures in the style of a painting"),

@@ -7,7 +7,6 @@ docs/decisions/0013-coconet.md.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,12 +39,6 @@ EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 12  # looks without anything better, and a fit ends
 LATELY = 0.05  # how much of the mean is the last step's
 PROBES = 16_384  # places that are looked at, at most
-STEPS_COMPLETING = 500  # at most
-STEPS_WIDE = (
-    150  # where a hole is wide: later the network learns details by heart, and invents them in the hole
-)
-OCTAVES_WIDE = 1  # of the coordinates there: more make waves
-WIDE = 4  # pixels from a hole's middle to its rim
 LR_RESTORING = 3e-3
 WAVES = 2.0  # spread of the first sine layer here: smoother than what keeps every detail
 
@@ -154,18 +147,6 @@ class _Best:
         return bool((self.stale >= PATIENCE).all())
 
 
-def depth_of(missing: NDArray[np.bool_]) -> int:
-    """Pixels from the rim of the widest hole to its middle, at most WIDE: how often it can be peeled."""
-    for depth in range(WIDE):
-        if not missing.any():
-            return depth
-        framed = np.pad(missing, 1)
-        missing = (
-            framed[1:-1, 1:-1] & framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
-        )
-    return WIDE
-
-
 def completed(
     shape: Shape,
     pixels: UInt8Array,
@@ -176,11 +157,6 @@ def completed(
 ) -> UInt8Array:
     """A picture (H, W, planes) whose ``missing`` pixels (H, W) are what a network makes of the others."""
     height, width, planes = pixels.shape
-    if shape.variant == "sine":
-        steps, wide = STEPS_COMPLETING, depth_of(missing) >= WIDE
-        if wide:
-            steps, shape = STEPS_WIDE, replace(shape, octaves=min(shape.octaves, OCTAVES_WIDE))
-        budget = Budget(budget.seconds, min(steps, budget.steps or steps))
     known = torch.from_numpy(~missing.reshape(-1))
     with threads_of(threads):
         fit = fit_to(shape, pixels, restoring(shape.variant))
