@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     means = []
     for scale in args.scales:
         for model in MODELS[scale]:
-            gain = [float(row[5]) for row in rows if row[1:3] == (scale, model)]
+            gain = [float(str(row[5])) for row in rows if row[1:3] == (scale, model)]
             means.append((scale, model, len(gain), f"{np.mean(gain):.2f}", f"{min(gain):.2f}"))
     text = (
         "# Colours of layers and of enlarged pictures\n\n"
@@ -105,8 +105,10 @@ def fit(path: Path) -> None:
     """Measure each published model's map, and put it into its row of the manifest."""
     text = path.read_text("utf-8")
     for model in weights.manifest():
-        parts = [network(weights.checked_path(model, part), 1) for part in ("down", "chroma_down")]
-        lines = "\n".join(layer_map.rows(layer_map.layer_map(*parts, model.scale)))
+        down, chroma_down = (
+            network(weights.checked_path(model, part), 1) for part in ("down", "chroma_down")
+        )
+        lines = "\n".join(layer_map.rows(layer_map.layer_map(down, chroma_down, model.scale)))
         row = rf'(\nwire_id = "{model.wire_id.hex()}"\n)(?:layer_map.*\n|    \[.*\n|\]\n)*'
         text, count = re.subn(row, lambda found: f"{found[1]}{lines}\n", text)
         assert count == 1, model.name

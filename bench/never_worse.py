@@ -9,7 +9,7 @@ import csv
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--others-every", type=int, default=1, metavar="N", help="the other base codecs at every Nth"
     )
     parser.add_argument("--runs", type=int, default=3, help="of the times; 0: none are taken")
+    parser.add_argument("--timed-efforts", type=int, nargs="+", default=TIMED_EFFORTS)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     cases = _cases(tasks, shown)
     text = "# Never worse than the codec inside\n\n" + _report(cases, shown)
     if args.runs:
-        text += "\n## What it takes to know\n\n" + _times(shown, args.runs)
+        text += "\n## What it takes to know\n\n" + _times(shown, args.timed_efforts, args.runs)
     write_report("never-worse.md", text, args.command)
     return 0
 
@@ -216,12 +217,12 @@ def _report(cases: list[Case], shown: dict[str, UInt8Array]) -> str:
     )  # fmt: skip
 
 
-def _times(shown: dict[str, UInt8Array], runs: int) -> str:
+def _times(shown: dict[str, UInt8Array], efforts: Sequence[int], runs: int) -> str:
     """CPU seconds, so that what else the machine does counts little."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     parts = [np.ascontiguousarray(rgb[:512, :768]) for rgb in list(shown.values())[-3:]]
     rows = []
-    for effort in TIMED_EFFORTS:
+    for effort in efforts:
         for quality in TIMED_QUALITIES:
             own, ours = [], []
             for rgb in parts:

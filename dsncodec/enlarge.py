@@ -20,10 +20,8 @@ UInt8Array = NDArray[np.uint8]
 
 LEVELS = 256  # of the latent that a picture is taken for
 FEWEST = 12  # levels of a layer that is told from a picture of few greys: of quality 0
-STEPS = (
-    2  # of holding: after them 0.1 dB is left to gain; what more of them cost is in bench/results, colours.md
-)
-REACH = 8  # small pixels that a step's two bicubic filters may look at each side, times STEPS
+STEPS = 2  # of holding: a third gains less than 0.1 dB, and loses as much where another filter had shrunk the picture
+REACH = 5  # small pixels that a step's two bicubic filters look at to each side, or one more
 STRIP_PIXELS = 2**20  # of the large picture, about, that are floats at one time
 MISSED = 8.0  # pixels due at values that a layer cannot show: so many, and none found, is no chance (e^-8)
 MAX_SPREAD = 1.05 / 255  # of chroma that was one value before it was rounded to RGB: half a level each way

@@ -22,6 +22,7 @@ from torch import nn
 
 import dsncodec
 from dsncodec import weights
+from dsncodec.codecs.colours import luma_latent
 from dsncodec.train.nets.sampling import SamplingConfig, UpSNet
 
 from .. import results
@@ -86,6 +87,12 @@ def published_up_snet() -> UpSNet:
     return net
 
 
+def latent(small: UInt8Array) -> UInt8Array:
+    """What the published Up-SNet is given, of a picture that ``downsample`` shows."""
+    luma = small.astype(np.float32) / np.float32(255)
+    return to_uint8(luma_latent(luma, weights.for_scale(SCALE).layer_map) * np.float32(255))
+
+
 def retrained(work: str | Path) -> dict[tuple[str, str], Trained]:
     """The networks of Table 3 that the figure shows; SystemExit when they are not there."""
     found = {key: kept(CONTENDERS[key[0]], place(work, *key)) for key in RETRAINED}
@@ -111,7 +118,7 @@ def ways(trained: dict[tuple[str, str], Trained]) -> list[Way]:
             OURS, "ONNX Runtime", "Down-SNet",
             lambda small: np.asarray(dsncodec.upsample(Image.fromarray(small), SCALE, threads=1)),
         ),
-        Way(OURS, "eager torch", "Down-SNet", lambda small: CONTENDERS["Up-SNet"].restored(up, small)),
+        Way(OURS, "eager torch", "Down-SNet", lambda small: CONTENDERS["Up-SNet"].restored(up, latent(small))),
     ]  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 """What colours a model's latents stand for, measured on flat colours: ``weights.LayerMap``. Needs no torch and no picture.
 
-Down-SNet's mean luma follows the level of grey, and its chroma the picture's chroma, alike in photographs and in flat colours:
-docs/decisions has no other reason to trust flats, bench/results has the check on photographs.
+In photographs mean luma and chroma follow the same map to about a level, but where fine texture of high contrast fills the
+picture: see bench/results, colours.md. Flat colours cover the whole gamut, and are the same for whoever exports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +78,9 @@ def rows(found: LayerMap) -> list[str]:
     return [*lines, "layer_map.edges = [", *edges, "]"]
 
 
-def _fitted(terms: NDArray[np.float64], values: NDArray[np.floating]) -> NDArray[np.float64]:
+def _fitted(terms: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
     """The coefficients (k, 2) of least squares, from terms (k, n) to values (n, 2)."""
-    found: NDArray[np.float64] = np.linalg.lstsq(terms.T, np.asarray(values, np.float64), rcond=None)[0]
+    found: NDArray[Any] = np.linalg.lstsq(terms.T, np.asarray(values, np.float64), rcond=None)[0]
     return found
 
 
