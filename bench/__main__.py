@@ -72,6 +72,10 @@ STUDIES = {
         "style transfer: a network's loss and time beside 500 steps of optimisation",
     ),
     "inpaint": ("bench.inpaint", "holes in whole photographs, filled by us, scikit-image and OpenCV"),
+    "need": (
+        "bench.need",
+        "fit how much enhancement a picture needs, and judge it on pictures left out; needs torch",
+    ),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
     "interrupted": (
         "bench.interrupted",

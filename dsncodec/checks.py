@@ -39,3 +39,18 @@ def positive(name: str, value: Any) -> float:
     if not number or not 0 < value < 1e18:
         raise SettingError(f"{name} must be a positive number, not {value!r}")
     return float(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """``value`` as a float from 0 to 1.
+
+    Raises:
+        SettingError: it is not one; the message names it.
+
+    >>> fraction("strength", 1)
+    1.0
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise SettingError(f"{name} must be a number from 0 to 1, not {value!r}")
+    return float(value)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import weights
-from .checks import positive, whole
+from .checks import fraction, positive, whole
 from .codecs import coconet
 from .codecs.coordinates import VARIANTS, Shape, shape_for
 from .codecs.dsn import Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
 from .enlarge import enlarged
+from .enhancement import enhanced
 from .errors import MissingComponent, SettingError
 from .inference import thread_count
 from .inpaint import filled
@@ -105,23 +106,41 @@ def upsample(
     return _with_colour(read_picture(image), scale, lambda colour: enlarged(colour, scale, used))
 
 
-def enhance(image: ImageLike, model: str = "student", *, threads: int | None = None) -> Image.Image:
-    """Make a phone's photo look more like a camera's: contrast, colours, less noise.
+def enhance(
+    image: ImageLike,
+    model: str = "student",
+    *,
+    strength: float | None = None,
+    threads: int | None = None,
+) -> Image.Image:
+    """Make a dark or dull photo look more like a good camera's: contrast, colours, less noise.
 
-    Trained on 297 pairs of patches from one phone (an iPhone 3GS) and one camera. The contrast and the colours of a
-    picture are judged from all of it, or of more than 2**20 pixels from even strips, and the rest is done tile by tile.
+    Trained on 297 pairs of patches from one phone (an iPhone 3GS) and one camera. What a picture needs is measured, and one
+    that needs nothing comes back as it is. Hues are kept to a few degrees, a cast on what is nearly grey excepted; white and black
+    stay, and no detail is burnt. The contrast and the colours of a picture are judged from all of it, or of more than 2**20 pixels from even
+    strips, and the rest is done tile by tile.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept, and grey stays grey.
         model: "student", or "teacher", which takes about four times as long.
+        strength: how far to go, from 0, the picture itself, to 1, all that the network would do; default: as far as the
+            picture needs, which its tones and colours tell (docs/enhancement.md).
         threads: default: the CPUs this process may use.
     Returns:
         A picture of the same size, mode and metadata.
     Raises:
-        SettingError: an unknown model; the message lists those there are.
-    Source: Hui et al., "Perception-Preserving Convolutional Networks for Image Enhancement on Smartphones", 2018.
+        SettingError: an unknown model; the message lists those there are. A strength outside 0..1.
+    Source: Hui et al., "Perception-Preserving Convolutional Networks for Image Enhancement on Smartphones", 2018. The
+        strength and what is kept are ours.
     """
-    return _through(weights.picture_network("enhance", model), read_picture(image), threads)
+    row = weights.picture_network("enhance", model)
+    part = None if strength is None else fraction("strength", strength)
+    count = thread_count(threads)
+    return _with_colour(
+        read_picture(image),
+        1,
+        lambda colour: enhanced(colour, part, lambda rgb: run(row, rgb, count)),
+    )
 
 
 def denoise(

@@ -36,6 +36,8 @@ _PARTS = {  # what only a running verb needs -> module, the command that brings 
     "batch": ("dsncodec.batch", ""),
     "cluster": ("dsncodec.cluster", "pip install dsncodec[cluster]"),
     "pictures": ("dsncodec.cli.pictures", ""),
+    "planes": ("dsncodec.planes", ""),
+    "enhancement": ("dsncodec.enhancement", ""),
     **{
         f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
         for part in ("measure", "peers", "report", "samples", "store")
@@ -191,6 +193,17 @@ def positive(text: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
 
 

@@ -15,12 +15,13 @@ from .common import (
     add_format,
     add_output,
     add_threads,
+    fraction,
     load,
     picture_suffix,
     plan,
     run_all,
 )
-from .decode import describe
+from .decode import describe as describe_picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="student",
         metavar="NAME",
         help="student (default), or teacher: better, four times as slow",
+    )
+    parser.add_argument(
+        "--strength",
+        type=fraction,
+        metavar="S",
+        help="from 0, the picture itself, to 1, all that the network does (default: what the picture needs)",
     )
     add_threads(parser)
 
@@ -47,6 +54,17 @@ def run(args: argparse.Namespace) -> int:
 def enhance(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
-    image = dsncodec.enhance(pictures.open_picture(job), args.model, threads=args.threads)
+    planes = load("planes")
+    picture = planes.read_picture(pictures.open_picture(job))
+    strength = args.strength
+    if strength is None:
+        colours = 3 if picture.mode.startswith("RGB") else 1
+        strength = load("enhancement").need(picture.pixels[..., :colours])
+    image = dsncodec.enhance(planes.to_pillow(picture), args.model, strength=strength, threads=args.threads)
     report: dict[str, Any] = pictures.written(args, job, image)
-    return report
+    return report | {"strength": round(strength, 3)}
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The line of one picture."""
+    return f"{describe_picture(report)}, strength {report['strength']:.2f}"
