@@ -351,11 +351,11 @@ def test_steps_are_of_equal_slope() -> None:
 
 
 def test_rounding_is_learned() -> None:
-    """Steps of the fit with rounded weights bring the rounded picture nearer."""
+    """Steps of the fit with rounded weights bring the rounded picture nearer, by far where they are rounded coarsely."""
     image = np.asarray(picture("RGB", 40, 30))
     fit = fitting.fit_to(Shape("sine", 2, 16, 3), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
-    steps = compressing.steps_of_layers(fit, compressing.fitting_codes(fit, 260))
+    steps = compressing.steps_of_layers(fit, compressing.fitting_codes(fit, 160))
 
     def error() -> float:
         with torch.no_grad():
