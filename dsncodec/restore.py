@@ -18,8 +18,8 @@ from .codecs.coordinates import VARIANTS, Shape, shape_for
 from .codecs.dsn import Encoder
 from .codecs.layer import Layer, Parameters, Point
 from .container import Header
-from .enlarge import enlarged
 from .enhancement import enhanced
+from .enlarge import enlarged
 from .errors import MissingComponent, SettingError
 from .inference import thread_count
 from .inpaint import filled

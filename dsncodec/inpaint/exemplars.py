@@ -37,8 +37,10 @@ STEPS = 10
 STILL = 0.1
 # Fewer known patches than this are not enough to choose from
 FEWEST = 50
-# Most known patches that a beginning looks at, and patches that are compared at once
+# A beginning of more patches is smooth only; most known patches that each layer of a smaller one looks at
+MOST_PEELED = 2**13
 LOOKED_AT = 4000
+# Patches that are compared at once
 AT_ONCE = 8192
 # A size with more patches to find keeps what half the size found; times iterations, the most that are found at one size
 MOST_SOUGHT = 2**17
@@ -152,8 +154,9 @@ def _voted(level: _Level, places: IntArray, match: IntArray, say: FloatArray, nu
 def _peeled(level: _Level, rng: np.random.Generator) -> None:
     """A beginning: the hole is filled from the rim inwards, by patches that fit what is known of them so far."""
     sources = level.sources
-    if len(sources) > LOOKED_AT:
-        sources = np.sort(rng.choice(sources, LOOKED_AT, replace=False))
+    most = min(LOOKED_AT, 2**22 // len(level.targets))
+    if len(sources) > most:
+        sources = np.sort(rng.choice(sources, most, replace=False))
     # (49, CHANNELS, sources)
     shown = np.ascontiguousarray(
         level.patches(sources).reshape(-1, len(OFFSETS), CHANNELS).transpose(1, 2, 0).astype(np.float32)
@@ -195,15 +198,21 @@ def _settled(level: _Level, match: IntArray, rng: np.random.Generator, rounds: i
     return float((apart * level.trust).sum() / level.trust.sum())
 
 
+def _allowed(level: _Level, steps: int) -> int:
+    """Iterations at this size."""
+    return max(1, min(steps, WORK // len(level.targets)))
+
+
 def _begun(level: _Level, rng: np.random.Generator, steps: int) -> tuple[IntArray, float]:
     """The smallest size: from two beginnings, peeled and smooth, the one that ends nearer to the known patches."""
     empty = level.flat.copy()
     found: list[tuple[float, IntArray, UInt8Array]] = []
-    for begin in (_peeled, _smoothed):
+    beginnings = (_peeled, _smoothed) if len(level.targets) <= MOST_PEELED else (_smoothed,)
+    for begin in beginnings:
         level.flat[:] = empty
         begin(level, rng)
         match = rng.choice(level.sources, len(level.targets))
-        energy = _settled(level, match, rng, 4, steps)
+        energy = _settled(level, match, rng, 4, _allowed(level, steps))
         found.append((energy, match, level.flat.copy()))
     energy, match, level.flat[:] = min(found, key=lambda each: each[0])
     return match, energy
@@ -289,7 +298,7 @@ def exemplary(
         coarse, level = level, levels.pop()
         match = _finer(level, coarse, match, rng)
         if len(match) <= MOST_SOUGHT:
-            energy = _settled(level, match, rng, 2, max(1, min(steps, WORK // len(match))))
+            energy = _settled(level, match, rng, 2, _allowed(level, steps))
             _searched(level, match, rng, 1)
     return _copied(level, match), energy / (len(OFFSETS) * level.planes * 255**2)
 
