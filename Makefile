@@ -1,9 +1,10 @@
-# demo, test, test-kernels, check, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv module.
+# demo, test, test-kernels, check, docs, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv
+# module.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-kernels check bench clean
+.PHONY: demo test test-kernels check docs bench clean
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -32,7 +33,15 @@ check: $(VENV)/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	rm -rf dist && $(BIN)/python -m hatchling build && $(BIN)/twine check --strict dist/*
+	$(MAKE) docs
 	$(BIN)/python tests/audit.py
+
+# The site, in docs/_build: open index.html, nothing is loaded from elsewhere
+docs: $(VENV)/test-ready
+	$(BIN)/pip install --quiet '.[docs]'
+	$(BIN)/pip install --quiet -e . --no-deps
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 
 # Every published table but those of fitted networks, which take hours; needs the image sets (--data), see bench/README.md
 bench: $(VENV)/test-ready
@@ -40,4 +49,4 @@ bench: $(VENV)/test-ready
 	for study in quality twins memory 'memory --huge 10000' interrupted batch speed restored never-worse sets; do $(BIN)/python -m bench $$study || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo dist build
+	rm -rf $(VENV) demo dist build docs/_build

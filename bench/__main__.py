@@ -87,7 +87,7 @@ STUDIES = {
     ),
     "hostile": ("bench.hostile", "broken files, lies and bombs at every door: a picture or a DsnError"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
-    "readme": ("bench.readme", "copy tables and plot into README.md"),
+    "readme": ("bench.readme", "copy tables and plots into docs/results.md"),
 }
 
 
@@ -109,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add(
-    commands: argparse._SubParsersAction, studies: dict[str, tuple[str, str]], wanted: list[str]
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    studies: dict[str, tuple[str, str]],
+    wanted: list[str],
 ) -> None:
     for name, (module_name, help_text) in studies.items():
         command = commands.add_parser(name, help=help_text, description=help_text)

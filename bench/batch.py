@@ -7,20 +7,24 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import dsncodec
-from dsncodec.batch import Batch
-from dsncodec.pool import cpu_count, process_pool
+from dsncodec.batch.run import Batch
+from dsncodec.processes import cpu_count, process_pool
 
 from .common import image_paths
 from .results import table, write_report
 
-SETTINGS = {"backend": "jpeg", "effort": 0, "threads": 1}  # the fastest there is: the overhead weighs most
+# The fastest there is: the overhead weighs most
+SETTINGS: dict[str, Any] = {"base": "jpeg", "effort": 0, "threads": 1}
 INSIDE = "1 thread of the same process"
 Start = Callable[[], Executor]
+_Asked = ParamSpec("_Asked")
+_Found = TypeVar("_Found")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,13 +52,19 @@ def _batched(source: Path, target: Path, start: Start, workers: int) -> tuple[fl
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-class _Kept:
+class _Kept(Executor):
     """An executor that stays when a batch is done with it."""
 
     def __init__(self, executor: Executor) -> None:
-        self.submit = executor.submit
+        self._executor = executor
 
-    def shutdown(self) -> None:
+    def submit(
+        self, fn: Callable[_Asked, _Found], /, *args: _Asked.args, **kwargs: _Asked.kwargs
+    ) -> Future[_Found]:
+        """To the executor that is kept."""
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Not yet."""
 
 
@@ -78,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 import distributed
 
-                from dsncodec.cluster import connected, executor
+                from dsncodec.batch.dask import connected, executor
 
                 with (
                     distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
@@ -114,8 +124,8 @@ The process might use {cpu_count()} CPU{"s" if cpu_count() > 1 else ", so that a
 def _measured(
     args: argparse.Namespace, sources: list[Path], folder: Path, ways: dict[str, tuple[Start, int]]
 ) -> list[tuple[object, ...]]:
-    kept = {way: (partial(_keeping, start()), workers) for way, (start, workers) in ways.items()}
-    times: dict[str, list[tuple[float, float]]] = {"bare codec": []} | {way: [] for way in kept}
+    kept = {way: (partial(_Kept, start()), workers) for way, (start, workers) in ways.items()}
+    times: dict[str, list[tuple[float, float]]] = {way: [] for way in ("bare codec", *kept)}
     for turn in range(args.rounds + 1):
         found = {"bare codec": _bare(sources, folder / "bare")}
         for way, (start, workers) in kept.items():
@@ -126,8 +136,8 @@ def _measured(
     count = len(sources)
     bare, bare_cpu = (statistics.median(one) for one in zip(*times["bare codec"]))
     rows: list[tuple[object, ...]] = []
-    for way, found in times.items():
-        walls, cpus = zip(*found)
+    for way, of_rounds in times.items():
+        walls, cpus = zip(*of_rounds)
         median, cpu = statistics.median(walls), statistics.median(cpus)
         inside = way in ("bare codec", INSIDE)
         rows.append(
@@ -140,7 +150,3 @@ def _measured(
         )  # fmt: skip
         print(rows[-1], flush=True)
     return rows
-
-
-def _keeping(executor: Executor) -> Executor:
-    return _Kept(executor)  # type: ignore[return-value]

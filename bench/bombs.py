@@ -9,13 +9,15 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import py7zr
 from PIL import Image
 
 import dsncodec
-from dsncodec.codecs import grids
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.options import CARRIERS
 
 from .mutations import File, Part, taken_apart, with_right_checksums_7z
 
@@ -28,9 +30,10 @@ def _grey(width: int, height: int) -> Image.Image:
 
 
 def _file(backend: str, width: int = 12, height: int = 10, mode: str = "L", method: str = "dsn") -> File:
-    settings = {"scale": 2} if method == "dsn" else {"base_quality": 50}
+    settings: dict[str, Any] = {"scale": 2} if method == "dsn" else {"base_quality": 50}
+    settings[CARRIERS[method]] = backend
     image = _grey(width, height).convert(mode)
-    return taken_apart(dsncodec.encode(image, method, backend=backend, effort=0, threads=1, **settings))
+    return taken_apart(dsncodec.encode(image, method, effort=0, threads=1, **settings))
 
 
 def _with(file: File, payload: bytes, width: int | None = None, height: int | None = None) -> bytes:
@@ -353,7 +356,7 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
 def _recompressed() -> Iterator[tuple[str, bytes]]:
     """A JPEG file's short form: u16 length of jbrd, jbrd, u16 bytes before it, codestream."""
     noise = Image.fromarray(np.random.default_rng(5).integers(0, 256, (64, 64, 3), np.uint8))
-    file = taken_apart(dsncodec.encode(noise, backend="jpeg", base_quality=50, effort=0, threads=1))
+    file = taken_apart(dsncodec.encode(noise, base="jpeg", base_quality=50, effort=0, threads=1))
     payload = file.parts[1].payload
     assert payload[0] == 21
     (length,) = struct.unpack_from("<H", payload, 1)

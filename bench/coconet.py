@@ -45,9 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rates", type=float, nargs="+", default=RATES, metavar="BPP", help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--paper-rates", type=float, nargs="+", default=PAPER_RATES, metavar="BPP",
+        "--paper-rates",
+        type=float,
+        nargs="+",
+        default=PAPER_RATES,
+        metavar="BPP",
         help="of variant paper (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs")
 
 
@@ -129,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
                 )
     names = {path.stem for path in paths}
     shown = [row for row in rows if row[1] in names]
-    draw(shown, [results.RESULTS / f"coconet{suffix}" for suffix in (".svg", ".png")])
+    draw(shown, [results.RESULTS / f"coconet{suffix}" for suffix in (".svg",)])
     write_report("coconet.md", text_of(args.seconds, shown), args.command)
     return 0
 
@@ -143,9 +147,11 @@ def mean_curve(rows: list[Row]) -> Curve:
 
 def saving(anchor: Curve, curve: Curve) -> float | None:
     """BD-rate in percent up to 0.5 bpp, or None without a common range."""
-    below = [[point for point in points if point[0] <= 1.05 * BELOW] for points in (anchor, curve)]
+    low_anchor, low_curve = (
+        [point for point in points if point[0] <= 1.05 * BELOW] for points in (anchor, curve)
+    )
     try:
-        return bd_rate(*below)
+        return bd_rate(low_anchor, low_curve)
     except dsncodec.SettingError:
         return None
 

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import weights
-from dsncodec.inference import network
 from dsncodec.metrics import psnr_db
-from dsncodec.train import layer_map, manifest
+from dsncodec.networks import registry
+from dsncodec.networks.inference import network
+from dsncodec.train.export import layer_map, manifest
 
 from .common import UInt8Array, image_paths, in_parallel, rgb_of
 from .results import table, write_csv, write_report
@@ -26,7 +26,7 @@ MODELS = {2: ("dsn",), 3: ("dsn",), 4: ("dsn", "ppcn")}
 PROTOCOL = """\
 Whole pictures, cut to a multiple of 24. Enlarged: shrunk by Pillow's bicubic filter, then `dsncodec.upsample`; PSNR over R, G, B of 8 bits. Own: the
 same of a picture shrunk by `dsncodec.downsample`. Colours: how far the mean of a channel is from the original's, in grey levels, the worst of the three:
-of `decode(reduce=True)` of a file (effort 5, 256 levels), of one of quality 50 and method dsn, of `downsample`, and of `upsample`."""
+of `decode(preview=True)` of a file (effort 5, 256 levels), of one of quality 50 and method dsn, of `downsample`, and of `upsample`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and write; or fit."""
     if args.fit:
-        fit(weights.folder() / manifest.NAME)
+        fit(registry.folder() / manifest.NAME)
         return 0
     pictures = []
     for name, count, reduced in PICTURES:
@@ -81,9 +81,9 @@ def measured(name: str, original: UInt8Array, scale: int) -> list[tuple[object, 
     image = Image.fromarray(original)
     small = image.resize((image.width // scale, image.height // scale), Image.Resampling.BICUBIC)
     plain = psnr_db(original, np.asarray(small.resize(image.size, Image.Resampling.BICUBIC)))
-    data = dsncodec.encode(original, scale=scale, backend="jpegls", threads=1)
+    data = dsncodec.encode(original, scale=scale, entropy_coder="jpegls", threads=1)
     of_quality = dsncodec.encode(original, "dsn", quality=50, effort=0, threads=1)
-    shown = [dsncodec.decode(file, reduce=True) for file in (data, of_quality)]
+    shown = [dsncodec.decode(file, preview=True) for file in (data, of_quality)]
     made = dsncodec.downsample(image, scale, threads=1)
     again = psnr_db(original, np.asarray(dsncodec.upsample(made, scale, threads=1)))
     rows: list[tuple[object, ...]] = []
@@ -104,9 +104,9 @@ def measured(name: str, original: UInt8Array, scale: int) -> list[tuple[object, 
 def fit(path: Path) -> None:
     """Measure each published model's map, and put it into its row of the manifest."""
     text = path.read_text("utf-8")
-    for model in weights.manifest():
+    for model in registry.manifest():
         down, chroma_down = (
-            network(weights.checked_path(model, part), 1) for part in ("down", "chroma_down")
+            network(registry.checked_path(model, part), 1) for part in ("down", "chroma_down")
         )
         lines = "\n".join(layer_map.rows(layer_map.layer_map(down, chroma_down, model.scale)))
         row = rf'(\nwire_id = "{model.wire_id.hex()}"\n)(?:layer_map.*\n|    \[.*\n|\]\n)*'

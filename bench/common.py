@@ -13,9 +13,9 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.codecs.dsn import Encoder
-from dsncodec.codecs.layer import Point
 from dsncodec.container import Header
+from dsncodec.methods.dsn.bitstream import Point
+from dsncodec.methods.dsn.codec import Encoder
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -79,9 +79,9 @@ def coded(
     The files are those of ``dsncodec.encode``; the latent, which does not depend on levels, is computed once.
     """
     header = Header("dsn", "L", luma.shape[1], luma.shape[0])
-    encoder = Encoder(header, luma[..., None], 1, effort)
+    encoder = Encoder(header, luma[..., None], 1, effort, backend)
     for alphabet in levels:
-        data = container.pack(header, encoder.sections(Point(scale, alphabet, alphabet), backend))
+        data = container.pack(header, encoder.sections(Point(scale, alphabet, alphabet)))
         yield data, np.asarray(dsncodec.decode(data, threads=1))
 
 

@@ -67,7 +67,7 @@ def main(source: str, folder: str) -> None:
             labelled(jpeg_image, f"JPEG: {len(jpeg)} bytes, {theirs:.2f} dB"),
         ]
         strips.append(np.concatenate([np.asarray(part) for part in pair], 1))
-    dsncodec.decode(data, reduce=True).save(out / f"quality-{quality}-without-network.png")
+    dsncodec.decode(data, preview=True).save(out / f"quality-{quality}-without-network.png")
     Image.fromarray(np.concatenate(strips)).save(out / "comparison.png")
     print(f"\nPictures and files are in {out}/; comparison.png shows all of them side by side.")
 

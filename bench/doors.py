@@ -72,7 +72,7 @@ def _sections(data: bytes) -> None:
 
 
 def _decoded(data: bytes, network: bool) -> None:
-    reduced = dsncodec.decode(data, reduce=True, threads=1)
+    reduced = dsncodec.decode(data, preview=True, threads=1)
     info = dsncodec.read_info(data)
     step = info.scale
     if (reduced.mode, reduced.size) != (info.mode, (-(-info.width // step), -(-info.height // step))):
@@ -101,7 +101,13 @@ def _extracted(data: bytes, folder: Path) -> None:
         ("alpha", "png"),
     ):
         args = argparse.Namespace(
-            plane=plane, format=form, stretch=form == "png", force=True, max_pixels=None
+            plane=plane,
+            format=form,
+            stretch=form == "png",
+            force=True,
+            max_pixels=None,
+            bare=False,
+            quiet=True,
         )
         try:
             extract.extract(args, Job(str(source), f"{target}.{form}"))

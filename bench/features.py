@@ -22,9 +22,10 @@ that trained, and the layers too: no third network judges here."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the loss networks are."""
     parser.add_argument(
-        "--loss-networks", metavar="FOLDER",
+        "--loss-networks",
+        metavar="FOLDER",
         help="folder of the loss networks' weights (default: loss_network in the folder of image sets)",
-    )  # fmt: skip
+    )
 
 
 Measure = Callable[[UInt8Array, Mapping[str, UInt8Array]], dict[str, dict[str, float]]]
@@ -35,7 +36,7 @@ def measure(args: argparse.Namespace) -> Measure:
     try:
         import torch
 
-        from dsncodec.train.distance import FeatureDistance, relative
+        from dsncodec.train.losses.perceptual import FeatureDistance, relative
 
         distance = FeatureDistance(args.loss_networks or f"{args.data}/loss_network")
     except ModuleNotFoundError as exc:

@@ -27,12 +27,15 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec.backends import BACKENDS, BASE_CODECS, base_name, rangecoder
-from dsncodec.codecs import coordinates, grids
-from dsncodec.codecs.coordinates import shape_for
-from dsncodec.codecs.sections import encode_alpha
+from dsncodec.carriers import BACKENDS, BASE_CODECS, base_name
 from dsncodec.container import Header, pack
-from dsncodec.weights import restorations
+from dsncodec.entropy import adaptive_coder
+from dsncodec.methods.coconet import bitstream as coordinates
+from dsncodec.methods.coconet.bitstream import shape_for
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.sections import encode_alpha
+from dsncodec.networks.registry import restorations
+from dsncodec.options import CARRIERS
 
 from .bombs import bombs
 from .doors import ALL, FEW, NETWORKS, Broken, knock
@@ -100,8 +103,9 @@ def small_file(method: str, backend: str, mode: str, width: int = 6, height: int
         return _grids(mode, width, height, image)
     if method == "coconet":
         return _network(backend, mode, width, height, image)
-    settings = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
-    return dsncodec.encode(image, method, backend=backend, effort=0, threads=1, **settings)
+    settings: dict[str, Any] = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
+    settings[CARRIERS[method]] = backend
+    return dsncodec.encode(image, method, effort=0, threads=1, **settings)
 
 
 def _network(variant: str, mode: str, width: int, height: int, image: Image.Image) -> bytes:
@@ -113,7 +117,7 @@ def _network(variant: str, mode: str, width: int, height: int, image: Image.Imag
     rng = np.random.default_rng(width)
     integers = [np.rint(rng.normal(0, 12, count)).astype(np.int32) for count in counts]
     parameters = coordinates.Parameters(shape, (160,) * (shape.layers + 2))
-    sections = [("PARM", parameters.pack()), ("NETW", rangecoder.encode(integers))]
+    sections = [("PARM", parameters.pack()), ("NETW", adaptive_coder.encode(integers))]
     if header.has_alpha:
         sections.append(("ALPH", encode_alpha(np.asarray(image.getchannel("A")), 0)))
     return pack(header, sections)

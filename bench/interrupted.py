@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -28,7 +29,7 @@ from .results import table, write_report
 PICTURES, SIZE = 24, (120, 80)
 TRAIN_STEPS = 40
 PARTIAL = ".dsncodec-"
-_SETTINGS = {"quality": 60, "backend": "jpeg", "effort": 0}
+_SETTINGS: dict[str, Any] = {"quality": 60, "base": "jpeg", "effort": 0}
 _OPTIONS = ["-q", "60", "--backend", "jpeg", "--effort", "0"]
 
 

@@ -33,9 +33,9 @@ import numpy as np
 from PIL import AvifImagePlugin, Image, ImageDraw
 
 import dsncodec
-from dsncodec import weights
 from dsncodec.bench.peers import avif
 from dsncodec.metrics import Curve, bd_rate, bpp, psnr_db
+from dsncodec.networks import registry
 
 from . import results
 from .common import UInt8Array, image_paths, rgb_of
@@ -58,9 +58,11 @@ REPEATS = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument(
-        "--part", choices=("curves", "low", "time", "decode", "hard"), default="curves",
+        "--part",
+        choices=("curves", "low", "time", "decode", "hard"),
+        default="curves",
         help="(default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", metavar="DIR", help="default: bench/results/VERSION/latentgrid")
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=tuple(SETS))
     parser.add_argument("--pictures", type=int, metavar="N", help="of each set (default: all; 12 of B100)")
@@ -120,17 +122,18 @@ def fitted(rgb: UInt8Array, quality: int, budget: Budget, threads: int, start: s
 @contextlib.contextmanager
 def without_starts() -> Iterator[None]:
     """As if none were published: what is fitted meanwhile begins with the plain one."""
-    kept = weights.starts
-    weights.starts = lambda: ()  # type: ignore[assignment]
+    kept = registry.starts
+    # its type is that of a cached function
+    registry.starts = lambda: ()  # type: ignore[assignment]
     try:
         yield
     finally:
-        weights.starts = kept
+        registry.starts = kept
 
 
 def starts_id() -> str:
     """Which starts are published: rows that others made are no rows of these."""
-    ids = sorted(row.wire_id[:2].hex() for row in weights.starts() if row.default)
+    ids = sorted(row.wire_id[:2].hex() for row in registry.starts() if row.default)
     return "-".join(ids) or "none"
 
 
@@ -267,7 +270,7 @@ def text_of_set(
     for kind, label in zip(kinds, labels):
         shown[label] = mean_curve([row for row in rows if (row["budget"], row["start"]) == kind], stems)
     file = f"{name.lower()}"
-    draw(shown, [out / f"{file}{suffix}" for suffix in (".svg", ".png")])
+    draw(shown, [out / f"{file}{suffix}" for suffix in (".svg",)])
     means: list[str] = []
     for column in zip(*found.values()):
         there = [value for value in column if value is not None]
@@ -393,7 +396,7 @@ def sample(rows: int, columns: int) -> UInt8Array:
 
 def macs_per_pixel(width: int) -> tuple[float, float]:
     """Forward and to the inputs; to the weights."""
-    from dsncodec.fit.canvas import LEARN_EVERY
+    from dsncodec.methods.latentgrid.objective import LEARN_EVERY
 
     doubled = sum((7 - level) / 4 ** (level - 1) for level in range(1, 7))  # samples a pixel that are made
     networks, others = 544 * 4 / 3 + 10 * width + 21, 81 + 6 * doubled
@@ -402,8 +405,8 @@ def macs_per_pixel(width: int) -> tuple[float, float]:
 
 def times(args: argparse.Namespace, out: Path) -> str:
     """A step of the fit and its stages, beside the floor and torch."""
-    from dsncodec.fit.canvas import LEARN_EVERY, Canvas
-    from dsncodec.fit.networks import Weights, random_weights
+    from dsncodec.methods.latentgrid.objective import LEARN_EVERY, Canvas
+    from dsncodec.methods.latentgrid.weights import Weights, random_weights
 
     from .latentgrid_rate import mac_rates
 

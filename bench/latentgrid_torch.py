@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dsncodec.codecs.grids import grid_shapes
-from dsncodec.fit.networks import random_weights
+from dsncodec.methods.latentgrid.bitstream import grid_shapes
+from dsncodec.methods.latentgrid.weights import random_weights
 
 GRIDS = 7
 SPATIAL = (
@@ -73,6 +73,7 @@ def doubled(x: Tensor, taps: Tensor, rows: int, columns: int) -> Tensor:
         p = torch.cat([first, first, x, last, last], axis)
         even = sum(taps[i] * p.narrow(axis, i, length) for i in range(4))
         odd = sum(taps[3 - i] * p.narrow(axis, i + 1, length) for i in range(4))
+        # four summands each: neither is the 0 of an empty sum, which mypy allows for
         x = torch.stack([even, odd], axis + 1).flatten(axis, axis + 1).narrow(axis, 0, size)  # type: ignore[list-item]
     return x
 
@@ -117,7 +118,7 @@ def stepper(rgb: NDArray[np.uint8], threads: int, trade: float = 0.01) -> Callab
             q.append(softly_rounded(soft + 0.2 * torch.randn_like(soft), 0.3))
         loss = squared(q, nets, target) / (3 * pixels) + trade * bits(q, nets) / pixels
         mover.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         mover.step()
 
     return step

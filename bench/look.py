@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image, ImageDraw
 
 import dsncodec
-from dsncodec.codecs import LOOKS
+from dsncodec.methods import DECODERS
 from dsncodec.metrics import luma, psnr_db
 
 from . import features
@@ -62,8 +62,8 @@ def study(args: argparse.Namespace, scale: int, distances: features.Measure) -> 
         found = []
         for path in paths:
             original = rgb_of(path)
-            data = dsncodec.encode(original, scale=scale, effort=effort, backend="jpegls")
-            shown = {look: np.asarray(dsncodec.decode(data, look=look)) for look in LOOKS}
+            data = dsncodec.encode(original, scale=scale, effort=effort, entropy_coder="jpegls")
+            shown = {look: np.asarray(dsncodec.decode(data, decoder=look)) for look in DECODERS}
             pair = []
             for look, apart in distances(original, shown).items():
                 names = list(apart)
@@ -105,7 +105,7 @@ def make_pictures(name: str) -> None:
     for scale in (3, 4):
         data = dsncodec.encode(original, scale=scale)
         bpp = dsncodec.read_info(data).bpp
-        shown = {look: np.asarray(dsncodec.decode(data, look=look)) for look in LOOKS}
+        shown = {look: np.asarray(dsncodec.decode(data, decoder=look)) for look in DECODERS}
         rows.append(_row(name, original, f"original (x{scale}: {bpp:.2f} bpp)", shown))
     _stacked(rows).save(RESULTS / f"look-{name}.png", optimize=True)
     rows = [

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,9 @@ REGION = 256
 SIZE = (4000, 3000)
 ODD = ((1, 1), (1, 20_000), (20_000, 1))
 METHODS: dict[str, dict[str, object]] = {
-    "restored, AVIF": {"backend": "avif"},
+    "restored, AVIF": {"base": "avif"},
     "dsn x3": {"method": "dsn", "scale": 3, "levels": 96},
-    "restored, JPEG": {"backend": "jpeg"},
+    "restored, JPEG": {"base": "jpeg"},
 }
 # Linux: VmHWM starts anew with the program, where getrusage's maximum would include the parent's
 _CHILD = """
@@ -43,9 +44,9 @@ _JOBS = {
     "decode": "image = dsncodec.decode(f'{folder}/coded.dsn', max_pixels=None, threads=1)",
     "decode to .ppm": "main(['decode', f'{folder}/coded.dsn', '-o', f'{folder}/back.ppm', '--threads', '1', '--force', '--quiet'])",
     "region": "image = dsncodec.decode(f'{folder}/coded.dsn', region=options['region'], max_pixels=None, threads=1)",
-}  # fmt: skip
+}
 _JOB = """
-import json, sys, numpy, dsncodec, dsncodec.inference
+import json, sys, numpy, dsncodec, dsncodec.networks.inference
 from dsncodec.cli import main
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 {work}
@@ -91,11 +92,11 @@ def _child_mib(path: Path, region: object, threads: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def _median_s(call: object, runs: int = 5) -> float:
+def _median_s(call: Callable[[], object], runs: int = 5) -> float:
     times = []
     for _ in range(runs):
         start = time.perf_counter()
-        call()  # type: ignore[operator]
+        call()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 

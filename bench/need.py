@@ -1,4 +1,4 @@
-"""How much enhancement a picture needs: fit the measure of dsncodec.enhancement, and judge it on pictures left out."""
+"""How much enhancement a picture needs: fit the measure of dsncodec.processing.enhancement, and judge it on pictures left out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dsncodec import enhancement, weights
-from dsncodec.enhancement import EVERYTHING, NOTHING
-from dsncodec.picture_networks import run as run_network
+from dsncodec.networks import registry
+from dsncodec.networks.image_to_image import run as run_network
+from dsncodec.processing import enhancement
+from dsncodec.processing.enhancement import EVERYTHING, NOTHING
 
 from .common import UInt8Array, rgb_of
 from .results import table, write_csv, write_report
@@ -98,7 +99,7 @@ def _sample(
 ) -> Sample:  # fmt: skip
     squares = np.zeros((len(MODELS), 3))
     for i, model in enumerate(models):
-        row = weights.picture_network("enhance", model)
+        row = registry.picture_network("enhance", model)
         made = enhancement.enhanced(seen, 1, lambda rgb: run_network(row, rgb, threads))
         change = made.astype(np.float64) - seen
         lacking = np.asarray(wanted, np.float64) - seen
@@ -128,7 +129,7 @@ def fit(terms: FloatArray, squares: FloatArray, groups: NDArray[np.str_]) -> Flo
             gain = gain_db(strength[masks[name]], seen[masks[name]]).clamp_min(-6)
             cost = cost - weight * (gain.clamp_max(6).mean() - LOSS * torch.relu(-gain).mean())
         optimizer.zero_grad()
-        cost.backward()
+        torch.autograd.backward(cost)
         optimizer.step()
     return found.detach().numpy()
 
@@ -152,9 +153,10 @@ def run(args: argparse.Namespace) -> int:
         strength[~kept] = enhancement.on_scale(terms[~kept] @ fit(terms[kept], squares[kept], groups[kept]))
     final = fit(terms, squares, groups).round(3)
     write_csv(
-        "need.csv", ["group", "picture", "strength"],
+        "need.csv",
+        ["group", "picture", "strength"],
         [(one.group, one.name, f"{value:.3f}") for one, value in zip(found, strength)],
-    )  # fmt: skip
+    )
     write_report("need.md", report(groups, squares, strength, (centre, spread, final)), args.command)
     return 0
 

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import get_type_hints
 
@@ -18,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends
-from dsncodec.codecs.halves import doubled
+from dsncodec import carriers
+from dsncodec.methods.restored.half_size import doubled
 from dsncodec.metrics import luma, psnr_db, ssim
 
 from .common import UInt8Array, image_paths, in_parallel, rgb_of
@@ -97,14 +98,14 @@ def pictures(data: str, count: int) -> dict[str, UInt8Array]:
 
 def plain(rgb: UInt8Array, base: str, effort: int, quality: int) -> tuple[int, UInt8Array]:
     """Bytes and picture of the codec alone."""
-    payload = backends.encode_base(rgb, quality, base, effort, 1)
-    return len(payload), backends.decode_base(payload, rgb.shape)
+    payload = carriers.encode_base(rgb, quality, base, effort, 1)
+    return len(payload), carriers.decode_base(payload, rgb.shape)
 
 
 def best_plain(rgb: UInt8Array, base: str, effort: int, limit: int) -> UInt8Array | None:
     """The codec's best picture at full size in no more bytes, if there is any: of the last qualities that fit, as PSNR
     need not rise with each."""
-    qualities = backends.BASE_CODECS[base].qualities
+    qualities = carriers.BASE_CODECS[base].qualities
     low, high = -1, len(qualities)
     while high - low > 1:
         middle = (low + high) // 2
@@ -116,9 +117,9 @@ def best_plain(rgb: UInt8Array, base: str, effort: int, limit: int) -> UInt8Arra
 
 def judged(rgb: UInt8Array, name: str, base: str, effort: int, quality: int) -> Case:
     """One file."""
-    data = dsncodec.encode(rgb, "restored", backend=base, effort=effort, quality=quality, threads=1)
+    data = dsncodec.encode(rgb, "restored", base=base, effort=effort, quality=quality, threads=1)
     info, shown = dsncodec.read_info(data), np.asarray(dsncodec.decode(data, threads=1))
-    own = np.asarray(dsncodec.decode(data, reduce=True))
+    own = np.asarray(dsncodec.decode(data, preview=True))
     base_bytes = info.sections["BASE"]
     beside: UInt8Array | None = own
     if info.scale == 2:
@@ -137,7 +138,7 @@ def judged(rgb: UInt8Array, name: str, base: str, effort: int, quality: int) -> 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write never-worse.csv and .md."""
     shown, tasks = pictures(args.data, args.pictures), []
-    for base in backends.BASE_CODECS:
+    for base in carriers.BASE_CODECS:
         for i, quality in enumerate(QUALITIES):
             every = args.every if base == "avif" else args.others_every
             if i % every == 0:
@@ -173,7 +174,7 @@ def _cases(tasks: list[Task], shown: dict[str, UInt8Array]) -> list[Case]:
 def _report(cases: list[Case], shown: dict[str, UInt8Array]) -> str:
     sizes = ", ".join(f"{name} {rgb.shape[1]} x {rgb.shape[0]}" for name, rgb in shown.items())
     rows = []
-    for base in backends.BASE_CODECS:
+    for base in carriers.BASE_CODECS:
         of = [case for case in cases if case.base == base]
         gains = [case.psnr - case.psnr_plain for case in of]
         rows.append((
@@ -226,11 +227,11 @@ def _times(shown: dict[str, UInt8Array], efforts: Sequence[int], runs: int) -> s
         for quality in TIMED_QUALITIES:
             own, ours = [], []
             for rgb in parts:
-                point = backends.BASE_CODECS["avif"].own_quality(quality)
-                module = backends.load_base("avif")
+                point = carriers.BASE_CODECS["avif"].own_quality(quality)
+                module = carriers.load_base("avif")
                 one, other = cpu_seconds(
-                    lambda p=rgb, q=point: module.encode(p, q, effort, 1),
-                    lambda p=rgb, q=quality: dsncodec.encode(p, quality=q, effort=effort, threads=1),
+                    partial(module.encode, rgb, point, effort, 1),
+                    partial(dsncodec.encode, rgb, quality=quality, effort=effort, threads=1),
                     runs=runs,
                 )
                 own.append(one)

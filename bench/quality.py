@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 import dsncodec
-from dsncodec import backends, weights
-from dsncodec.codecs import layer
-from dsncodec.codecs.dsn import Encoder
+from dsncodec import carriers
 from dsncodec.container import Header
+from dsncodec.methods.dsn import bitstream as layer
+from dsncodec.methods.dsn.codec import Encoder
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import registry
 
 from .common import image_paths, in_parallel, rgb_of
 from .results import table, write_csv, write_report
@@ -38,9 +39,11 @@ def candidates() -> list[Point]:
     """Settings worth trying: chroma gets from half to twice the levels of luma."""
     return [
         (scale, levels, chroma)
-        for scale in weights.scales() for levels in LEVELS for chroma in CHROMA
+        for scale in registry.scales()
+        for levels in LEVELS
+        for chroma in CHROMA
         if levels / 2 <= chroma <= 2 * levels
-    ]  # fmt: skip
+    ]
 
 
 def _measure_candidates(paths: list[Path], points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +62,7 @@ def _measure_candidates(paths: list[Path], points: list[Point]) -> tuple[np.ndar
             key = (plane, point[0], levels)
             if key not in coded:
                 symbols = encoder.symbols(layer.Point(*point))[plane]
-                coded[key] = len(backends.encode(symbols, levels, "auto", 5))
+                coded[key] = len(carriers.encode(symbols, levels, "auto", 5))
             return coded[key]
 
         whole = dsncodec.encode(rgb, scale=points[0][0], levels=64, threads=1)
@@ -149,8 +152,8 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             print(text)
             return 0
-        (weights.folder() / "quality.toml").write_text(text, "utf-8")
-        weights.quality_table.cache_clear()
+        (registry.folder() / "quality.toml").write_text(text, "utf-8")
+        registry.quality_table.cache_clear()
     chosen = [layer.point_of_quality(q) for q in CHECKED]
     size, psnr = _measure_files(paths, CHECKED)
     fell_bytes, fell_psnr = (int((np.diff(a, axis=1) < 0).sum()) for a in (size, psnr))
@@ -177,8 +180,9 @@ On {len(paths)} pictures x {len(CHECKED) - 1} steps of quality: bytes fell {fell
     else:
         raw = [
             (path.name, q, int(size[j, i]), f"{psnr[j, i]:.4f}")
-            for j, path in enumerate(paths) for i, q in enumerate(CHECKED)
-        ]  # fmt: skip
+            for j, path in enumerate(paths)
+            for i, q in enumerate(CHECKED)
+        ]
         write_csv("quality.csv", ["image", "quality", "bytes", "psnr_rgb_db"], raw)
         write_report("quality.md", text, "python -m bench quality")
     return int(fell_bytes + fell_psnr > 0)

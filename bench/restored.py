@@ -6,12 +6,14 @@ import argparse
 import os
 import statistics
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 import dsncodec
-from dsncodec import backends
-from dsncodec.codecs.restored import BEST_FROM_EFFORT
+from dsncodec import carriers
+from dsncodec.methods.restored.codec import BEST_FROM_EFFORT
 from dsncodec.metrics import psnr_db
 
 from .common import UInt8Array, image_paths, rgb_of
@@ -41,16 +43,16 @@ def _times(args: argparse.Namespace) -> str:
     calls: dict[str, Callable[[], object]] = {}
     for base, quality in BASES.items():
         for effort in (5, BEST_FROM_EFFORT) if base == "avif" else (5,):
-            asked = {"backend": base, "base_quality": quality, "effort": effort, "threads": 1}
+            asked: dict[str, Any] = {"base": base, "base_quality": quality, "effort": effort, "threads": 1}
             data = dsncodec.encode(rgb, "restored", **asked)
-            payload = backends.encode_base(rgb, quality, base, effort, 1)
-            own = backends.base_file(payload, rgb.shape)
-            module = backends.load_base(base)
+            payload = carriers.encode_base(rgb, quality, base, effort, 1)
+            own = carriers.base_file(payload, rgb.shape)
+            module = carriers.load_base(base)
             name = f"{base}, effort {effort}"
-            calls[f"{name}: encode, codec"] = lambda m=module, q=quality, e=effort: m.encode(rgb, q, e, 1)
-            calls[f"{name}: encode, ours"] = lambda a=asked: dsncodec.encode(rgb, "restored", **a)
-            calls[f"{name}: decode, codec"] = lambda m=module, o=own: m.decode(o, rgb.shape)
-            calls[f"{name}: decode, ours"] = lambda d=data: dsncodec.decode(d, threads=1)
+            calls[f"{name}: encode, codec"] = partial(module.encode, rgb, quality, effort, 1)
+            calls[f"{name}: encode, ours"] = partial(dsncodec.encode, rgb, "restored", **asked)
+            calls[f"{name}: decode, codec"] = partial(module.decode, own, rgb.shape)
+            calls[f"{name}: decode, ours"] = partial(dsncodec.decode, data, threads=1)
     times = interleaved(calls, args.runs)
     rows = []
     for name in dict.fromkeys(key.partition(":")[0] for key in times):

@@ -11,9 +11,21 @@ from pathlib import Path
 import dsncodec
 from dsncodec.bench.report import processor, table
 
-__all__ = ["RESULTS", "environment", "table", "write_csv", "write_report"]
+__all__ = ["RESULTS", "environment", "newest", "table", "write_csv", "write_report"]
 
 RESULTS = Path(__file__).parent / "results" / dsncodec.__version__
+
+
+def newest(name: str) -> Path:
+    """A file of results from the newest release that has it.
+
+    Raises:
+        FileNotFoundError: none has.
+    """
+    found = [path for path in RESULTS.parent.glob(f"*/{name}")]
+    if not found:
+        raise FileNotFoundError(f"no release has results called {name}")
+    return max(found, key=lambda path: tuple(map(int, path.relative_to(RESULTS.parent).parts[0].split("."))))
 
 
 def environment() -> str:

@@ -10,23 +10,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import weights
-from dsncodec.codecs.layer import read_layer
+from dsncodec.methods.dsn.bitstream import parse
+from dsncodec.methods.dsn.quantise import dequantise, dequantise_chroma
+from dsncodec.networks import registry
 from dsncodec.planes import to_pixels
-from dsncodec.quantise import dequantise, dequantise_chroma
 
 from .common import UInt8Array, image_paths, rgb_of
 from .results import table, write_report
 
 MEGAPIXELS = 512 * 768 / 1e6
-AVIF = {"quality": 60, "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
-JXL = {"distance": 1.5, "effort": 7}
+AVIF: dict[str, Any] = {"quality": 60, "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}}
+JXL: dict[str, Any] = {"distance": 1.5, "effort": 7}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +65,7 @@ def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
         torch.set_num_threads(threads)
         with api.opened(data) as stream, torch.inference_mode():
             header, sections, _ = api.read_structure(stream, None)
-            layer = read_layer(header, dict(container.iter_payloads(stream, sections)))
+            layer = parse(header, dict(container.iter_payloads(stream, sections)))
             point = layer.parameters.point
             luma = nets.up(torch.from_numpy(dequantise(layer.luma, point.levels))[None]).clamp(0, 1)
             chroma = dequantise_chroma(layer.chroma, point.chroma_levels)
@@ -79,9 +81,9 @@ def _load_onnx_weights(nets: object, scale: int) -> None:
     import onnx
     import torch
 
-    model = weights.for_scale(scale)
-    for part in weights.DECODER_PARTS:
-        graph = onnx.load(weights.checked_path(model, part)).graph
+    model = registry.for_scale(scale)
+    for part in registry.DECODER_PARTS:
+        graph = onnx.load(registry.checked_path(model, part)).graph
         state = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
         net = getattr(nets, part)
         net.load_state_dict({k: v for k, v in state.items() if k in net.state_dict()})
@@ -112,10 +114,10 @@ def run(args: argparse.Namespace) -> int:
         for scale in args.scales:
             data = dsncodec.encode(rgb, scale=scale, levels=128, threads=threads)
             for effort in (3, 5):
-                calls[f"encode dsn x{scale}, effort {effort}"] = lambda s=scale, e=effort: dsncodec.encode(
-                    rgb, scale=s, levels=128, effort=e, threads=threads
+                calls[f"encode dsn x{scale}, effort {effort}"] = partial(
+                    dsncodec.encode, rgb, scale=scale, levels=128, effort=effort, threads=threads
                 )
-            calls[f"decode dsn x{scale}"] = lambda d=data: dsncodec.decode(d, threads=threads)
+            calls[f"decode dsn x{scale}"] = partial(dsncodec.decode, data, threads=threads)
             calls[f"decode dsn x{scale}, eager torch"] = torch_decoder(data, threads)
             ours = np.asarray(dsncodec.decode(data)).astype(int)
             assert np.abs(torch_decoder(data, threads)() - ours).max() <= 1, "not the same picture"

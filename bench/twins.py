@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends
+from dsncodec import carriers
+from dsncodec.methods.dsn.quantise import dequantise, quantise
 from dsncodec.metrics import luma as full_luma
 from dsncodec.metrics import psnr_db
-from dsncodec.quantise import dequantise, quantise
 
 from .common import UInt8Array, coded, cropped, image_paths, in_parallel, resized, rgb_of, to_uint8
 from .results import table, write_csv, write_report
@@ -36,9 +36,10 @@ def _twin(luma: UInt8Array, scale: int, levels: int, backend: str) -> tuple[int,
     rows, columns = luma.shape[0] // scale, luma.shape[1] // scale
     pooled = luma.reshape(rows, scale, columns, scale).mean((1, 3), dtype=np.float32) / 255
     symbols = quantise(pooled[None], levels)
-    payload = backends.encode(symbols, levels, backend, 5)
+    payload = carriers.encode(symbols, levels, backend, 5)
     small = dequantise(symbols, levels)[0] * 255
-    decoded = {name: to_uint8(resized(small, *luma.shape, kernel)) for name, kernel in KERNELS.items()}
+    height, width = luma.shape
+    decoded = {name: to_uint8(resized(small, height, width, kernel)) for name, kernel in KERNELS.items()}
     return len(payload), {name: psnr_db(luma, image) for name, image in decoded.items()}
 
 

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import ImageInfo, Rows, decode, decode_rows, encode, read_info, verify
+    from .api import ImageInfo, Metadata, Rows, decode, decode_rows, encode, read_info, verify
     from .errors import (
         CodestreamError,
         Corrupt,
@@ -25,27 +25,33 @@ if TYPE_CHECKING:
         UnsupportedVersion,
     )
     from .extraction import Extracted, extract
+    from .methods import Progress
+    from .options import Best, CocoNet, DeepSampling, LatentGrid, Restored
     from .pillow_plugin import register_pillow
-    from .restore import complete, denoise, downsample, enhance, stylize, upsample
+    from .processing.api import complete, denoise, downsample, enhance, stylize, upsample
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOME = {
-    "api": ["ImageInfo", "Rows", "decode", "decode_rows", "encode", "read_info", "verify"],
+    "api": ["ImageInfo", "Metadata", "Rows", "decode", "decode_rows", "encode", "read_info", "verify"],
     "errors": [
         "CodestreamError", "Corrupt", "DsnError", "FitWarning", "LimitExceeded", "MissingComponent", "NotADsnFile",
         "SettingError", "Truncated", "UnsupportedVersion",
     ],
+    "methods": ["Progress"],
+    "options": ["Best", "CocoNet", "DeepSampling", "LatentGrid", "Restored"],
     "extraction": ["Extracted", "extract"],
     "pillow_plugin": ["register_pillow"],
-    "restore": ["complete", "denoise", "downsample", "enhance", "stylize", "upsample"],
+    "processing.api": ["complete", "denoise", "downsample", "enhance", "stylize", "upsample"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "CodestreamError", "Corrupt", "DsnError", "Extracted", "FitWarning", "ImageInfo", "LimitExceeded", "MissingComponent",
-    "NotADsnFile", "Rows", "SettingError", "Truncated", "UnsupportedVersion", "complete", "decode", "decode_rows",
-    "denoise", "downsample", "encode", "enhance", "extract", "read_info", "register_pillow", "stylize", "upsample",
+    "Best", "CocoNet", "CodestreamError", "Corrupt", "DeepSampling", "DsnError", "Extracted",
+    "FitWarning", "ImageInfo", "LatentGrid", "LimitExceeded", "Metadata", "MissingComponent",
+    "NotADsnFile", "Progress", "Restored", "Rows", "SettingError", "Truncated", "UnsupportedVersion",
+    "complete", "decode", "decode_rows", "denoise", "downsample", "encode", "enhance", "extract",
+    "read_info", "register_pillow", "stylize", "upsample",
     "verify",
 ]  # fmt: skip
 

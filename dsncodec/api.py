@@ -1,34 +1,35 @@
-"""encode, decode, read_info: the whole path on one screen."""
+"""encode, decode, read_info: from a picture to a codestream, and back."""
 
 from __future__ import annotations
 
 import io
-import math
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import backends, codecs, container, kernels, rate
-from .checks import positive, whole
-from .codecs.layer import explicit_point
+from . import container, methods
 from .container import MAX_PIXELS, Header, Section
 from .errors import Corrupt, LimitExceeded, SettingError
-from .metrics import bpp, psnr_db
-from .planes import ImageLike, Picture, read_picture, to_pillow
+from .methods import Job, OnProgress, ParsedFile, Progress
+from .methods.rate_control import Target
+from .methods.sections import NO_SIZE
+from .metrics import bpp
+from .options import Options, deprecated, options_of_call
+from .planes import METADATA, ImageLike, Picture, read_picture, to_pillow
+from .validation import whole
 
 UInt8Array = NDArray[np.uint8]
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 BAND_PIXELS = 2**23  # what decode_rows gives at a time, about
 BAND_UNIT = 256  # rows: its bands are multiples, as tiles are
-_METADATA = {"iccp": "icc_profile", "exif": "exif", "xmp ": "xmp"}  # section tag -> Picture field
 
 
 @dataclass(frozen=True)
@@ -64,76 +65,49 @@ class ImageInfo:
         return self.width, self.height
 
 
+@dataclass(frozen=True)
+class Metadata:
+    """The metadata of a file, as bytes; empty: none."""
+
+    icc_profile: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+
+
 def encode(
     image: ImageLike,
-    method: str | None = None,
+    method: str | Options | None = None,
     *,
     quality: int | None = None,
     target_bytes: int | None = None,
     target_bpp: float | None = None,
     target_psnr_db: float | None = None,
-    scale: int | None = None,
-    levels: int | None = None,
-    chroma_levels: int | None = None,
-    base_quality: int | None = None,
-    backend: str = "auto",
-    effort: int = codecs.DEFAULT_EFFORT,
-    seconds: float | None = None,
-    steps: int | None = None,
-    variant: str | None = None,
-    layers: int | None = None,
-    width: int | None = None,
-    report: Callable[..., None] | None = None,
-    interrupted: Callable[[], None] | None = None,
-    preview: str | os.PathLike[str] | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    icc_profile: bytes | None = None,
-    exif: bytes | Image.Exif | None = None,
-    xmp: bytes | None = None,
+    effort: int = methods.DEFAULT_EFFORT,
+    metadata: Metadata | None = None,
     threads: int | None = None,
+    progress: OnProgress | None = None,
+    **settings: Any,
 ) -> bytes:
     """Code a picture.
 
     Args:
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
-        method: "restored": a standard codec, and a network that restores what it lost; "dsn": deep sampling
-            around a lossless coder; "latentgrid": grids of symbols and small networks fitted to this picture (needs
-            numba), the fewest bytes of all; "coconet": one network fitted to this picture (needs torch). Default: "dsn"
-            if scale 2..4, levels, chroma_levels or a backend that is of "dsn" alone is given, else "restored"; or
-            "latentgrid" where effort is 9 and it serves better.
+        method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
+            "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
         quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
             0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": the price of a bit.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
-        target_psnr_db: the smallest file of the quality table that reaches this PSNR, over R, G and B (or grey).
-        scale, levels, chroma_levels: of "dsn", the operating point itself: 2..4, 2..256 and 2..256; with any of
-            them given, the others default to 3, 256, and the levels of luma. ``scale`` of "restored": 1, or 2 for
-            the base codec at half the size; default: from effort 4 on 2 at low rates, where it serves better.
-        base_quality: 0..100, the base codec's own quality, in the place of ``quality``; at full size, unless
-            scale is 2.
-        backend: of "restored", the base codec, "avif", "jpeg", "jxl" or "j2k", or "auto": avif, for sides beyond
-            32768 jpeg, beyond 65500 jxl; of "dsn", who carries the symbols, "lzma2", "7z", "j2k", "jxl",
-            "jpegls" or "webp", or "auto": the smallest of those tried.
-        effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size
-            too at low rates, from 6 on the larger network, from 8 on all base codecs; or steps of refinement of
-            the latent (none below 4), backends that "auto" tries, and how hard they work; or seconds of the fit of
-            "latentgrid", 1 to 180. At 9 with no method, scale or backend given and numba there, such a fit follows:
-            to the quality of the file found or to the bytes given, and the better file is kept. Any reader decodes
-            all of them.
-        seconds, steps: of "coconet", "latentgrid" and effort 9, the budget of the fit, whichever ends first; default:
-            60 seconds, or by effort; of variant "paper" its 3000 epochs, some seven minutes of a core for 256 x 256 pixels.
-        variant: of "coconet", "sine" (default) or "paper", see docs/coconet.md.
-        layers, width: of "coconet", the hidden layers (default 5) and their neurons (default: what the bytes asked
-            for allow).
-        report: of "coconet", called after each step with the part of the budget spent and the mean squared error; of
-            "latentgrid" and effort 9, now and then, with the bits per pixel after these, and a last time with 1, unless
-            the fit ended early or missed its target.
-        interrupted: of "latentgrid" and effort 9, called where Ctrl-C has ended the fit early: then the file is the best
-            so far, and may be short of ``target_psnr_db``.
-        preview: of "coconet", a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
-        checkpoint: of "coconet", a file that is written every few seconds and when the fit is interrupted. If it is
-            there already, the fit goes on from it.
-        icc_profile, exif, xmp: metadata instead of the image's own; ``b""`` leaves it out.
+        target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
+        effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size too at low
+            rates, from 6 on the larger network, from 8 on all base codecs; of "dsn" steps of refinement of the latent (none
+            below 4), coders that "auto" tries, and how hard they work; of "latentgrid" the seconds of the fit, 1 to 180.
+        metadata: in the place of the image's own; ``Metadata()``: none.
         threads: of the networks; default: the CPUs this process may use.
+        progress: called now and then by methods that fit, see ``Progress``; a last time with ``done`` 1, or with ``interrupted``
+            where Ctrl-C has ended a fit of latent grids early: then the file is the best so far, and may be short of
+            ``target_psnr_db``.
+        settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``: each in the place of
+            the image's own, ``b""`` leaves it out.
     Returns:
         The codestream, a whole .dsn file.
     Raises:
@@ -145,175 +119,41 @@ def encode(
             one of the picture's mean colour.
     """
     effort = whole("effort", effort, 0, 9)
-    of_dsn = any(value is not None for value in (levels, chroma_levels))
-    may_fit = method is None and effort == 9 and scale is None and backend == "auto" and not of_dsn
-    if method is None:
-        method = _method(backend, of_dsn or scale not in (None, 1))
-    coder = codecs.load(method)
-    if of_dsn and method != "dsn":
-        raise SettingError(f"levels and chroma_levels are settings of method dsn, not {method}")
-    fitted = {
-        "seconds": seconds,
-        "steps": steps,
-        "variant": variant,
-        "layers": layers,
-        "width": width,
-        "report": report,
-        "interrupted": interrupted,
-        "preview": preview,
-        "checkpoint": checkpoint,
-    }
-    carried = _settings_of_fit("latentgrid" if may_fit else method, fitted)
-    fit = carried if may_fit else None
-    if method == "restored":
-        carried = {"scale": _base_scale(scale, base_quality)}
-        scale = None
-    elif method in _FIT_SETTINGS and (scale is not None or backend != "auto"):
-        raise SettingError(f"scale and backend are settings of the methods dsn and restored, not {method}")
-    if width is not None and any(v is not None for v in (quality, target_bytes, target_bpp, target_psnr_db)):
-        raise SettingError("give width or a quality or target, not both")
-    if base_quality is not None and method != "restored":
-        raise SettingError(f"base_quality is a setting of method restored, not {method}")
-    if backend != "auto":
-        (backends.load if method == "dsn" else backends.load_base)(backend)
-    target = _one_target(
-        quality, target_bytes, target_bpp, target_psnr_db, (scale, levels, chroma_levels), base_quality
-    )
-    picture = read_picture(image)
-    picture = _with_metadata(picture, icc_profile, exif, xmp)
-    header = Header(method, picture.mode, *picture.size)
-    encoder = coder.Encoder(header, picture.pixels, threads, effort, **carried)
-    extra = [(tag, getattr(picture, name)) for tag, name in _METADATA.items() if getattr(picture, name)]
-    if method in _FIT_SETTINGS:
-        target = encoder.aimed(target, extra)
-    data = rate.encode_to_target(
-        encoder,
-        target,
-        backend,
-        lambda point: container.pack(header, encoder.sections(point, backend) + extra),
-    )
-    return data if fit is None else _or_fitted(data, picture, extra, target, threads, fit)
+    own = {name: settings.pop(name, None) for name in METADATA.values()}
+    if (report := settings.pop("report", None)) is not None:
+        deprecated("report", "progress", stacklevel=2)
+        progress = floats_to(report)
+    options = options_of_call(method, settings, effort, stacklevel=2)
+    target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, options.fixed())
+    coder = methods.coder(options)
+    picture = _with_metadata(read_picture(image), metadata, own)
+    return coder.encode(Job(picture, target, effort, threads, progress), options)
 
 
-_FIT_SETTINGS = {  # method -> the settings that it takes
-    "coconet": ("seconds", "steps", "variant", "layers", "width", "report", "preview", "checkpoint"),
-    "latentgrid": ("seconds", "steps", "report", "interrupted"),
-}
+def floats_to(report: Callable[..., None]) -> OnProgress:
+    """A ``report`` of 0.2, which takes two floats or three, for what calls ``progress``."""
+
+    def tell(progress: Progress) -> None:
+        bpp = () if progress.bpp is None else (progress.bpp,)
+        report(progress.done, progress.mse, *bpp)
+
+    return tell
 
 
-def _settings_of_fit(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are this method's.
+def _with_metadata(picture: Picture, metadata: Metadata | None, own: Mapping[str, Any]) -> Picture:
+    """The picture with other metadata: all of it, or some by name.
 
     Raises:
-        SettingError: one that is not has a value.
+        SettingError: it is not bytes.
     """
-    names = _FIT_SETTINGS.get(method, ())
-    if wrong := [name for name, value in given.items() if value is not None and name not in names]:
-        takers = [taker for taker, taken in _FIT_SETTINGS.items() if set(wrong) <= set(taken)]
-        of = f"method {takers[0]}" if len(takers) == 1 else f"the methods {' and '.join(takers)}"
-        raise SettingError(f"{' and '.join(wrong)}: of {of}, not {method}")
-    return {name: given[name] for name in names}
-
-
-def _or_fitted(
-    data: bytes,
-    picture: Picture,
-    extra: list[tuple[str, bytes]],
-    target: rate.Target,
-    threads: int | None,
-    settings: dict[str, Any],
-) -> bytes:
-    """What effort 9 gives: a file of method "restored", or one of latent grids. With bytes given, whichever is nearer to
-    the picture; else the smaller one, where the fit is no further from it than the other, or than the PSNR given."""
-    width, height = picture.size
-    coder = codecs.load("latentgrid")
-    if not kernels.available() or width * height > coder.MAX_FIT_PIXELS:
-        return data
-    header = Header("latentgrid", picture.mode, width, height)
-    encoder = coder.Encoder(header, picture.pixels, threads, 9, **settings)
-    shown = np.asarray(decode(data, max_pixels=None, threads=threads)).reshape(height, width, -1)
-    reached = psnr_db(encoder.colour, shown[..., : header.colour_planes])
-    if not math.isfinite(reached):
-        return data
-    aimed = target
-    if target.max_bytes is None and target.max_bpp is None:
-        aimed = rate.Target(psnr_db=target.psnr_db or reached)
-    try:
-        point = encoder.aimed(aimed, extra).point
-        fitted = container.pack(header, encoder.sections(point) + extra)
-    except SettingError:  # out of the fit's reach
-        return data
-    found = psnr_db(encoder.colour, encoder.reconstruct(point))
-    if aimed.psnr_db is None:
-        return fitted if found > reached else data
-    return min(data, fitted, key=len) if found >= aimed.psnr_db else data
-
-
-def _method(backend: str, of_dsn: bool) -> str:
-    """The method that the settings are of. JPEG XL and JPEG 2000 carry symbols, or are base codecs: the latter
-    where nothing else speaks of deep sampling.
-
-    Raises:
-        SettingError: no method has this backend.
-    """
-    if backend not in ("auto", *backends.BASE_CODECS, *backends.BACKENDS):
-        names = f"auto, {', '.join(backends.BASE_CODECS)} (restored), {', '.join(backends.BACKENDS)} (dsn)"
-        raise SettingError(f"unknown backend {backend!r}; one of {names}")
-    return "dsn" if of_dsn or backend not in ("auto", *backends.BASE_CODECS) else "restored"
-
-
-def _base_scale(scale: int | None, base_quality: int | None) -> int | None:
-    """What of the picture the base codec gets; None: as the encoder sees fit.
-
-    Raises:
-        SettingError: neither all of it nor half.
-    """
-    if scale is None:
-        return None if base_quality is None else 1
-    return whole("scale", scale, 1, 2)
-
-
-def _one_target(
-    quality: int | None,
-    target_bytes: int | None,
-    target_bpp: float | None,
-    target_psnr_db: float | None,
-    point: tuple[int | None, int | None, int | None],
-    base_quality: int | None,
-) -> rate.Target:
-    asked = {
-        "quality": quality, "target_bytes": target_bytes, "target_bpp": target_bpp,
-        "target_psnr_db": target_psnr_db, "scale/levels": next((v for v in point if v is not None), None),
-        "base_quality": base_quality,
-    }  # fmt: skip
-    given = [name for name, value in asked.items() if value is not None]
-    if len(given) > 1:
-        raise SettingError(f"give one of {', '.join(asked)}, not {' and '.join(given)}")
-    if target_bytes is not None:
-        return rate.Target(max_bytes=int(positive("target_bytes", target_bytes)))
-    if target_bpp is not None:
-        return rate.Target(max_bpp=positive("target_bpp", target_bpp))
-    if target_psnr_db is not None:
-        return rate.Target(psnr_db=positive("target_psnr_db", target_psnr_db))
-    if base_quality is not None:
-        return rate.Target(point=whole("base_quality", base_quality, 0, 100))
-    if asked["scale/levels"] is not None:
-        return rate.Target(point=explicit_point(*point))
-    if quality is not None:
-        whole("quality", quality, 0, 100)
-    return rate.Target(quality=quality)
-
-
-def _with_metadata(
-    picture: Picture, icc_profile: bytes | None, exif: bytes | Image.Exif | None, xmp: bytes | None
-) -> Picture:
-    if isinstance(exif, Image.Exif):
-        exif = exif.tobytes()
-    given: dict[str, Any] = {"icc_profile": icc_profile, "exif": exif, "xmp": xmp}
+    given: dict[str, Any] = {} if metadata is None else asdict(metadata)
+    given |= {name: value for name, value in own.items() if value is not None}
     for name, value in given.items():
-        if value is not None and not isinstance(value, bytes):
+        if isinstance(value, Image.Exif):
+            given[name] = value = value.tobytes()
+        if not isinstance(value, bytes):
             raise SettingError(f"{name} must be bytes, not {type(value).__name__}")
-    return replace(picture, **{name: value for name, value in given.items() if value is not None})
+    return replace(picture, **given)
 
 
 @contextmanager
@@ -347,61 +187,83 @@ def read_structure(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, di
     size_bytes = stream.tell()  # seek itself returns None in some file-like objects
     stream.seek(0)
     header = container.read_header(stream, max_pixels)
-    known = codecs.load_layer(header.method).TAGS | frozenset(_METADATA)
+    known = methods.parser(header.method).TAGS | frozenset(METADATA)
     return header, container.read_sections(stream, header, size_bytes, known), size_bytes
 
 
 def decode(
     source: Source,
     *,
-    reduce: bool = False,
+    preview: bool = False,
     region: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
-    look: str = codecs.FAITHFUL,
+    decoder: str = methods.FIDELITY,
     max_pixels: int | None = MAX_PIXELS,
     threads: int | None = None,
+    **old_names: Any,
 ) -> Image.Image:
     """Decode a codestream.
 
     Args:
         source: bytes, path or binary file.
-        reduce: give the low-resolution layer, 1/scale of the size; of "restored", the base codec's picture at full
-            size. No network is run. Of "coconet" and "latentgrid", the picture at 1/8 of its size.
+        preview: show what needs no network. Of "restored": the base codec's picture, at half the size in files of scale 2. Of
+            "dsn": the low-resolution layer, 1/scale of the size. Of "coconet" and "latentgrid": 1/8 of the size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
-        look: "faithful": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
+        decoder: "fidelity": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
             "perceptual": what looks most like it. The same file is shown by another network, sharper and with texture
             that is partly invented, at up to 1 dB less PSNR: for looking at, not for measuring.
         max_pixels: refuse larger pictures before anything is allocated; None: no limit.
         threads: of the networks; default: the CPUs this process may use.
+        old_names: ``reduce`` and ``look``, as ``preview`` and ``decoder`` were called before 0.3.
     Returns:
         A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``.
     Raises:
         CodestreamError: the bytes are not a valid file.
         LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0).
-        SettingError: an impossible region, size or thread count, or a size or look that this file's method does
+        SettingError: an impossible region, size or thread count, or a size or decoder that this file's method does
             not have.
         OSError: the path cannot be read.
     """
-    if region is None and size is None and not reduce:
-        return decode_rows(source, look=look, max_pixels=max_pixels, threads=threads).image()
+    preview, decoder = _of_old_names("decode", old_names, preview, decoder)
+    if region is None and size is None and not preview:
+        return decode_rows(source, decoder=decoder, max_pixels=max_pixels, threads=threads).image()
     if threads is not None:
         whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
-        options = _look_options(look, header, reduce)
-        drawn = _drawn_size(size, header, reduce, max_pixels)
-        window = _window(region, drawn, reduce)
+        methods.check_decoder(header.method, decoder)
+        if preview and decoder != methods.FIDELITY:
+            raise SettingError("give decoder or preview, not both: the layer is shown by no network")
+        drawn = (header.width, header.height) if size is None else _checked_size(size, preview, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
     with _in_memory(header):
-        coded = codecs.load_layer(header.method).read_layer(header, payloads)
+        parsed = methods.parser(header.method).parse(header, payloads)
         if size is not None:
-            coded = replace(coded, size=drawn)
-        if reduce or coded.is_final:
-            pixels = coded.picture()[window or ...]
+            parsed = parsed.at_size(*drawn)
+        window = _window(region, drawn, preview)
+        if preview or not parsed.needs_network:
+            pixels = parsed.preview()[window or ...]
         else:
-            pixels = codecs.load(header.method).decode(coded, window, threads, **options)
+            pixels = parsed.pixels(window, threads, decoder)
         return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+
+
+def _of_old_names(function: str, given: dict[str, Any], preview: bool, decoder: str) -> tuple[bool, str]:
+    """``preview`` and ``decoder``, perhaps by the names they had before 0.3.
+
+    Raises:
+        TypeError: another keyword.
+    """
+    if unknown := given.keys() - {"reduce", "look"}:
+        raise TypeError(f"{function}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    if "reduce" in given:
+        deprecated("reduce", "preview", stacklevel=3)
+        preview = given["reduce"]
+    if "look" in given:
+        deprecated("look", "decoder", stacklevel=3)
+        decoder = methods.FIDELITY if given["look"] == "faithful" else given["look"]
+    return preview, decoder
 
 
 @contextmanager
@@ -412,8 +274,9 @@ def _in_memory(header: Header) -> Iterator[None]:
     except MemoryError as exc:
         raise LimitExceeded(
             f"{header.width} x {header.height} pixels are more than memory holds",
-            asked=header.width * header.height, limit=0,
-        ) from exc  # fmt: skip
+            asked=header.width * header.height,
+            limit=0,
+        ) from exc
 
 
 class Rows:
@@ -425,28 +288,32 @@ class Rows:
     """
 
     def __init__(
-        self, coded: Any, threads: int | None, metadata: dict[str, bytes], options: dict[str, str] = {}
+        self,
+        parsed: ParsedFile,
+        threads: int | None,
+        metadata: dict[str, bytes],
+        decoder: str = methods.FIDELITY,
     ) -> None:
-        self.width, self.height, self.mode = coded.header.width, coded.header.height, coded.header.mode
+        header = parsed.header
+        self.width, self.height, self.mode = header.width, header.height, header.mode
         self.metadata = metadata
         self.band = BAND_UNIT * max(1, BAND_PIXELS // self.width // BAND_UNIT)
-        self._coded, self._threads, self._options = coded, threads, options
+        self._parsed, self._threads, self._decoder = parsed, threads, decoder
 
     def __iter__(self) -> Iterator[UInt8Array]:
-        coded = self._coded
-        with _in_memory(coded.header):
-            final = coded.picture() if coded.is_final else None
+        parsed = self._parsed
+        with _in_memory(parsed.header):
+            final = None if parsed.needs_network else parsed.preview()
         for top in range(0, self.height, self.band):
             window = slice(top, min(top + self.band, self.height)), slice(0, self.width)
             if final is None:
-                with _in_memory(coded.header):
-                    coder = codecs.load(coded.header.method)
-                    band = coder.decode(coded, window, self._threads, **self._options)
+                with _in_memory(parsed.header):
+                    band = parsed.pixels(window, self._threads, self._decoder)
             yield band if final is None else final[window]
 
     def image(self) -> Image.Image:
         """All of it."""
-        with _in_memory(self._coded.header):
+        with _in_memory(self._parsed.header):
             image = Image.new(self.mode, (self.width, self.height))
             for top, band in zip(range(0, self.height, self.band), self):
                 image.paste(to_pillow(Picture(band, self.mode)), (0, top))
@@ -457,9 +324,10 @@ class Rows:
 def decode_rows(
     source: Source,
     *,
-    look: str = codecs.FAITHFUL,
+    decoder: str = methods.FIDELITY,
     max_pixels: int | None = MAX_PIXELS,
     threads: int | None = None,
+    **old_names: Any,
 ) -> Rows:
     """Decode a codestream band by band: the picture of ``decode``, never whole in memory.
 
@@ -468,41 +336,28 @@ def decode_rows(
 
     Args, Raises: as ``decode``; a model that is not in this release is found with the first band.
     """
+    _, decoder = _of_old_names("decode_rows", old_names, False, decoder)
     if threads is not None:
         whole("threads", threads, 1)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
-        options = _look_options(look, header)
+        methods.check_decoder(header.method, decoder)
         payloads = dict(container.iter_payloads(stream, sections))
     kept = metadata(payloads)
     with _in_memory(header):
-        coded = codecs.load_layer(header.method).read_layer(header, payloads)
-    return Rows(coded, threads, kept, options)
-
-
-def _look_options(look: str, header: Header, reduce: bool = False) -> dict[str, str]:
-    """What a coder's ``decode`` is told of the look: nothing of the one that all have."""
-    codecs.check_look(header.method, look)
-    if look == codecs.FAITHFUL:
-        return {}
-    if reduce:
-        raise SettingError("give look or reduce, not both: the layer is shown by no network")
-    return {"look": look}
+        parsed = methods.parser(header.method).parse(header, payloads)
+    return Rows(parsed, threads, kept, decoder)
 
 
 def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:
     """The ICC, EXIF and XMP among a file's payloads, by the names Pillow uses in ``info``."""
-    return {name: payloads[tag] for tag, name in _METADATA.items() if tag in payloads}
+    return {name: payloads[tag] for tag, name in METADATA.items() if tag in payloads}
 
 
-def _drawn_size(
-    size: tuple[int, int] | None, header: Header, reduce: bool, max_pixels: int | None
-) -> tuple[int, int]:
-    """(width, height) of the full picture that is asked for."""
-    if size is None:
-        return header.width, header.height
-    if header.method != "coconet" or reduce:
-        raise SettingError("a size can be given for files of method coconet only, and not beside reduce")
+def _checked_size(size: tuple[int, int], preview: bool, max_pixels: int | None) -> tuple[int, int]:
+    """(width, height) that a picture is to be drawn at."""
+    if preview:
+        raise SettingError(NO_SIZE)
     try:
         width, height = size
     except (TypeError, ValueError) as exc:
@@ -511,18 +366,19 @@ def _drawn_size(
     if max_pixels is not None and drawn[0] * drawn[1] > max_pixels:
         raise LimitExceeded(
             f"size {drawn} is {drawn[0] * drawn[1]} pixels, the limit is {max_pixels}; raise max_pixels if you mean it",
-            asked=drawn[0] * drawn[1], limit=max_pixels,
-        )  # fmt: skip
+            asked=drawn[0] * drawn[1],
+            limit=max_pixels,
+        )
     return drawn
 
 
 def _window(
-    region: tuple[int, int, int, int] | None, size: tuple[int, int], reduce: bool
+    region: tuple[int, int, int, int] | None, size: tuple[int, int], preview: bool
 ) -> tuple[slice, slice] | None:
     if region is None:
         return None
-    if reduce:
-        raise SettingError("give region or reduce, not both")
+    if preview:
+        raise SettingError("give region or preview, not both")
     try:
         x0, y0, x1, y1 = map(operator.index, region)
     except (TypeError, ValueError) as exc:
@@ -543,17 +399,21 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         if "PARM" not in sections:
             raise Corrupt("the section is missing", field="PARM")
         parameters = container.read_payload(stream, sections["PARM"])
-        layer = codecs.load_layer(header.method)
+        parser = methods.parser(header.method)
         first_bytes = {}
-        for tag in [tag for tag in sections if tag in layer.TAGS and tag != "PARM"]:
+        for tag in [tag for tag in sections if tag in parser.TAGS and tag != "PARM"]:
             stream.seek(sections[tag].offset)
             first_bytes[tag] = stream.read(min(1, sections[tag].length))
     return ImageInfo(
-        width=header.width, height=header.height, mode=header.mode, method=header.method,
-        **layer.facts(header, parameters, first_bytes),
+        width=header.width,
+        height=header.height,
+        mode=header.mode,
+        method=header.method,
+        **parser.describe(header, parameters, first_bytes),
         sections={tag: section.length for tag, section in sections.items()},
-        size_bytes=size_bytes, bpp=bpp(size_bytes, header.width, header.height),
-    )  # fmt: skip
+        size_bytes=size_bytes,
+        bpp=bpp(size_bytes, header.width, header.height),
+    )
 
 
 def verify(source: Source) -> None:
@@ -564,4 +424,4 @@ def verify(source: Source) -> None:
     """
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, None)
-        codecs.load_layer(header.method).check(header, dict(container.iter_payloads(stream, sections)))
+        methods.parser(header.method).validate(header, dict(container.iter_payloads(stream, sections)))

@@ -187,15 +187,17 @@ def read_header(stream: BinaryIO, max_pixels: int | None = MAX_PIXELS) -> Header
     else:
         raise UnsupportedVersion(
             f"the file has version {version}, this release reads versions 1 and {VERSION}",
-            offset=len(MAGIC), field="version",
-        )  # fmt: skip
+            offset=len(MAGIC),
+            field="version",
+        )
     pixels = header.width * header.height
     if max_pixels is not None and pixels > max_pixels:
         raise LimitExceeded(
             f"the picture has {header.width} x {header.height} = {pixels} pixels, "
             f"the limit is {max_pixels}; raise max_pixels if you trust the file",
-            asked=pixels, limit=max_pixels,
-        )  # fmt: skip
+            asked=pixels,
+            limit=max_pixels,
+        )
     return header
 
 
@@ -235,8 +237,9 @@ def _read_header_1(reader: _Reader) -> Header:
     if version != 1:
         raise UnsupportedVersion(
             f"the file has version {version}, this release reads versions 1 and {VERSION}",
-            offset=8, field="version",
-        )  # fmt: skip
+            offset=8,
+            field="version",
+        )
     reader.checksum()
     if flags:
         raise UnsupportedVersion(f"unknown flags {flags:#04x}", offset=9, field="flags")
@@ -275,8 +278,9 @@ def read_sections(
         if section.length > size_bytes - offset:
             raise Truncated(
                 f"the section needs {section.length} bytes, {max(0, size_bytes - offset)} are left",
-                offset=offset, field=tag,
-            )  # fmt: skip
+                offset=offset,
+                field=tag,
+            )
         if tag in found:
             raise Corrupt("the section appears twice", offset=offset, field=tag)
         if tag not in known and tag[0].isupper():
@@ -306,8 +310,9 @@ def _read(stream: BinaryIO, count: int, offset: int, field: str) -> bytes:
     if len(data) < count:
         raise Truncated(
             f"the file ends after {offset + len(data)} bytes, {offset + count} are needed",
-            offset=offset, field=field,
-        )  # fmt: skip
+            offset=offset,
+            field=field,
+        )
     return data
 
 

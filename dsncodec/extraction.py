@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from . import backends, container
+from . import carriers, container, extras, methods
 from .api import Source, metadata, opened, read_structure
-from .backends import Kept
-from .codecs import base, coordinates, layer
-from .codecs.sections import decode_alpha, pooled
+from .carriers import Kept
 from .container import Header
-from .errors import MissingComponent, SettingError
+from .errors import SettingError
+from .methods.coconet import bitstream as coordinates
+from .methods.dsn import bitstream as layer
+from .methods.restored import bitstream as base
+from .methods.sections import decode_alpha, pooled
 
 PARTS = ("auto", "picture", "luma", "chroma", "alpha", "network")
 SUFFIXES = {  # format -> suffix
-    **{name: row.extension for table in (backends.BACKENDS, backends.BASE_CODECS) for name, row in table.items()},
+    **{name: row.extension for table in (carriers.BACKENDS, carriers.BASE_CODECS) for name, row in table.items()},
     "onnx": ".onnx", "png": ".png", "jp2": ".jp2",
 }  # fmt: skip
 
 _TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE", "network": "NETW"}
-_OF_METHOD = {"dsn": "luma", "restored": "picture", "coconet": "network"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def extract(
         if format == "png":
             data, left_out = to_png(symbols, kept)
         else:
-            data = _part("jp2", "dsncodec[jp2]").to_jp2(symbols)
+            data = extras.load("dsncodec.carriers.jp2").to_jp2(symbols)
             left_out = dict.fromkeys(kept.names, "pixels are written as .jp2 without it")
     rows, columns = coded.size
     return Extracted(
@@ -127,26 +127,14 @@ def _enclosed(coded: CodedPicture, format: str, kept: Kept) -> tuple[bytes, str,
             dict.fromkeys(kept.names, f"a {coded.extension} file has no place for it"),
         )
     data, left_out = (
-        backends.enclosed_base(coded.payload, coded.shape, kept) if kept.names else (coded.own_bytes, {})
+        carriers.enclosed_base(coded.payload, coded.shape, kept) if kept.names else (coded.own_bytes, {})
     )
     carries = set(kept.names) > set(left_out)
     if boxed and format == "jp2" and not kept.names:
-        data, left_out = backends.enclosed_base(coded.payload, coded.shape, kept)
+        data, left_out = carriers.enclosed_base(coded.payload, coded.shape, kept)
     elif not carries and format != "jp2":
         data = coded.own_bytes
     return data, "jp2" if boxed and (carries or format == "jp2") else coded.format, left_out
-
-
-def _part(module: str, extra: str) -> Any:
-    """A module that needs an extra.
-
-    Raises:
-        MissingComponent: it is not installed.
-    """
-    try:
-        return importlib.import_module(f"dsncodec.{module}")
-    except ModuleNotFoundError as exc:
-        raise MissingComponent(f"the package {exc.name} is not installed: pip install {extra}") from exc
 
 
 @dataclass(frozen=True)
@@ -169,7 +157,7 @@ class CodedPlane:
     @property
     def extension(self) -> str:
         """The suffix that the payload deserves as a file."""
-        return backends.BACKENDS[self.backend].extension
+        return carriers.BACKENDS[self.backend].extension
 
     @property
     def size(self) -> tuple[int, int]:
@@ -183,7 +171,7 @@ class CodedPlane:
 
     def symbols(self) -> NDArray[np.uint8]:
         """The symbols, (rows, columns); two planes of chroma lie one below the other."""
-        decoded = backends.decode(self.payload, self.shape, self.levels)
+        decoded = carriers.decode(self.payload, self.shape, self.levels)
         return decoded.reshape(-1, self.shape[-1])
 
 
@@ -201,7 +189,7 @@ class CodedPicture:
     @property
     def boxed(self) -> str:
         """The suffix of the payload in boxes, where bare files of its kind have none."""
-        return backends.BASE_CODECS[self.backend].enclosed
+        return carriers.BASE_CODECS[self.backend].enclosed
 
     @property
     def format(self) -> str:
@@ -216,16 +204,16 @@ class CodedPicture:
     @property
     def extension(self) -> str:
         """The suffix that the payload deserves as a file."""
-        return backends.BASE_CODECS[self.backend].extension
+        return carriers.BASE_CODECS[self.backend].extension
 
     @property
     def own_bytes(self) -> bytes:
         """The file as the base codec wrote it."""
-        return backends.base_file(self.payload, self.shape)
+        return carriers.base_file(self.payload, self.shape)
 
     def symbols(self) -> NDArray[np.uint8]:
         """The pixels, (rows, columns) or (rows, columns, 3)."""
-        colour = backends.decode_base(self.payload, self.shape)
+        colour = carriers.decode_base(self.payload, self.shape)
         return colour[..., 0] if self.shape[2] == 1 else colour
 
 
@@ -250,7 +238,7 @@ class CodedNetwork:
     @property
     def own_bytes(self) -> bytes:
         """The network as an ONNX file."""
-        data: bytes = _part("train.onnx_network", "dsncodec[train]").to_onnx(self.network)
+        data: bytes = extras.load("dsncodec.methods.coconet.onnx_export").to_onnx(self.network)
         return data
 
     def symbols(self) -> NDArray[np.uint8]:
@@ -274,23 +262,24 @@ def read_plane(
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
+    main = methods.parser(header.method).MAIN_PART
     if name is None:
-        if header.method not in _OF_METHOD:
+        if not main:
             raise SettingError(f"a file of method {header.method} has no plane that another program reads")
-        name = _OF_METHOD[header.method]
-    if _TAGS[name] not in payloads or (name == "network" and header.method != "coconet"):
+        name = main
+    if _TAGS[name] not in payloads or (name == "network" and main != "network"):
         what = name if name in ("picture", "network") else f"{name} plane"
         raise SettingError(f"the file is {header.mode}, method {header.method}: it has no {what}")
     payload = payloads[_TAGS[name]]
     if name == "picture":
         scale = base.Parameters.unpack(payloads.get("PARM", b"")).scale
         shape = base.base_shape(header, scale)
-        return CodedPicture(name, backends.base_name(payload), payload, shape, _kept(header, payloads, scale))
+        return CodedPicture(name, carriers.base_name(payload), payload, shape, _kept(header, payloads, scale))
     if name == "network":
-        network = coordinates.read_layer(header, payloads).network
+        network = coordinates.parse(header, payloads).network
         return CodedNetwork(name, network, (header.height, header.width, header.colour_planes))
     shape, levels = _shape_and_levels(header, payloads, name)
-    return CodedPlane(name, backends.backend_name(payload), payload, shape, levels)
+    return CodedPlane(name, carriers.backend_name(payload), payload, shape, levels)
 
 
 def _kept(header: Header, payloads: dict[str, bytes], scale: int) -> Kept:
@@ -303,9 +292,11 @@ def _kept(header: Header, payloads: dict[str, bytes], scale: int) -> Kept:
         return plane if scale == 1 else pooled(plane, scale)
 
     return Kept(
-        found.get("icc_profile", b""), found.get("exif", b""), found.get("xmp", b""),
+        found.get("icc_profile", b""),
+        found.get("exif", b""),
+        found.get("xmp", b""),
         alpha if header.has_alpha else None,
-    )  # fmt: skip
+    )
 
 
 def _shape_and_levels(

@@ -271,7 +271,7 @@ def ssimulacra2_score(errors: float) -> float:
 
 def _visible_errors(reference: UInt8Array, image: UInt8Array) -> FloatArray:
     """Norms of errors, laid out as SSIMULACRA2_WEIGHTS."""
-    machine_code = kernels.load("seeing")
+    machine_code = kernels.load(kernels.SEEING)
     sums = _error_sums if machine_code is None else machine_code.sums
     taps, constant = SSIMULACRA2_TAPS.astype(np.float32), np.float32(SSIMULACRA2_CONSTANT)
     norms = np.empty(SSIMULACRA2_WEIGHTS.shape)

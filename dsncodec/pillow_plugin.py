@@ -2,7 +2,7 @@
 
 Opening reads headers and metadata; pixels are decoded by ``load()``. ``draft()``, and with it
 ``thumbnail()``, is served by the low-resolution layer where that is large enough: no network runs.
-Between opening and loading, ``im.look = "perceptual"`` chooses how a file of method "dsn" is shown.
+Between opening and loading, ``im.decoder = "perceptual"`` chooses how a file of method "dsn" is shown.
 Pillow's own limit on the size of a picture, ``Image.MAX_IMAGE_PIXELS``, holds.
 
 A file that is not ours is a SyntaxError (``Image.open`` makes UnidentifiedImageError of it), a
@@ -13,7 +13,6 @@ broken one an OSError, an impossible option a ValueError. A truncated file is br
 from __future__ import annotations
 
 import difflib
-import inspect
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,23 +20,16 @@ from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from . import api, codecs, container
+from . import api, container, methods, options
 from .errors import DsnError, NotADsnFile, SettingError
-from .planes import read_picture
+from .planes import METADATA, read_picture
 
-_METADATA = frozenset({"icc_profile", "exif", "xmp"})
-_SETTINGS = frozenset(inspect.signature(api.encode).parameters) - _METADATA - {"image"}
-_TARGETS = frozenset(
-    {
-        "quality",
-        "target_bytes",
-        "target_bpp",
-        "target_psnr_db",
-        "scale",
-        "levels",
-        "chroma_levels",
-        "base_quality",
-    }
+_METADATA = frozenset(METADATA.values())
+_ASKED = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
+# any of these replaces all of them in the registered defaults
+_TARGETS = frozenset(_ASKED).union(*(cls.explicit for cls in options.CLASSES.values()))
+_SETTINGS = frozenset(
+    {*_ASKED, *options.ALL_NAMES, *options.OLD_NAMES, "method", "effort", "threads", "progress"}
 )
 _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that saves to several
     {
@@ -49,15 +41,15 @@ _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that
 _defaults: dict[str, Any] = {}
 
 
-def register_pillow(**options: Any) -> None:
+def register_pillow(**defaults: Any) -> None:
     """Let Pillow open and save .dsn. May be called again at any time, and costs next to nothing.
 
     Args:
-        options: defaults for every later save: keywords of ``dsncodec.encode`` such as ``quality``,
+        defaults: for every later save: keywords of ``dsncodec.encode`` such as ``quality``,
             but not metadata. ``threads`` holds for loading, too. None takes a default back.
     """
-    _warn_of_unknown(options, _SETTINGS, stacklevel=3)
-    for name, value in _known(options).items():
+    _warn_of_unknown(defaults, _SETTINGS, stacklevel=3)
+    for name, value in _known(defaults).items():
         if value is None:
             _defaults.pop(name, None)
         else:
@@ -70,8 +62,8 @@ def register_pillow(**options: Any) -> None:
     Image.register_mime(DsnImageFile.format, "image/x-dsn")
 
 
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in _SETTINGS}
+def _known(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in _SETTINGS}
 
 
 def _accept(prefix: bytes) -> bool:
@@ -105,13 +97,13 @@ class DsnImageFile(ImageFile.ImageFile):
                 header, sections, _ = api.read_structure(stream, max_pixels=None)
             except NotADsnFile as exc:
                 raise SyntaxError(str(exc)) from exc
-            layer = codecs.load_layer(header.method)
+            parser = methods.parser(header.method)
             payloads = {
                 tag: container.read_payload(stream, section)
                 for tag, section in sections.items()
-                if tag == "PARM" or tag not in layer.TAGS
+                if tag == "PARM" or tag not in parser.TAGS
             }
-            facts = layer.facts(header, payloads.get("PARM", b""), {})
+            facts = parser.describe(header, payloads.get("PARM", b""), {})
         self._mode, self._size = header.mode, (header.width, header.height)
         self.info.update(api.metadata(payloads))
         told = (
@@ -124,31 +116,33 @@ class DsnImageFile(ImageFile.ImageFile):
             "strength",
             "gain_db",
         )
-        self.info["dsn"] = {"method": header.method} | {name: facts[name] for name in told if name in facts}
+        self.info["dsn"] = {"method": header.method} | {
+            name: value for name, value in facts.items() if name in told
+        }
         self._scale = facts["scale"]
-        self._look = codecs.FAITHFUL
-        self._set_tile(reduce=False)
+        self._decoder = methods.FIDELITY
+        self._set_tile(preview=False)
 
-    def _set_tile(self, reduce: bool) -> None:
-        self._reduced = reduce
-        look = codecs.FAITHFUL if reduce else self._look
-        self.tile = [ImageFile._Tile("dsn", (0, 0, *self.size), 0, (reduce, look))]
+    def _set_tile(self, preview: bool) -> None:
+        self._reduced = preview
+        decoder = methods.FIDELITY if preview else self._decoder
+        self.tile = [ImageFile._Tile("dsn", (0, 0, *self.size), 0, (preview, decoder))]
 
     @property
-    def look(self) -> str:
+    def decoder(self) -> str:
         """How the picture will be shown, see ``dsncodec.decode``; to be chosen before it is loaded.
 
         Raises:
-            SettingError: files of this method have no such look, or the picture is loaded.
+            SettingError: files of this method have no such decoder, or the picture is loaded.
         """
-        return self._look
+        return self._decoder
 
-    @look.setter
-    def look(self, name: str) -> None:
-        codecs.check_look(self.info["dsn"]["method"], name)
+    @decoder.setter
+    def decoder(self, name: str) -> None:
+        methods.check_decoder(self.info["dsn"]["method"], name)
         if not self.tile:
-            raise SettingError("the picture is loaded already: choose its look before")
-        self._look = name
+            raise SettingError("the picture is loaded already: choose its decoder before")
+        self._decoder = name
         self._set_tile(self._reduced)
 
     def load_seek(self, pos: int) -> None:
@@ -177,7 +171,7 @@ class DsnImageFile(ImageFile.ImageFile):
             return None
         self._size = reduced
         self._im = None  # a load that failed leaves one of the full size
-        self._set_tile(reduce=True)
+        self._set_tile(preview=True)
         return self.mode, (0, 0, width / self._scale, height / self._scale)
 
     def verify(self) -> None:
@@ -199,17 +193,17 @@ class DsnImageFile(ImageFile.ImageFile):
 
 
 class DsnDecoder(ImageFile.PyDecoder):
-    """Fills Pillow's image. Its arguments: whether the low-resolution layer is all that is wanted, and the look."""
+    """Fills Pillow's image. Its arguments: whether the low-resolution layer is all that is wanted, and the decoder."""
 
     _pulls_fd = True
 
     def decode(self, buffer: Any) -> tuple[int, int]:
         """Called once, with ``fd`` at the start of the file; returns (-1, 0), which is: done."""
         assert self.fd is not None and self.im is not None
-        reduce, look = self.args
+        preview, decoder = self.args
         with _pillow_errors():
             source, threads = cast(BinaryIO, self.fd), _defaults.get("threads")
-            image = api.decode(source, reduce=reduce, look=look, max_pixels=None, threads=threads)
+            image = api.decode(source, preview=preview, decoder=decoder, max_pixels=None, threads=threads)
         if (image.mode, image.size) != (self.mode, self.im.size):
             raise OSError("the file was changed after it had been opened")
         self.im.paste(image.im, self.state.extents())
@@ -230,20 +224,20 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         picture = read_picture(im)
     except SettingError as exc:
         raise OSError(f"cannot write mode {im.mode} as DSN: {exc}") from exc
-    options = _with_defaults(_known(given))
+    settings = _with_defaults(_known(given))
     for name in _METADATA:
         value = given.get(name, getattr(picture, name))
-        options[name] = b"" if value is None else value
+        settings[name] = b"" if value is None else value
     with _pillow_errors():
-        data = api.encode(picture.pixels, **options)
+        data = api.encode(picture.pixels, **settings)
     fp.write(data)
 
 
-def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    """The registered defaults under these options; any target replaces all targets below it."""
-    options = {name: value for name, value in options.items() if value is not None}
-    hidden = _TARGETS if options.keys() & _TARGETS else frozenset()
-    return {name: value for name, value in _defaults.items() if name not in hidden} | options
+def _with_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """The registered defaults under these settings; any target replaces all targets below it."""
+    given = {name: value for name, value in given.items() if value is not None}
+    hidden = _TARGETS if given.keys() & _TARGETS else frozenset()
+    return {name: value for name, value in _defaults.items() if name not in hidden} | given
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

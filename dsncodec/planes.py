@@ -34,6 +34,9 @@ TO_YCBCR = np.array(
 )
 _NEUTRAL = np.array([0, 128 / 255, 128 / 255], np.float32)
 
+# Tag of a section -> the name in Pillow's ``info``, and of the field of Picture
+METADATA = {"iccp": "icc_profile", "exif": "exif", "xmp ": "xmp"}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -49,6 +52,10 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, in Pillow's order."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    def metadata_sections(self) -> list[tuple[str, bytes]]:
+        """The sections of the metadata that there is, as (tag, payload)."""
+        return [(tag, getattr(self, name)) for tag, name in METADATA.items() if getattr(self, name)]
 
 
 def _bytes(value: Any) -> bytes:

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from dsncodec.batch import Row, Shard, encode_shard
-from dsncodec.pool import process_pool
+from dsncodec.batch.run import Row, Shard, encode_shard
+from dsncodec.processes import process_pool
 
 
 def die() -> None:

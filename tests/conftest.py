@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import mutations
-from dsncodec import backends, container, weights
+from dsncodec import carriers, container
 from dsncodec.api import read_structure
-from dsncodec.codecs import grids
-from dsncodec.codecs.base import Parameters
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.restored.bitstream import Parameters
+from dsncodec.networks import registry
+from dsncodec.options import CARRIERS
 
 UInt8Array = NDArray[np.uint8]
 
@@ -48,6 +50,11 @@ def noise(rows: int, columns: int, levels: int = 256) -> UInt8Array:
     return np.random.default_rng(7).integers(0, levels, (rows, columns), np.uint8)
 
 
+def carrier(method: str, name: str) -> dict[str, str]:
+    """The setting that says what carries the picture of a method."""
+    return {CARRIERS[method]: name}
+
+
 PATTERNS: dict[str, Callable[..., UInt8Array]] = {
     "flat": flat,
     "gradient": gradient,
@@ -69,7 +76,7 @@ def picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[weights.Start]:
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Start]:
     """A published start of latent grids, of width 16: the plain one, with a middle grey and other taps."""
     lists = grids.plain_start(16)
     lists[grids.OFFSETS][-3:] = 2**15
@@ -89,8 +96,8 @@ licence = "Apache-2.0"
 start = {{ name = "start-x.bin", sha256 = "{sha256}" }}
 """
     (tmp_path / "models" / "manifest.toml").write_text(row, "utf-8")
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
-    starts = weights.starts
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
+    starts = registry.starts
     starts.cache_clear()
     yield starts()[0]
     starts.cache_clear()
@@ -102,7 +109,7 @@ def with_network(data: bytes, strength: int) -> bytes:
     stream = io.BytesIO(data)
     header, sections, _ = read_structure(stream, None)
     payloads = dict(container.iter_payloads(stream, sections))
-    networks = [row for row in weights.restorations() if row.base == backends.base_name(payloads["BASE"])]
+    networks = [row for row in registry.restorations() if row.base == carriers.base_name(payloads["BASE"])]
     if not networks:
         return data
     said = Parameters.unpack(payloads["PARM"])
@@ -112,9 +119,10 @@ def with_network(data: bytes, strength: int) -> bytes:
 
 def packed_1(header: container.Header, sections: list[tuple[str, bytes]]) -> bytes:
     """A codestream of version 1, which releases before 0.2 wrote."""
-    numbers = [next(key for key, name in table.items() if name == value) for table, value in (
-        (container.METHODS, header.method), (container.MODES, header.mode),
-    )]  # fmt: skip
+    numbers = [
+        next(key for key, name in table.items() if name == value)
+        for table, value in ((container.METHODS, header.method), (container.MODES, header.mode))
+    ]
     fixed = b"\x8eDSN\r\n\x1a\n" + struct.pack(
         "<BBBBIIH", 1, 0, *numbers, header.width, header.height, len(sections)
     )

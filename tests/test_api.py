@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends, container, rate, weights
-from dsncodec.codecs.layer import point_of_quality
+from dsncodec import carriers, container
 from dsncodec.errors import (
     CodestreamError,
     Corrupt,
@@ -28,13 +27,17 @@ from dsncodec.errors import (
     Truncated,
     UnsupportedVersion,
 )
+from dsncodec.methods import rate_control
+from dsncodec.methods.dsn.bitstream import point_of_quality
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import registry
 from dsncodec.planes import ImageLike
 
 from .conftest import (
     METHODS,
     MODES,
     UInt8Array,
+    carrier,
     header_bytes,
     noise,
     packed_1,
@@ -75,7 +78,7 @@ def test_every_mode_and_odd_size(mode: str, size: tuple[int, int], scale: int) -
     assert (info.scale, info.levels, info.size, info.mode) == (scale, 100, size, mode)
     if mode.endswith("A"):
         np.testing.assert_array_equal(array(decoded)[..., -1], array(image)[..., -1])
-    small = dsncodec.decode(data, reduce=True)
+    small = dsncodec.decode(data, preview=True)
     assert (small.mode, small.size) == (mode, (-(-size[0] // scale), -(-size[1] // scale)))
 
 
@@ -91,7 +94,7 @@ def test_every_method_mode_and_size(mode: str, size: tuple[int, int], method: st
     assert (info.method, info.size, info.mode) == (method, size, mode)
     if mode.endswith("A"):
         np.testing.assert_array_equal(array(decoded)[..., -1], array(image)[..., -1])
-    small = dsncodec.decode(data, reduce=True)
+    small = dsncodec.decode(data, preview=True)
     assert (small.mode, small.size) == (mode, tuple(-(-side // info.scale) for side in size))
 
 
@@ -99,11 +102,37 @@ def test_the_method_follows_from_the_settings() -> None:
     def chosen(**settings: Any) -> str:
         return dsncodec.read_info(quick(picture("L", 9, 8), **settings)).method
 
-    assert chosen() == chosen(quality=30) == chosen(backend="avif") == chosen(backend="jpeg") == "restored"
-    assert chosen(scale=2) == chosen(levels=64) == chosen(backend="lzma2") == chosen(method="dsn") == "dsn"
+    assert chosen() == chosen(quality=30) == chosen(base="avif") == chosen(base="jpeg") == "restored"
+    assert (
+        chosen(scale=2) == chosen(levels=64) == chosen(entropy_coder="lzma2") == chosen(method="dsn") == "dsn"
+    )
+    assert chosen(base="jpeg", scale=2) == "restored"
+
+
+def test_names_of_the_last_release() -> None:
+    """They still work, and say what they are called now, at the line that used them."""
+    image = picture("L", 9, 8)
+
+    def chosen(**settings: Any) -> str:
+        with pytest.warns(DeprecationWarning, match="backend is now called base") as caught:
+            data = dsncodec.encode(image, effort=0, threads=1, **settings)
+        assert caught[0].filename == __file__
+        return dsncodec.read_info(data).method
+
     for both in ("jxl", "j2k"):
         assert chosen(backend=both) == chosen(backend=both, base_quality=30) == "restored"
         assert chosen(backend=both, method="dsn") == chosen(backend=both, chroma_levels=16) == "dsn"
+    for name, method in (("lzma2", "dsn"), ("jpeg", "restored")):
+        assert chosen(backend=name) == method
+    data = dsncodec.encode(image, "dsn", effort=0)
+    with pytest.warns(DeprecationWarning, match="reduce is now called preview") as caught:
+        small = dsncodec.decode(data, **{"reduce": True})
+    assert caught[0].filename == __file__
+    assert small.tobytes() == dsncodec.decode(data, preview=True).tobytes()
+    with pytest.warns(DeprecationWarning, match="look is now called decoder"):
+        assert dsncodec.decode(data, **{"look": "faithful"}).tobytes() == dsncodec.decode(data).tobytes()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shrink'"):
+        dsncodec.decode(data, shrink=True)
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -115,7 +144,7 @@ def test_numpy_numbers_are_numbers() -> None:
 
 @pytest.mark.parametrize("backend", ["auto", "lzma2", "7z", "j2k", "jxl", "jpegls", "webp"])
 def test_every_backend(backend: str) -> None:
-    data = quick(backend=backend, scale=3, levels=64, effort=9)
+    data = quick(entropy_coder=backend, scale=3, levels=64, effort=9)
     used = dsncodec.read_info(data).backends
     assert set(used) == {"LUMA", "CHRO"}
     assert backend == "auto" or set(used.values()) == {backend}
@@ -186,7 +215,7 @@ def test_quality_is_a_row_of_the_table(quality: int) -> None:
         point.levels,
         point.chroma_levels,
     )
-    if quality == rate.DEFAULT_QUALITY:
+    if quality == rate_control.DEFAULT_QUALITY:
         assert quick(method="dsn") == quick(method="dsn", quality=quality)
 
 
@@ -236,10 +265,10 @@ def test_target_psnr(method: str) -> None:
         {"scale": 0}, {"scale": 5}, {"scale": 2.0}, {"scale": "3"}, {"levels": 1}, {"levels": 257},
         {"levels": True}, {"chroma_levels": 1}, {"chroma_levels": 16.0},
         {"effort": -1}, {"effort": 10}, {"effort": True}, {"effort": 5.0},
-        {"backend": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
-        {"method": "dsn", "backend": "avif"}, {"method": "restored", "backend": "webp"},
+        {"entropy_coder": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
+        {"method": "dsn", "base": "avif"}, {"method": "restored", "entropy_coder": "webp"},
         {"method": "restored", "scale": 3}, {"method": "restored", "levels": 64},
-        {"method": "restored", "chroma_levels": 64}, {"backend": "avif", "scale": 3}, {"method": "jpeg", "scale": 2},
+        {"method": "restored", "chroma_levels": 64}, {"base": "avif", "scale": 3}, {"method": "jpeg", "scale": 2},
         {"icc_profile": "text"}, {"exif": 7}, {"xmp": "<x/>"},
     ],
     ids=str,
@@ -289,13 +318,13 @@ def test_a_region_of_numpy_integers() -> None:
 
 def test_region_or_reduce() -> None:
     with pytest.raises(SettingError, match="not both"):
-        dsncodec.decode(quick(), reduce=True, region=(0, 0, 5, 5))
+        dsncodec.decode(quick(), preview=True, region=(0, 0, 5, 5))
 
 
 def test_reduce_looks_like_a_small_picture() -> None:
     for mode in MODES:
         image = picture(mode, 60, 42)
-        small = dsncodec.decode(quick(image, scale=3, levels=256), reduce=True)
+        small = dsncodec.decode(quick(image, scale=3, levels=256), preview=True)
         box = image.resize(small.size, Image.Resampling.BOX)
         assert psnr_db(array(small), array(box)) > 17
 
@@ -317,20 +346,20 @@ def test_metadata_is_kept(method: str) -> None:
     decoded = dsncodec.decode(data)
     assert decoded.info == with_metadata().info
     assert decoded.size == (12, 9) and decoded.getexif()[0x0112] == 6
-    assert dsncodec.decode(data, reduce=True).info == decoded.info
+    assert dsncodec.decode(data, preview=True).info == decoded.info
     assert {"iccp", "exif", "xmp "} <= set(dsncodec.read_info(data).sections)
 
 
 @pytest.mark.parametrize("effort", [0, 2])
 def test_effort_holds_for_every_section(effort: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    encode = backends.encode
+    encode = carriers.encode
 
     def noted(symbols: UInt8Array, levels: int, backend: str, effort: int) -> bytes:
         asked.append(effort)
         return encode(symbols, levels, backend, effort)
 
-    monkeypatch.setattr(backends, "encode", noted)
+    monkeypatch.setattr(carriers, "encode", noted)
     quick(picture("RGBA", 12, 9), method="dsn", effort=effort)
     assert asked == [effort] * 3
 
@@ -429,9 +458,9 @@ def test_bad_sources(tmp_path: Path) -> None:
 
 
 def test_read_info() -> None:
-    data = quick(picture("RGBA", 30, 20), scale=2, levels=64, chroma_levels=32, backend="jpegls")
+    data = quick(picture("RGBA", 30, 20), scale=2, levels=64, chroma_levels=32, entropy_coder="jpegls")
     info = dsncodec.read_info(data)
-    model = weights.for_scale(2)
+    model = registry.for_scale(2)
     assert (info.width, info.height, info.mode, info.method) == (30, 20, "RGBA", "dsn")
     assert (info.scale, info.levels, info.chroma_levels) == (2, 64, 32)
     assert (info.model, info.model_id) == (model.name, model.wire_id.hex())
@@ -468,13 +497,13 @@ def test_max_pixels(method: str) -> None:
 
 def test_unknown_model_is_named_and_the_thumbnail_still_shows() -> None:
     data = quick(method="dsn")
-    known = dsncodec.decode(data, reduce=True)
+    known = dsncodec.decode(data, preview=True)
     changed = with_fixed_checksums(data[:MODEL_ID_AT] + b"\xab" * 8 + data[MODEL_ID_AT + 8 :])
     for action in (dsncodec.decode, dsncodec.verify):
         with pytest.raises(UnsupportedVersion, match="ab" * 8):
             action(changed)
     shown = dsncodec.decode(
-        changed, reduce=True
+        changed, preview=True
     )  # in the latent's own colours: nothing says which they stand for
     assert (shown.mode, shown.size) == (known.mode, known.size)
     info = dsncodec.read_info(changed)
@@ -499,10 +528,10 @@ def test_no_sections_at_all(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "backend"),
-    [("dsn", name) for name in ("auto", *backends.BACKENDS)]
-    + [("restored", name) for name in backends.BASE_CODECS],
+    [("dsn", name) for name in ("auto", *carriers.BACKENDS)]
+    + [("restored", name) for name in carriers.BASE_CODECS],
 )
 def test_noise_at_the_highest_quality(method: str, backend: str) -> None:
     image = Image.fromarray(noise(40, 40))
-    data = quick(image, method=method, backend=backend, quality=100, effort=9)
+    data = quick(image, method=method, **carrier(method, backend), quality=100, effort=9)
     assert dsncodec.decode(data).size == (40, 40)

@@ -19,24 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from dsncodec import backends
-from dsncodec.backends import (
-    BACKENDS,
-    Backend,
-    UInt8Array,
-    backend_name,
-    decode,
-    encode,
-    jxl,
-    sevenzip,
-)
-from dsncodec.errors import (
-    CodestreamError,
-    Corrupt,
-    MissingComponent,
-    SettingError,
-    UnsupportedVersion,
-)
+from dsncodec import carriers
+from dsncodec.carriers import BACKENDS, Backend, UInt8Array, backend_name, decode, encode
+from dsncodec.carriers.lossless import jxl, sevenzip
+from dsncodec.errors import CodestreamError, Corrupt, MissingComponent, SettingError, UnsupportedVersion
 
 from .conftest import PATTERNS, flat, gradient, noise
 
@@ -147,13 +133,13 @@ def test_empty_section() -> None:
 
 def test_unknown_backend_name_lists_the_known() -> None:
     with pytest.raises(SettingError, match="auto, lzma2, 7z, j2k"):
-        backends.load("zip")
+        carriers.load("zip")
 
 
 def test_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKENDS, "absent", Backend(99, "dsncodec_no_such_package", ".x", 10))
     with pytest.raises(MissingComponent, match="pip install dsncodec_no_such_package"):
-        backends.load("absent")
+        carriers.load("absent")
 
 
 @EVERY

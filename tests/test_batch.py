@@ -21,16 +21,16 @@ from typing import Any
 import pytest
 
 import dsncodec
-from dsncodec import folders
-from dsncodec.batch import MANIFEST, Batch, Row, Shard, Task, encode_shard
+from dsncodec.batch import folders
+from dsncodec.batch.run import MANIFEST, Batch, Row, Shard, Task, encode_shard
 from dsncodec.cli import main
 from dsncodec.errors import DsnError, MissingComponent, SettingError
-from dsncodec.pool import process_pool
+from dsncodec.processes import process_pool
 
 from . import batch_tasks
 from .conftest import picture
 
-FAST = {"effort": 0, "backend": "jpeg", "quality": 50}
+FAST = {"effort": 0, "base": "jpeg", "quality": 50}
 Urls = tuple[str, str]
 _unused = itertools.count()
 
@@ -389,7 +389,7 @@ DASK = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:Res
 
 @DASK
 def test_a_cluster(cluster: Any, local: Urls) -> None:
-    from dsncodec.cluster import capacity, connected, executor
+    from dsncodec.batch.dask import capacity, connected, executor
 
     with connected(cluster.scheduler_address) as client:
         assert capacity(client) == 4
@@ -410,7 +410,7 @@ class InPlaceOf:
     """The workers of a cluster, who do something else than they are asked."""
 
     def __init__(self, client: Any, task: Callable[[Shard], Any]) -> None:
-        from dsncodec.cluster import executor
+        from dsncodec.batch.dask import executor
 
         self.real, self.task = executor(client), task
 
@@ -423,7 +423,7 @@ class InPlaceOf:
 
 @DASK
 def test_a_cluster_worker_killed_in_the_middle(cluster: Any, local: Urls) -> None:
-    from dsncodec.cluster import connected
+    from dsncodec.batch.dask import connected
 
     with connected(cluster.scheduler_address) as client:
         client.wait_for_workers(2)
@@ -441,7 +441,7 @@ def test_a_cluster_worker_killed_in_the_middle(cluster: Any, local: Urls) -> Non
 
 @DASK
 def test_a_picture_that_kills_cluster_workers_is_named(cluster: Any, local: Urls) -> None:
-    from dsncodec.cluster import connected
+    from dsncodec.batch.dask import connected
 
     fill(local[0], ["killer.png"])
     with connected(cluster.scheduler_address) as client:
@@ -453,7 +453,7 @@ def test_a_picture_that_kills_cluster_workers_is_named(cluster: Any, local: Urls
 @DASK
 def test_a_cluster_of_threads_shares_memory_folders() -> None:
     distributed = pytest.importorskip("distributed")
-    from dsncodec.cluster import connected, executor
+    from dsncodec.batch.dask import connected, executor
 
     urls = (f"memory://test-{next(_unused)}/source", f"memory://test-{next(_unused)}/target")
     fill(urls[0], NAMES)
@@ -469,7 +469,7 @@ def test_a_cluster_of_threads_shares_memory_folders() -> None:
 
 def test_no_cluster_there(local: Urls, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("distributed")
-    from dsncodec import cluster
+    from dsncodec.batch import dask as cluster
 
     with (
         pytest.raises(DsnError, match="no Dask scheduler answers"),

@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra [be
 import dsncodec
 from bench import latentgrid, results
 from bench.__main__ import main
-from dsncodec import weights
+from dsncodec.networks import registry
 
 from .conftest import picture
 
@@ -45,11 +45,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def encode(rgb: Any, method: str, quality: int, **settings: Any) -> bytes:
         assert method == "latentgrid"
-        found.append({"quality": quality, "starts": len(weights.starts()), **settings})
+        found.append({"quality": quality, "starts": len(registry.starts()), **settings})
         return ENCODE(rgb, "restored", quality=quality, effort=0)
 
-    row = weights.Start("latentgrid-2e-3", bytes(8), 32, 2e-3, "", "")
-    monkeypatch.setattr(weights, "starts", lambda: (row,))
+    row = registry.Start("latentgrid-2e-3", bytes(8), 32, 2e-3, "", "")
+    monkeypatch.setattr(registry, "starts", lambda: (row,))
     monkeypatch.setattr(dsncodec, "encode", encode, raising=False)
     return found
 
@@ -66,9 +66,9 @@ def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureF
         9,
     )
     out = data / "results" / "latentgrid"
-    assert sorted(path.name for path in out.iterdir()) == sorted([
-        "curves.md", *(f"{name}.{kind}" for name in ("set14", "div2k256") for kind in ("csv", "svg", "png")),
-    ])  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["curves.md", *(f"{name}.{kind}" for name in ("set14", "div2k256") for kind in ("csv", "svg"))]
+    )
     report = (out / "curves.md").read_text("utf-8")
     assert "Left out: grey (grey), large (49 x 45)." in report
     assert (
@@ -114,7 +114,7 @@ def test_share_of_an_anchor() -> None:
 def test_without_starts_there_is_the_plain_one_only(
     data: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "starts", lambda: ())
+    monkeypatch.setattr(registry, "starts", lambda: ())
     command = f"latentgrid --data {data} --sets B100 --pictures 1 --qualities 20 50 --out {data}/mine"
     assert main(command.split()) == 0
     assert len(calls) == 2 and calls[0]["seconds"] == 30
@@ -153,8 +153,8 @@ def test_torch_computes_what_the_fit_does() -> None:
     pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
     torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
     from bench import latentgrid_torch
-    from dsncodec.fit.canvas import Canvas
-    from dsncodec.fit.networks import random_weights
+    from dsncodec.methods.latentgrid.objective import Canvas
+    from dsncodec.methods.latentgrid.weights import random_weights
 
     canvas = Canvas(np.asarray(picture("RGB", 53, 37)))
     rng = np.random.default_rng(0)

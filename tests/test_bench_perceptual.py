@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra [trai
 pytest.importorskip("safetensors", reason="safetensors is not installed (extra [train])")
 pytest.importorskip("skimage", reason="scikit-image is not installed (extra [bench])")
 
-from bench import features, look, results  # noqa: E402
-from bench.__main__ import main  # noqa: E402
+from bench import features, look, results
+from bench.__main__ import main
 
-from . import fake_loss_networks  # noqa: E402
-from .conftest import picture  # noqa: E402
+from . import fake_loss_networks
+from .conftest import picture
 
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 

@@ -15,17 +15,21 @@ import torch
 from PIL import Image
 
 import dsncodec
-from dsncodec import container, rate
-from dsncodec.backends import rangecoder
-from dsncodec.codecs import coconet, coordinates
-from dsncodec.codecs.coordinates import Parameters, Shape, code_of, step_of
-from dsncodec.codecs.sections import encode_alpha
+from dsncodec import container
+from dsncodec.api import floats_to
 from dsncodec.container import Header
+from dsncodec.entropy import adaptive_coder
 from dsncodec.errors import Corrupt, DsnError, LimitExceeded, MissingComponent, SettingError
+from dsncodec.methods import rate_control
+from dsncodec.methods.coconet import bitstream as coordinates
+from dsncodec.methods.coconet import compress
+from dsncodec.methods.coconet import encoder as coconet
+from dsncodec.methods.coconet import fit as fitting
+from dsncodec.methods.coconet.bitstream import Parameters, Shape, code_of, step_of
+from dsncodec.methods.coconet.soap import Soap
+from dsncodec.methods.sections import encode_alpha
 from dsncodec.metrics import psnr_db
-from dsncodec.train import coconet as fitting
-from dsncodec.train import compressing
-from dsncodec.train.soap import Soap
+from dsncodec.options import CocoNet
 
 from .conftest import CHANNELS, MODES, UInt8Array, picture, with_fixed_checksums
 
@@ -44,7 +48,7 @@ def file_of(shape: Shape, mode: str, width: int, height: int) -> bytes:
     header = Header("coconet", mode, width, height)
     parameters = Parameters(shape, (code_of(0.05),) * (shape.layers + 2))
     sections = [("PARM", parameters.pack())]
-    sections.append(("NETW", rangecoder.encode(integers_of(shape, header.colour_planes))))
+    sections.append(("NETW", adaptive_coder.encode(integers_of(shape, header.colour_planes))))
     if header.has_alpha:
         sections.append(("ALPH", encode_alpha(ramp(width, height), 0)))
     return container.pack(header, sections)
@@ -131,15 +135,15 @@ def test_a_size_has_the_callers_limit_and_a_method() -> None:
     data = file_of(SHAPES[0], "L", 4, 4)
     with pytest.raises(LimitExceeded):
         dsncodec.decode(data, size=(10**6, 10**6))
-    with pytest.raises(SettingError, match="reduce"):
-        dsncodec.decode(data, size=(4, 4), reduce=True)
+    with pytest.raises(SettingError, match="preview"):
+        dsncodec.decode(data, size=(4, 4), preview=True)
     with pytest.raises(SettingError, match="coconet"):
         dsncodec.decode(dsncodec.encode(np.zeros((4, 4), np.uint8)), size=(4, 4))
 
 
 def test_a_preview() -> None:
     data = file_of(SHAPES[1], "LA", 33, 16)
-    small = dsncodec.decode(data, reduce=True)
+    small = dsncodec.decode(data, preview=True)
     assert (small.mode, small.size) == ("LA", (5, 2))
 
 
@@ -173,7 +177,7 @@ def test_steps_are_exact_and_rise() -> None:
     assert steps == sorted(set(steps))
     assert all(float(np.float32(step)) == step for step in steps)
     assert [code_of(step) for step in steps] == list(range(256))
-    limit = 2**rangecoder.MAX_BITS - 1
+    limit = 2**adaptive_coder.MAX_BITS - 1
     assert all(float(np.float32(limit) * np.float32(step)) == limit * step for step in steps)
 
 
@@ -292,19 +296,19 @@ def test_a_reader_gets_the_fits_own_picture(variant: str) -> None:
     """Within 1 grey level, through NumPy, and through torch from the weights before they were integers."""
     image = picture("RGB", 33, 21)
     header = Header("coconet", "RGB", 33, 21)
-    encoder = coconet.Encoder(header, np.asarray(image), 1, steps=40, variant=variant, layers=2, width=9)
-    point = encoder.aimed(rate.Target(), []).point
+    encoder = coconet.Encoder(
+        header, np.asarray(image), 1, CocoNet(steps=40, variant=variant, layers=2, width=9)
+    )
+    point = encoder.point_for_target(rate_control.Target(), [])
     back = np.asarray(dsncodec.decode(container.pack(header, encoder.sections(point))))
     np.testing.assert_array_equal(back, encoder.reconstruct(point))
     fit = fitting.fit_to(point.shape, np.asarray(image), fitting.SETTINGS[variant])
     fit.run(fitting.Clock(fitting.Budget(steps=20)))
-    codes = compressing.fitting_codes(fit, point.max_bytes)
-    steps = compressing.steps_of_layers(fit, codes)
+    codes = compress.fitting_codes(fit, point.max_bytes)
+    steps = compress.steps_of_layers(fit, codes)
     with torch.no_grad():
         own = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs)[0] * 255 + 0.5
-    net = coordinates.network(
-        Parameters(point.shape, tuple(codes)), compressing.integers_of(fit, codes), header
-    )
+    net = coordinates.network(Parameters(point.shape, tuple(codes)), compress.integers_of(fit, codes), header)
     apart = own.clamp(0, 255).floor().numpy().T.reshape(21, 33, 3) - net.pixels((33, 21)).astype(int)
     assert np.abs(apart).max() <= 1 and (apart != 0).mean() < 0.01
 
@@ -336,17 +340,17 @@ def test_steps_are_of_equal_slope() -> None:
     fit = fitting.fit_to(Shape("sine", 2, 16), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
     most = 250
-    codes = compressing.fitting_codes(fit, most)
-    level = compressing.coarsened(fit, [80] * len(codes), most)
+    codes = compress.fitting_codes(fit, most)
+    level = compress.coarsened(fit, [80] * len(codes), most)
 
     def error(codes: list[int]) -> float:
-        steps = compressing.steps_of_layers(fit, codes)
+        steps = compress.steps_of_layers(fit, codes)
         with torch.no_grad():
             own = fit.predicted(fit.layers, fit.inputs)
             apart = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs) - own
         return float(apart.square().mean())
 
-    assert len(rangecoder.encode(compressing.integers_of(fit, codes))) <= most
+    assert len(adaptive_coder.encode(compress.integers_of(fit, codes))) <= most
     assert error(codes) < 0.8 * error(level)
 
 
@@ -355,7 +359,7 @@ def test_rounding_is_learned() -> None:
     image = np.asarray(picture("RGB", 40, 30))
     fit = fitting.fit_to(Shape("sine", 2, 16, 3), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
-    steps = compressing.steps_of_layers(fit, compressing.fitting_codes(fit, 160))
+    steps = compress.steps_of_layers(fit, compress.fitting_codes(fit, 160))
 
     def error() -> float:
         with torch.no_grad():
@@ -369,7 +373,9 @@ def test_rounding_is_learned() -> None:
 
 def test_the_progress_is_told() -> None:
     told: list[tuple[float, float]] = []
-    dsncodec.encode(picture("L", 9, 9), **FAST, width=4, report=lambda part, mse: told.append((part, mse)))
+    dsncodec.encode(
+        picture("L", 9, 9), **FAST, width=4, progress=floats_to(lambda part, mse: told.append((part, mse)))
+    )
     assert len(told) == 40
     assert [part for part, _ in told] == [(i + 1) / 40 for i in range(40)]
     assert all(0 < mse < 1 for _, mse in told)
@@ -383,7 +389,7 @@ def test_a_budget_in_seconds_ends() -> None:
         seconds=0.2,
         width=4,
         threads=1,
-        report=lambda part, _: told.append(part),
+        progress=floats_to(lambda part, _: told.append(part)),
     )
     assert told == sorted(told) and told[-1] > 0.5
 
@@ -393,7 +399,7 @@ def test_a_budget_in_seconds_ends() -> None:
     [
         {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"steps": 0}, {"steps": 2.5}, {"variant": "tanh"},
         {"layers": 0}, {"layers": 17}, {"width": 0}, {"width": 513}, {"layers": 16, "width": 512},
-        {"width": 8, "quality": 3}, {"scale": 2}, {"backend": "avif"}, {"levels": 5}, {"base_quality": 4},
+        {"width": 8, "quality": 3}, {"scale": 2}, {"base": "avif"}, {"levels": 5}, {"base_quality": 4},
         {"target_psnr_db": 30}, {"target_bytes": 30}, {"target_bpp": 0.001},
     ],
     ids=str,
@@ -415,12 +421,12 @@ def test_an_interrupt_passes_and_torch_keeps_its_threads() -> None:
 
     before = torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
-        dsncodec.encode(picture("RGB", 8, 8), **FAST, width=4, report=stop)
+        dsncodec.encode(picture("RGB", 8, 8), **FAST, width=4, progress=floats_to(stop))
     assert torch.get_num_threads() == before
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dsncodec.train.compressing", None)
+    monkeypatch.setitem(sys.modules, "dsncodec.methods.coconet.compress", None)
     with pytest.raises(MissingComponent, match=r"dsncodec\[train\]"):
         dsncodec.encode(picture("L", 8, 8), **FAST)
 
@@ -532,6 +538,6 @@ def test_the_papers_largest_network_fits_a_file() -> None:
     parameters = Parameters(coordinates.check_shape(shape, 3, 1024), (code_of(0.05),) * 17)
     assert Parameters.unpack(parameters.pack()) == parameters
     zeros = [np.zeros(rows * columns, np.int32) for rows, columns in shape.matrices(3)]
-    payload = rangecoder.encode([*zeros, np.zeros(sum(rows for rows, _ in shape.matrices(3)), np.int32)])
+    payload = adaptive_coder.encode([*zeros, np.zeros(sum(rows for rows, _ in shape.matrices(3)), np.int32)])
     data = container.pack(Header("coconet", "RGB", 5, 4), [("PARM", parameters.pack()), ("NETW", payload)])
     assert np.unique(np.asarray(dsncodec.decode(data))).tolist() == [128]

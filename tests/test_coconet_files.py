@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import dsncodec
+from dsncodec.api import floats_to
 from dsncodec.cli import main
-from dsncodec.codecs import coordinates
-from dsncodec.codecs.coordinates import Shape
 from dsncodec.errors import SettingError
+from dsncodec.methods.coconet import bitstream as coordinates
+from dsncodec.methods.coconet.bitstream import Shape
 from dsncodec.metrics import psnr_db
 
 from .conftest import UInt8Array, picture
@@ -82,16 +83,18 @@ def test_a_stopped_fit_goes_on(part: float, tmp_path: Path) -> None:
     path, image = tmp_path / "fit.ckpt", picture("RGB", 40, 30)
     options = {**FAST, "steps": 120, "checkpoint": path}
     with pytest.raises(Stopped):
-        dsncodec.encode(image, **options, report=stop_at(part))
+        dsncodec.encode(image, **options, progress=floats_to(stop_at(part)))
     assert [path] == list(tmp_path.iterdir())
     done: list[float] = []
-    data = dsncodec.encode(image, **options, report=lambda progress, error: done.append(progress))
+    data = dsncodec.encode(
+        image, **options, progress=floats_to(lambda progress, error: done.append(progress))
+    )
     assert done[0] > part and len(done) <= 120 * (1 - part) + 1
     uninterrupted = dsncodec.encode(image, **FAST, steps=120)
     psnr = [psnr_db(np.asarray(image), pixels_of(file)) for file in (data, uninterrupted)]
     assert psnr[0] > psnr[1] - 4  # other last bits make 1 dB
     again: list[float] = []
-    assert dsncodec.encode(image, **options, report=lambda *part: again.append(part[0])) == data
+    assert dsncodec.encode(image, **options, progress=floats_to(lambda *part: again.append(part[0]))) == data
     assert again == []  # it was whole
 
 
@@ -173,4 +176,4 @@ def test_the_command_keeps_and_shows(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "a.gif exists" in capsys.readouterr().err
     assert not target.exists()
     assert main(["encode", str(source), "-o", str(target), *extra, "--force"]) == 2
-    assert "--method coconet" in capsys.readouterr().err
+    assert "of method coconet, not restored" in capsys.readouterr().err

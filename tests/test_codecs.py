@@ -10,12 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsncodec import backends, codecs, container, weights
-from dsncodec.codecs import base, coconet, coordinates, dsn, grids, latentgrid, layer, restored
-from dsncodec.codecs.dsn import Encoder
-from dsncodec.codecs.layer import Layer, Parameters, Point, latent_shapes, read_layer
+from dsncodec import carriers, container, methods
 from dsncodec.container import Header
 from dsncodec.errors import Corrupt, SettingError, UnsupportedVersion
+from dsncodec.methods.coconet import bitstream as coordinates
+from dsncodec.methods.coconet import encoder as coconet
+from dsncodec.methods.dsn import bitstream as layer
+from dsncodec.methods.dsn import codec as dsn
+from dsncodec.methods.dsn.bitstream import Parameters, Parsed, Point, latent_shapes, parse
+from dsncodec.methods.dsn.codec import Encoder
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.latentgrid import encoder as latentgrid
+from dsncodec.methods.restored import bitstream as base
+from dsncodec.methods.restored import codec as restored
+from dsncodec.networks import registry
+from dsncodec.options import CocoNet, DeepSampling, LatentGrid, Restored, options_of
 from dsncodec.planes import read_picture
 
 from .conftest import CHANNELS, MODES, UInt8Array, picture
@@ -30,13 +39,13 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def encoder_of(mode: str, width: int, height: int, threads: int = 1) -> Encoder:
+def encoder_of(mode: str, width: int, height: int, threads: int = 1, coder: str = "lzma2") -> Encoder:
     pixels = read_picture(picture(mode, width, height)).pixels
-    return Encoder(Header("dsn", mode, width, height), pixels, threads)
+    return Encoder(Header("dsn", mode, width, height), pixels, threads, entropy_coder=coder)
 
 
-def layer_of(encoder: Encoder, point: Point) -> Layer:
-    return read_layer(encoder.header, dict(encoder.sections(point, "lzma2")))
+def layer_of(encoder: Encoder, point: Point) -> Parsed:
+    return parse(encoder.header, dict(encoder.sections(point)))
 
 
 def whole(encoder: Encoder, point: Point) -> UInt8Array:
@@ -47,18 +56,18 @@ def whole(encoder: Encoder, point: Point) -> UInt8Array:
 
 
 def test_methods_agree_with_the_wire() -> None:
-    assert set(codecs.METHODS) == set(container.METHODS.values())
+    assert set(methods.METHODS) == set(container.METHODS.values())
     assert container.METHODS == {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
     assert container.MODES == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    assert codecs.load("dsn") is dsn and codecs.load("restored") is restored
-    assert codecs.load("coconet") is coconet and codecs.load_layer("coconet") is coordinates
-    assert codecs.load("latentgrid") is latentgrid and codecs.load_layer("latentgrid") is grids
-    assert codecs.load_layer("dsn") is layer and codecs.load_layer("restored") is base
+    assert methods.coder(DeepSampling()) is dsn and methods.coder(Restored()) is restored
+    assert methods.coder(CocoNet()) is coconet and methods.parser("coconet") is coordinates
+    assert methods.coder(LatentGrid()) is latentgrid and methods.parser("latentgrid") is grids
+    assert methods.parser("dsn") is layer and methods.parser("restored") is base
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(SettingError, match="one of dsn, restored, coconet, latentgrid"):
-        codecs.load("jpeg")
+    with pytest.raises(SettingError, match="one of restored, dsn, latentgrid, coconet, best"):
+        options_of("jpeg", {})
 
 
 # --- parameters and shapes
@@ -122,12 +131,14 @@ def test_every_mode_and_odd_size(mode: str, size: tuple[int, int], scale: int) -
 
 @pytest.mark.parametrize("mode", MODES)
 def test_sections(mode: str) -> None:
-    encoder = encoder_of(mode, 9, 8)
+    encoder = encoder_of(mode, 9, 8, coder="jpegls")
     expected = {
-        "L": ["PARM", "LUMA"], "LA": ["PARM", "LUMA", "ALPH"],
-        "RGB": ["PARM", "LUMA", "CHRO"], "RGBA": ["PARM", "LUMA", "CHRO", "ALPH"],
-    }  # fmt: skip
-    assert [tag for tag, _ in encoder.sections(Point(2, 16, 16), "jpegls")] == expected[mode]
+        "L": ["PARM", "LUMA"],
+        "LA": ["PARM", "LUMA", "ALPH"],
+        "RGB": ["PARM", "LUMA", "CHRO"],
+        "RGBA": ["PARM", "LUMA", "CHRO", "ALPH"],
+    }
+    assert [tag for tag, _ in encoder.sections(Point(2, 16, 16))] == expected[mode]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -179,13 +190,13 @@ def test_the_layer_as_a_picture(levels: int) -> None:
     averaged."""
     encoder = encoder_of("LA", 10, 7)
     layer = layer_of(encoder, Point(3, levels, levels))
-    shown = layer.picture()
+    shown = layer.preview()
     assert shown.shape == (3, 4, 2)
-    colours = weights.for_scale(3).layer_map
+    colours = registry.for_scale(3).layer_map
     assert colours is not None
     greys = np.interp(layer.luma[0] / (levels - 1), colours.luma, np.linspace(0, 255, len(colours.luma)))
     np.testing.assert_allclose(shown[..., 0], greys, atol=0.51)
-    plain = replace(layer, parameters=replace(layer.parameters, model_id=b"no model")).picture()
+    plain = replace(layer, parameters=replace(layer.parameters, model_id=b"no model")).preview()
     np.testing.assert_allclose(plain[..., 0], layer.luma[0] * (255 / (levels - 1)), atol=0.51)
     assert encoder.alpha is not None
     np.testing.assert_allclose(shown[0, 0, 1], encoder.alpha[:3, :3].mean(), atol=0.51)
@@ -198,13 +209,13 @@ def test_the_layer_does_not_depend_on_strips(mode: str, scale: int, monkeypatch:
     header = Header("dsn", mode, 21, 35)
     shapes = (*latent_shapes(header, scale), (35, 21))
     luma, chroma, alpha = (np.random.default_rng(1).integers(0, 8, s, np.uint8) for s in shapes)
-    model_id = bytes(8) if scale == 1 else weights.for_scale(scale).wire_id
-    layer = Layer(
+    model_id = bytes(8) if scale == 1 else registry.for_scale(scale).wire_id
+    layer = Parsed(
         header, Parameters(Point(scale, 8, 8), model_id), luma, chroma, alpha if header.has_alpha else None
     )
-    whole = layer.picture()
-    monkeypatch.setattr("dsncodec.codecs.layer.STRIP", 4)
-    np.testing.assert_array_equal(layer.picture(), whole)
+    whole = layer.preview()
+    monkeypatch.setattr("dsncodec.methods.dsn.bitstream.STRIP", 4)
+    np.testing.assert_array_equal(layer.preview(), whole)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 16, 256])
@@ -213,7 +224,7 @@ def test_grey_pixels_stay_neutral(levels: int) -> None:
     for scale in SCALES:
         encoder = Encoder(Header("dsn", "RGB", 40, 30), grey, 1)
         point = Point(scale, 64, levels)
-        for pixels in (whole(encoder, point), layer_of(encoder, point).picture()):
+        for pixels in (whole(encoder, point), layer_of(encoder, point).preview()):
             assert pixels.shape[2] == 3 and np.ptp(pixels, axis=2).max() == 0
 
 
@@ -262,7 +273,7 @@ def test_refinement_does_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) ->
 
 def sections_of(mode: str = "RGBA") -> tuple[Header, dict[str, bytes]]:
     encoder = encoder_of(mode, 9, 8)
-    return encoder.header, dict(encoder.sections(Point(3, 16, 16), "lzma2"))
+    return encoder.header, dict(encoder.sections(Point(3, 16, 16)))
 
 
 @pytest.mark.parametrize("tag", ["PARM", "LUMA", "CHRO", "ALPH"])
@@ -270,7 +281,7 @@ def test_a_missing_section_is_named(tag: str) -> None:
     header, sections = sections_of()
     del sections[tag]
     with pytest.raises(Corrupt, match="missing") as caught:
-        read_layer(header, sections)
+        parse(header, sections)
     assert caught.value.field == tag
 
 
@@ -278,19 +289,19 @@ def test_a_layer_of_another_size_is_refused() -> None:
     header, sections = sections_of()
     for other in (Header("dsn", "RGBA", 9, 80), Header("dsn", "RGBA", 13, 8)):
         with pytest.raises(Corrupt):
-            read_layer(other, sections)
-    sections["CHRO"] = backends.encode(np.zeros((2, 1, 1), np.uint8), 16, "lzma2", 0)
+            parse(other, sections)
+    sections["CHRO"] = carriers.encode(np.zeros((2, 1, 1), np.uint8), 16, "lzma2", 0)
     with pytest.raises(Corrupt):
-        read_layer(header, sections)
+        parse(header, sections)
 
 
 def test_unknown_model_and_model_of_another_scale() -> None:
     header, sections = sections_of()
     unknown = {**sections, "PARM": Parameters(Point(3, 16, 16), b"unknown!").pack()}
-    layer = read_layer(header, unknown)
-    assert layer.picture().shape == (3, 3, 4)
+    layer = parse(header, unknown)
+    assert layer.preview().shape == (3, 3, 4)
     with pytest.raises(UnsupportedVersion, match=b"unknown!".hex()):
         dsn.decode(layer, None, 1)
-    other = {**sections, "PARM": Parameters(Point(3, 16, 16), weights.for_scale(2).wire_id).pack()}
+    other = {**sections, "PARM": Parameters(Point(3, 16, 16), registry.for_scale(2).wire_id).pack()}
     with pytest.raises(Corrupt, match="not for scale 3"):
-        dsn.decode(read_layer(header, other), None, 1)
+        dsn.decode(parse(header, other), None, 1)

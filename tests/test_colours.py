@@ -14,13 +14,14 @@ from PIL import Image
 
 import dsncodec
 import dsncodec.pillow_plugin
-from dsncodec import enlarge, weights
 from dsncodec.cli import main
-from dsncodec.codecs.colours import shown_chroma, shown_luma
-from dsncodec.enlarge import held, is_layer
-from dsncodec.inference import network
+from dsncodec.methods.dsn.colours import shown_chroma, shown_luma
 from dsncodec.metrics import psnr_db
-from dsncodec.train.layer_map import layer_map
+from dsncodec.networks import registry
+from dsncodec.networks.inference import network
+from dsncodec.processing import enlarge
+from dsncodec.processing.enlarge import held, is_layer
+from dsncodec.train.export.layer_map import layer_map
 
 from .pictures import FLATS, PHOTOGRAPHS, flat, photograph
 
@@ -58,9 +59,11 @@ def layers(original: UInt8Array, scale: int, folder: Path, **settings: int) -> d
     draft.draft(None, (1, 1))
     draft.load()
     return {
-        "decode": dsncodec.decode(data, reduce=True, threads=1), "thumbnail": image, "draft": draft,
+        "decode": dsncodec.decode(data, preview=True, threads=1),
+        "thumbnail": image,
+        "draft": draft,
         "downsample": dsncodec.downsample(Image.fromarray(original), scale, threads=1),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("settings", [{}, {"levels": 64, "chroma_levels": 48}], ids=str)
@@ -100,7 +103,7 @@ def test_a_grey_corner_of_a_coloured_picture_is_grey(scale: int) -> None:
     original = np.concatenate([flat("grey", 96, 96), flat("red", 96, 96)], 1)
     for levels in (256, 48):
         data = dsncodec.encode(original, scale=scale, levels=levels, effort=0)
-        shown = np.asarray(dsncodec.decode(data, reduce=True)).astype(int)
+        shown = np.asarray(dsncodec.decode(data, preview=True)).astype(int)
         grey = shown[6:-6, 6 : 60 // scale]
         assert np.ptp(grey, -1).max() == 0
 
@@ -141,7 +144,7 @@ def test_enlarged_pictures_keep_their_colours(model: str, scale: int) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @EVERY_SCALE
 def test_a_layer_is_known_by_its_pixels(scale: int, mode: str) -> None:
-    colours = weights.for_scale(scale).layer_map
+    colours = registry.for_scale(scale).layer_map
     for name in SOME:
         image = Image.fromarray(half(name)).convert(mode)
         made = dsncodec.downsample(image, scale, threads=1)
@@ -149,7 +152,7 @@ def test_a_layer_is_known_by_its_pixels(scale: int, mode: str) -> None:
         other = bicubic(np.asarray(image), scale)[0]
         found = [
             is_layer(np.atleast_3d(np.asarray(small)), colours)
-            for small in (made, dsncodec.decode(data, reduce=True), other, image)
+            for small in (made, dsncodec.decode(data, preview=True), other, image)
         ]
         assert found == [True, True, False, False], name
     for name in FLATS:
@@ -178,8 +181,8 @@ def test_a_held_picture_shrinks_to_the_small_one(planes: int, monkeypatch: pytes
 @EVERY_SCALE
 def test_the_published_map_is_what_the_networks_say(scale: int) -> None:
     """``python -m bench colours --fit`` writes it."""
-    model = weights.for_scale(scale)
-    down, chroma_down = (network(weights.checked_path(model, part), 1) for part in ("down", "chroma_down"))
+    model = registry.for_scale(scale)
+    down, chroma_down = (network(registry.checked_path(model, part), 1) for part in ("down", "chroma_down"))
     found = layer_map(down, chroma_down, scale)
     assert model.layer_map is not None
     assert np.abs(shown_luma(256, found) - shown_luma(256, model.layer_map)).max() < 0.25 / 255

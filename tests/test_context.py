@@ -12,11 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsncodec import kernels
-from dsncodec.backends.tablecoder import TOTAL
-from dsncodec.codecs import context
-from dsncodec.codecs.context import Context, Int8Array, band_bits, decode_band, encode_band, tables
-from dsncodec.codecs.grids import grid_shapes
+from dsncodec.entropy.range_coder import TOTAL
 from dsncodec.errors import Corrupt
+from dsncodec.methods.latentgrid import entropy_model
+from dsncodec.methods.latentgrid.bitstream import grid_shapes
+from dsncodec.methods.latentgrid.entropy_model import (
+    Context,
+    Int8Array,
+    band_bits,
+    decode_band,
+    encode_band,
+    tables,
+)
 
 SHAPES = [(1, 1), (1, 17), (17, 1), (2, 3), (33, 21), (64, 70), (5, 300)]
 BELL, FLAT, WILD = 0.7, 30.0, 0.05
@@ -50,7 +57,7 @@ def symbols(shape: tuple[int, int], scale: float, seed: int = 0) -> list[Int8Arr
 
 def test_the_ratios_are_what_the_page_says() -> None:
     getcontext().prec = 40
-    for s, ratio in enumerate(context.RATIOS):
+    for s, ratio in enumerate(entropy_model.RATIOS):
         b = Decimal("0.02") * Decimal(2) ** (Decimal(s) / 8)
         assert int((2**32 * (-1 / (16 * b)).exp()).to_integral_value()) == ratio
 
@@ -68,7 +75,7 @@ def test_every_symbol_has_counts() -> None:
     v = np.arange(-127, 129)
     for m in (-2032, -77, 0, 5, 2032):
         for s in range(96):
-            cum = context._counts(v, np.full(256, m), np.full(256, s))
+            cum = entropy_model._counts(v, np.full(256, m), np.full(256, s))
             assert cum[0] == 0 and cum[-1] == TOTAL and (np.diff(cum) > 0).all()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -66,7 +67,7 @@ def test_errors_and_container_load_the_standard_library_only() -> None:
 
 
 def test_a_thumbnail_needs_no_inference_runtime(small_file: Path) -> None:
-    code = "import sys, dsncodec; dsncodec.decode(sys.argv[1], reduce=True)"
+    code = "import sys, dsncodec; dsncodec.decode(sys.argv[1], preview=True)"
     assert not loaded_after(code, str(small_file)) & {"onnxruntime", "torch"}
 
 
@@ -98,35 +99,57 @@ def importers(name: str) -> set[str]:
 
 
 def test_one_module_knows_the_inference_runtime() -> None:
-    assert importers("onnxruntime") == {"dsncodec.inference"}
+    assert importers("onnxruntime") == {"dsncodec.networks.inference"}
+
+
+KERNELS = "dsncodec.methods.latentgrid.kernels"
 
 
 def test_only_the_kernels_know_numba() -> None:
-    assert all(name.startswith("dsncodec.kernels.") for name in importers("numba"))
-    for name in ("dsncodec.kernels.fitting", "dsncodec.kernels.arithmetic"):
-        assert all(other.startswith(("dsncodec.fit.", "dsncodec.kernels.")) for other in importers(name))
-    own = ("dsncodec.fit.", "dsncodec.train.starts")  # all others reach it by its name only
-    assert all(name.startswith(own) for name in importers("dsncodec.fit"))
+    assert all(name.startswith((f"{KERNELS}.", "dsncodec.kernels.")) for name in importers("numba"))
+    fit = (
+        "dsncodec.methods.latentgrid.fit",
+        "dsncodec.methods.latentgrid.objective",
+        "dsncodec.methods.latentgrid.weights",
+    )
+    for name in (f"{KERNELS}.objective", f"{KERNELS}.matmul", f"{KERNELS}.rdoq"):
+        assert all(
+            other.startswith((f"{KERNELS}.", "dsncodec.methods.latentgrid.")) for other in importers(name)
+        )
+    # all others reach the fit by its name only
+    own = (*fit, "dsncodec.train.tasks.latentgrid_init", "dsncodec.methods.latentgrid.soap")
+    for name in fit:
+        assert importers(name) <= set(own), name
 
 
 def test_an_encoder_loads_numba_when_it_fits() -> None:
     for method in ("latentgrid", "restored"):
-        assert "numba" not in loaded_after(f"import dsncodec.codecs; dsncodec.codecs.load('{method}')")
+        assert "numba" not in loaded_after(f"import dsncodec.methods; dsncodec.methods.parser('{method}')")
 
 
-def test_only_train_knows_torch() -> None:
+def test_only_fits_and_training_know_torch() -> None:
+    fits = {
+        *(
+            f"dsncodec.methods.coconet.{name}"
+            for name in ("compress", "fit", "guard", "onnx_export", "preview", "soap")
+        ),
+        *(
+            f"dsncodec.processing.{name}"
+            for name in ("blind_spot", "coordinate_network", "style_optimisation")
+        ),
+    }
     for package in ("torch", "onnx"):
-        assert all(name.startswith("dsncodec.train.") for name in importers(package))
+        assert {name for name in importers(package) if not name.startswith("dsncodec.train.")} <= fits
 
 
 def test_what_a_batch_needs_of_others_has_one_importer() -> None:
-    assert importers("fsspec") == {"dsncodec.remote"}
-    assert importers("distributed") == {"dsncodec.cluster"}
+    assert importers("fsspec") == {"dsncodec.batch.remote"}
+    assert importers("distributed") == {"dsncodec.batch.dask"}
 
 
 def test_codec_libraries_stay_in_the_backends_and_the_peers() -> None:
     # train.coded: pictures as no backend codes them yet, to train on
-    homes = ("dsncodec.backends.", "dsncodec.bench.peers.", "dsncodec.train.coded")
+    homes = ("dsncodec.carriers.", "dsncodec.bench.peers.", "dsncodec.train.data.coded_pairs")
     for package in ("imagecodecs", "py7zr"):
         assert all(name.startswith(homes) for name in importers(package))
 
@@ -140,17 +163,87 @@ def test_the_library_knows_no_command() -> None:
     assert {name.split(".")[1] for name in importers("dsncodec.cli")} <= {"cli", "__main__"}
 
 
-ABOVE = {  # layers in the order of STYLE.md; a module may import from its own line and those before
-    "dsncodec.errors": 0, "dsncodec.writing": 0, "dsncodec.pool": 0, "dsncodec.folders": 1, "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.quantise": 1,
-    "dsncodec.metrics": 1, "dsncodec.kernels": 1, "dsncodec.backends": 2, "dsncodec.weights": 2, "dsncodec.inference": 3,
-    "dsncodec.codecs": 4, "dsncodec.rate": 3, "dsncodec.api": 6, "dsncodec.restore": 6,
-    "dsncodec.extraction": 7, "dsncodec.jp2": 1, "dsncodec.batch": 7, "dsncodec.cli": 7, "dsncodec.pillow_plugin": 7,
+# Layers in the order of docs/architecture.md: a module may import from its own layer and those before. The longest name counts;
+# train stands beside them.
+ABOVE = {
+    "dsncodec.errors": 0, "dsncodec.extras": 0, "dsncodec.validation": 0, "dsncodec.files": 0, "dsncodec.processes": 0,
+    "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.kernels": 1, "dsncodec.metrics": 1,
+    "dsncodec.entropy": 2, "dsncodec.carriers": 2, "dsncodec.networks": 2, "dsncodec.options": 3,
+    "dsncodec.methods": 4, "dsncodec.api": 5, "dsncodec.processing": 6, "dsncodec.extraction": 6,
+    "dsncodec.batch": 7, "dsncodec.pillow_plugin": 7, "dsncodec.bench": 7, "dsncodec.cli": 8,
 }  # fmt: skip
 
 
 def layer_of(name: str) -> int | None:
-    parts = name.split(".")
-    return ABOVE.get(".".join(parts[:2]))
+    return ABOVE.get(".".join(name.split(".")[:2]))
+
+
+def test_every_module_has_a_layer() -> None:
+    beside = {"dsncodec.train", "dsncodec.__main__"}
+    for path in MODULES:
+        name = ".".join(module_name(path).split(".")[:2])
+        assert name == "dsncodec" or name in ABOVE or name in beside, name
+
+
+def test_methods_do_not_know_each_other() -> None:
+    """But "best", which is made of two."""
+    folders = {
+        path.name for path in (PACKAGE / "methods").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+    for path in MODULES:
+        own = module_name(path).split(".")
+        if own[1:2] == ["methods"] and own[2:3] and own[2] in folders:
+            for name in imports_of(path):
+                parts = name.split(".")
+                known = parts[:2] == ["dsncodec", "methods"] and len(parts) > 2 and parts[2] in folders
+                assert not known or parts[2] == own[2], f"{module_name(path)} imports {name}"
+
+
+def test_no_method_is_named_outside_the_methods() -> None:
+    """Nothing compares a method's name but the methods' own tables."""
+    methods = {"dsn", "restored", "coconet", "latentgrid", "best"}
+    allowed = (
+        "dsncodec.methods",
+        "dsncodec.container",
+        "dsncodec.options",
+        "dsncodec.bench",
+        "dsncodec.train",
+    )
+    for path in MODULES:
+        if module_name(path).startswith(allowed):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare):
+                for part in (node.left, *node.comparators):
+                    constants = part.elts if isinstance(part, ast.Tuple | ast.List | ast.Set) else [part]
+                    named = {c.value for c in constants if isinstance(c, ast.Constant)} & methods
+                    who = ast.unparse(node)
+                    assert not named or "model" in who or "task" in who or "upsampl" in who.lower(), (
+                        f"{path.name}: {who}"
+                    )
+
+
+def test_imports_by_name_are_listed() -> None:
+    """Strings that name modules of ours: each is a module that there is, and stands in one of the tables."""
+    tables = {"__init__", "extras", "common"}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"dsncodec(\.[a-z_0-9]+)+", node.value)
+            ):
+                assert importlib.util.find_spec(node.value) is not None, f"{path}: {node.value}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+                assert path.stem in tables, f"{path} imports by name"
+
+
+def test_methods_of_numpy_alone_decode_without_the_runtime() -> None:
+    """A fresh interpreter shows files of latentgrid and coconet, whole, with neither ONNX Runtime nor torch."""
+    golden = Path(__file__).parent / "golden"
+    for name in ("0.2.0-rgb-latentgrid-2e-3.dsn", "0.2.0-rgb-coconet-paper.dsn"):
+        loaded = loaded_after(f"import dsncodec; dsncodec.decode({str(golden / name)!r}).load()")
+        assert not loaded & {"onnxruntime", "torch", "onnx"}, name
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

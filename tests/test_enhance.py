@@ -16,10 +16,13 @@ import dsncodec
 from bench import results
 from bench.tables import ppcn3
 from bench.tables.ppcn3 import ms_ssim
-from dsncodec import enhancement, metrics, picture_networks, restore, weights
+from dsncodec import metrics
 from dsncodec.cli import main
 from dsncodec.errors import SettingError
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import image_to_image, registry
+from dsncodec.processing import api as restore
+from dsncodec.processing import enhancement
 
 from . import pictures
 from .conftest import MODES, picture
@@ -53,8 +56,8 @@ def test_the_picture_stays_recognisable(model: str) -> None:
 def test_tiles_leave_no_trace(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("RGB", 90, 70)
     whole = np.asarray(dsncodec.enhance(image, model, strength=1, threads=1))
-    monkeypatch.setattr(picture_networks, "TILE", 32)
-    monkeypatch.setattr(picture_networks, "LARGEST_TILE", 32)
+    monkeypatch.setattr(image_to_image, "TILE", 32)
+    monkeypatch.setattr(image_to_image, "LARGEST_TILE", 32)
     tiled = np.asarray(dsncodec.enhance(image, model, strength=1, threads=1))
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding
 
@@ -63,18 +66,18 @@ def test_moments_of_a_sample_are_about_those_of_the_whole(monkeypatch: pytest.Mo
     """The picture repeats itself, so that a part of it can stand for it."""
     pixels = np.tile(np.asarray(picture("RGB", 96, 96)), (4, 3, 1))
     whole = np.asarray(dsncodec.enhance(pixels, strength=1, threads=1))
-    monkeypatch.setattr(picture_networks, "SAMPLE_PIXELS", pixels[..., 0].size // 3)
-    monkeypatch.setattr(picture_networks, "SAMPLE_BLOCK", 96)
-    assert picture_networks.sampled(pixels).shape == (96 * 2, 96 * 2, 3)
+    monkeypatch.setattr(image_to_image, "SAMPLE_PIXELS", pixels[..., 0].size // 3)
+    monkeypatch.setattr(image_to_image, "SAMPLE_BLOCK", 96)
+    assert image_to_image.sampled(pixels).shape == (96 * 2, 96 * 2, 3)
     assert psnr_db(whole, np.asarray(dsncodec.enhance(pixels, strength=1, threads=1))) > 40
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9000), (9000, 1), (300, 7000), (3000, 3000)], ids=str)
 def test_samples_are_bounded(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_networks, "SAMPLE_PIXELS", 2**16)
-    monkeypatch.setattr(picture_networks, "SAMPLE_BLOCK", 16)
+    monkeypatch.setattr(image_to_image, "SAMPLE_PIXELS", 2**16)
+    monkeypatch.setattr(image_to_image, "SAMPLE_BLOCK", 16)
     colour = np.arange(shape[0] * shape[1], dtype=np.uint32).reshape(*shape, 1)
-    kept = picture_networks.sampled(colour)  # type: ignore[arg-type]
+    kept = image_to_image.sampled(colour)  # type: ignore[arg-type]
     assert 0 < kept[..., 0].size <= 2**16 and np.unique(kept).size == kept.size
     if colour.size <= 2**16:
         assert kept is colour
@@ -190,9 +193,9 @@ def test_unknown_models() -> None:
 
 def test_the_rows() -> None:
     for model in KNOWN:
-        row = weights.picture_network("enhance", model)
+        row = registry.picture_network("enhance", model)
         assert (row.scale, row.unit, row.halo) == (1, 1, 10) and row.moments is not None
-        assert weights.checked_moments(row) is not None
+        assert registry.checked_moments(row) is not None
 
 
 # --- the verb
@@ -234,7 +237,7 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in (0, 1, 307, 308, 309):
             image = picture("RGB", 100, 100, number).point(lambda value: min(255, value + shift))
             image.save(tmp_path / "test" / "dped" / kind / f"{number}.jpg")
-    shutil.copytree(weights.folder(), tmp_path / "models")
+    shutil.copytree(registry.folder(), tmp_path / "models")
     manifest = (tmp_path / "models" / "manifest.toml").read_text("utf-8")
     rows = [row for row in manifest.split("[[")[1:] if 'kind = "enhance"' in row]
     seeded = [row.replace(f'variant = "{name}"', f'variant = "{name}.1"') for row, name in zip(rows, KNOWN)]

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from dsncodec.errors import MissingComponent, SettingError
-from dsncodec.inference import Network
+from dsncodec.networks.inference import Network
 
 from .conftest import picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-from dsncodec.train import losses, tasks  # noqa: E402
-from dsncodec.train.enhancement import (  # noqa: E402
+from dsncodec.train import tasks
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.losses import losses
+from dsncodec.train.nets.enhancement import GENERATORS, EnhancementConfig, EnhancementNets, Generator
+from dsncodec.train.tasks.enhancement import (
     EnhancementRecipe,
     EnhancementTask,
     LossSettings,
@@ -26,11 +29,9 @@ from dsncodec.train.enhancement import (  # noqa: E402
     enhanced,
     read_pairs,
 )
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.nets.enhancement import GENERATORS, EnhancementConfig, EnhancementNets, Generator  # noqa: E402
+from dsncodec.train.trainer import OptimSettings, Trainer
 
-RECIPES = Path(tasks.__file__).parent / "recipes"
+RECIPES = Path(tasks.__file__).parent.parent / "recipes"
 SIDE = 32
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
@@ -204,7 +205,7 @@ def test_a_few_steps_brighten_the_picture(pairs: Path, tmp_path: Path) -> None:
 def test_run_resume_and_distil(pairs: Path, tmp_path: Path) -> None:
     teacher = Trainer(EnhancementTask(tiny(pairs, "teacher")), tmp_path / "teacher", "cpu")
     teacher.run()
-    assert (tmp_path / "teacher" / "log.csv").read_text().startswith("step,seconds,loss,psnr_db,ssim")
+    assert (tmp_path / "teacher" / "log.csv").read_text().startswith("step,seconds,core_h,loss,psnr_db,ssim")
     assert Trainer(EnhancementTask(tiny(pairs, "teacher")), tmp_path / "teacher", "cpu").step == 6
 
     recipe = tiny(pairs, distillation=75.0, teacher=str(teacher.checkpoint))

@@ -19,9 +19,10 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import batch, errors
+from dsncodec import errors
+from dsncodec.batch import run as batch
 from dsncodec.errors import CodestreamError, Corrupt, DsnError, LimitExceeded, MissingComponent
-from dsncodec.pool import process_pool
+from dsncodec.processes import process_pool
 
 from .conftest import picture
 
@@ -36,9 +37,11 @@ def kinds() -> list[type[BaseException]]:
         if isinstance(value, type) and issubclass(value, BaseException)
     }
     places = [
-        (path, node) for path in sorted(PACKAGE.rglob("*.py")) for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        (path, node)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.ClassDef)
-    ]  # fmt: skip
+    ]
     found: dict[str, type[BaseException]] = {}
     for _ in range(9):  # a class may stand before the one it builds on
         for path, node in places:
@@ -65,9 +68,10 @@ def nothing_else_helps(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(kind: type[BaseException]) -> BaseException:
     """One with a message, and something for each keyword that its ``__init__`` takes."""
     keywords = [
-        name for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        name
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
         if parameter.kind == parameter.KEYWORD_ONLY
-    ]  # fmt: skip
+    ]
     error = kind("so and so", **{name: 1000 + at for at, name in enumerate(keywords)})
     for name in keywords:
         assert hasattr(error, name)

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsncodec import weights
-from dsncodec.codecs.colours import chroma_latent, luma_latent
 from dsncodec.errors import SettingError
-from dsncodec.inference import Network
+from dsncodec.methods.dsn.colours import chroma_latent, luma_latent
+from dsncodec.networks import registry
+from dsncodec.networks.inference import Network
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets, UpGradient  # noqa: E402
-from dsncodec.train.sampling import SamplingRecipe, SamplingTask  # noqa: E402
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets, UpGradient
+from dsncodec.train.tasks.sampling import SamplingRecipe, SamplingTask
+from dsncodec.train.trainer import OptimSettings, Trainer
 
 SCALE = 2
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
@@ -42,18 +42,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[SamplingNets, Pa
     return load_nets(checkpoint)[0], folder / "models"
 
 
-@pytest.mark.parametrize("part", weights.PARTS)
+@pytest.mark.parametrize("part", registry.PARTS)
 def test_onnx_computes_what_torch_does(part: str, exported: tuple[SamplingNets, Path]) -> None:
     nets, folder = exported
     net = Network(folder / f"tiny-{part}.onnx", 1)
     for rows, columns in ((3, 4), (6, 2), (1, 1)):  # in chroma symbols: the graph is free of any size
         step = 2 * SCALE
         shapes = {
-            "down": [(1, rows * step, columns * step)], "up": [(1, 2 * rows, 2 * columns)],
+            "down": [(1, rows * step, columns * step)],
+            "up": [(1, 2 * rows, 2 * columns)],
             "up_gradient": [(1, 2 * rows, 2 * columns), (1, rows * step, columns * step)],
             "chroma_down": [(2, rows * step, columns * step)],
             "chroma_up": [(2, rows, columns), (1, rows * step, columns * step)],
-        }[part]  # fmt: skip
+        }[part]
         rng = np.random.default_rng(rows)
         planes = [rng.random(shape, np.float32) for shape in shapes]
         with torch.no_grad():
@@ -69,11 +70,11 @@ def test_the_manifest_row(exported: tuple[SamplingNets, Path]) -> None:
     (row,) = tomllib.loads((folder / "manifest.toml").read_text("utf-8"))["model"]
     assert (row["name"], row["steps"], row["seed"]) == ("tiny", 0, 1)
     assert row["config"] == {"scale": SCALE, "width": 8, "blocks": 2, "chroma_width": 8}
-    sha256 = {part: row["files"][part]["sha256"] for part in weights.PARTS}
-    for part in weights.PARTS:
+    sha256 = {part: row["files"][part]["sha256"] for part in registry.PARTS}
+    for part in registry.PARTS:
         data = (folder / row["files"][part]["name"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == sha256[part]
-    assert bytes.fromhex(row["wire_id"]) == weights.wire_id_of(sha256)
+    assert bytes.fromhex(row["wire_id"]) == registry.wire_id_of(sha256)
     shapes = {name: np.shape(values) for name, values in row["layer_map"].items()}
     assert shapes == {"luma": (17,), "neutral": (2,), "cb": (9,), "cr": (9,), "edges": (8, 6)}
 
@@ -87,7 +88,7 @@ def test_a_new_models_layer_map_undoes_its_colours(tmp_path: Path) -> None:
     torch.save(state, checkpoint)
     export(checkpoint, tmp_path / "models")
     (row,) = tomllib.loads((tmp_path / "models" / "manifest.toml").read_text("utf-8"))["model"]
-    colours = weights.LayerMap(**row["layer_map"])
+    colours = registry.LayerMap(**row["layer_map"])
     assert np.abs(luma_latent(np.array([0.4], np.float32), colours) - 0.38).max() < 0.005
     shown = np.full((2, 1, 1), 0.6, np.float32)
     assert np.abs(chroma_latent(np.tile(shown, (1, 5, 5)), colours)[:, 2, 2] - [0.68, 0.57]).max() < 0.005
@@ -96,15 +97,15 @@ def test_a_new_models_layer_map_undoes_its_colours(tmp_path: Path) -> None:
 def test_the_library_reads_the_manifest(
     exported: tuple[SamplingNets, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "folder", lambda: exported[1])
-    weights.manifest.cache_clear()
+    monkeypatch.setattr(registry, "folder", lambda: exported[1])
+    registry.manifest.cache_clear()
     try:
-        model = weights.for_scale(SCALE)
+        model = registry.for_scale(SCALE)
         assert model.name == "tiny"
-        for part in weights.PARTS:
-            assert weights.checked_path(model, part).exists()
+        for part in registry.PARTS:
+            assert registry.checked_path(model, part).exists()
     finally:
-        weights.manifest.cache_clear()
+        registry.manifest.cache_clear()
 
 
 def names_in(folder: Path) -> dict[str, str]:

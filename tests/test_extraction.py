@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 import dsncodec
-from dsncodec.backends import BASE_CODECS
+from dsncodec.carriers import BASE_CODECS
 from dsncodec.cli import main
 from dsncodec.errors import DsnError, SettingError
 
@@ -73,7 +73,7 @@ def held(request: pytest.FixtureRequest) -> tuple[str, str, bytes, bytes]:
     base, mode = request.param
     icc = RGB_ICC if mode.startswith("RGB") else grey_icc()
     data = dsncodec.encode(
-        pixels(mode), "restored", backend=base, effort=3, quality=60, icc_profile=icc, exif=exif(6), xmp=XMP, threads=1
+        pixels(mode), "restored", base=base, effort=3, quality=60, icc_profile=icc, exif=exif(6), xmp=XMP, threads=1
     )  # fmt: skip
     return base, mode, data, icc
 
@@ -89,7 +89,7 @@ def boxes(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def colour_of(data: bytes) -> UInt8Array:
     """What the network begins with: the base codec's colours."""
-    found = np.asarray(dsncodec.decode(data, reduce=True))
+    found = np.asarray(dsncodec.decode(data, preview=True))
     planes = 3 if found.ndim == 3 and found.shape[2] > 2 else 1
     return found.reshape(*found.shape[:2], -1)[..., :planes]
 
@@ -145,8 +145,8 @@ def _check_jp2(data: bytes, icc: bytes) -> None:
 def test_a_jp2_by_another_reader(tmp_path: Path) -> None:
     glymur = pytest.importorskip("glymur")
     data = dsncodec.encode(
-        pixels("RGB"), backend="j2k", effort=0, icc_profile=RGB_ICC, exif=exif(8), xmp=XMP, threads=1
-    )  # fmt: skip
+        pixels("RGB"), base="j2k", effort=0, icc_profile=RGB_ICC, exif=exif(8), xmp=XMP, threads=1
+    )
     path = tmp_path / "a.jp2"
     path.write_bytes(dsncodec.extract(data).data)
     ids = {box.box_id: box for box in glymur.Jp2k(path).box}
@@ -165,7 +165,7 @@ def test_every_orientation_of_avif(orientation: int) -> None:
         with Image.open(io.BytesIO(dsncodec.extract(kept).data)) as image:
             assert image.getexif().get(0x0112, 1) == orientation
             upright = ImageOps.exif_transpose(image)
-    expected = ImageOps.exif_transpose(_with(dsncodec.decode(data, reduce=True), orientation))
+    expected = ImageOps.exif_transpose(_with(dsncodec.decode(data, preview=True), orientation))
     assert np.array_equal(np.asarray(upright), np.asarray(expected))
 
 
@@ -183,10 +183,10 @@ def _with(image: Image.Image, orientation: int) -> Image.Image:
 @pytest.mark.parametrize("base", BASE_CODECS)
 def test_without_more_it_is_what_the_codec_wrote(base: str) -> None:
     """Byte for byte; so it is with everything, if nothing else is wanted."""
-    plain = dsncodec.encode(pixels("RGB"), backend=base, effort=3, quality=60, threads=1)
+    plain = dsncodec.encode(pixels("RGB"), base=base, effort=3, quality=60, threads=1)
     full = dsncodec.encode(
         pixels("RGBA"),
-        backend=base,
+        base=base,
         effort=3,
         quality=60,
         threads=1,
@@ -202,7 +202,7 @@ def test_without_more_it_is_what_the_codec_wrote(base: str) -> None:
 
 def test_alpha_that_cannot_be_carried_changes_no_file() -> None:
     for base in ("jpeg", "jxl", "j2k"):
-        data = dsncodec.encode(pixels("RGBA"), backend=base, effort=0, quality=60, threads=1)
+        data = dsncodec.encode(pixels("RGBA"), base=base, effort=0, quality=60, threads=1)
         found = dsncodec.extract(data)
         assert set(found.left_out) == {"alpha"}
         assert (found.data, found.suffix) == (
@@ -216,7 +216,7 @@ def test_the_smallest_pictures(size: tuple[int, int]) -> None:
     image = np.full((*size, 4), 77, np.uint8)
     for base in BASE_CODECS:
         data = dsncodec.encode(
-            image, backend=base, effort=0, exif=exif(5), xmp=XMP, icc_profile=RGB_ICC, threads=1
+            image, base=base, effort=0, exif=exif(5), xmp=XMP, icc_profile=RGB_ICC, threads=1
         )
         found = dsncodec.extract(data)
         assert set(found.left_out) == CANNOT[base]
@@ -233,7 +233,7 @@ def test_half_the_size() -> None:
     data = dsncodec.encode(pixels("RGBA"), "restored", scale=2, quality=40, effort=0, exif=exif(8), threads=1)
     found = dsncodec.extract(data)
     with Image.open(io.BytesIO(found.data)) as image:
-        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, reduce=True)))
+        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True)))
         assert image.size == ((pixels("RGBA").shape[1] + 1) // 2, (pixels("RGBA").shape[0] + 1) // 2)
 
 
@@ -245,7 +245,7 @@ def test_as_png(mode: str) -> None:
     assert (found.suffix, dict(found.left_out)) == (".png", {})
     with Image.open(io.BytesIO(found.data)) as image:
         assert image.mode == mode
-        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, reduce=True)))
+        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True)))
         assert (image.info["icc_profile"], image.getexif()[0x0112]) == (icc, 7)
         assert image.info["xmp"] == XMP
 
@@ -253,27 +253,27 @@ def test_as_png(mode: str) -> None:
 def test_what_does_not_fit_is_named() -> None:
     long = b"<x/>".ljust(70_000)
     image = pixels("RGB")
-    jpeg = dsncodec.extract(dsncodec.encode(image, backend="jpeg", xmp=long, exif=exif(6), threads=1))
+    jpeg = dsncodec.extract(dsncodec.encode(image, base="jpeg", xmp=long, exif=exif(6), threads=1))
     assert set(jpeg.left_out) == {"xmp"}
     with Image.open(io.BytesIO(jpeg.data)) as opened:
         assert opened.getexif()[0x0112] == 6
     large = RGB_ICC + bytes(200_000)  # in several segments
-    jpeg = dsncodec.extract(dsncodec.encode(image, backend="jpeg", icc_profile=large, threads=1))
+    jpeg = dsncodec.extract(dsncodec.encode(image, base="jpeg", icc_profile=large, threads=1))
     with Image.open(io.BytesIO(jpeg.data)) as opened:
         assert opened.info["icc_profile"] == large
     table = RGB_ICC.replace(b"rTRC", b"A2B0")
-    j2k = dsncodec.extract(dsncodec.encode(image, backend="j2k", icc_profile=table, xmp=XMP, threads=1))
+    j2k = dsncodec.extract(dsncodec.encode(image, base="j2k", icc_profile=table, xmp=XMP, threads=1))
     assert (set(j2k.left_out), j2k.suffix) == ({"icc"}, ".jp2")
 
 
 def test_a_codestream_or_boxes(tmp_path: Path) -> None:
-    data = dsncodec.encode(pixels("RGB"), backend="j2k", effort=0, exif=exif(6), threads=1)
+    data = dsncodec.encode(pixels("RGB"), base="j2k", effort=0, exif=exif(6), threads=1)
     bare = dsncodec.extract(data, format="j2k")
     assert (set(bare.left_out), bare.data[:4]) == ({"exif"}, b"\xff\x4f\xff\x51")
     boxed = dsncodec.extract(data, format="jp2")
     assert boxed.data.endswith(bare.data) and not boxed.left_out
     assert dsncodec.extract(data).data == boxed.data
-    plain = dsncodec.encode(pixels("RGB"), backend="j2k", effort=0, threads=1)
+    plain = dsncodec.encode(pixels("RGB"), base="j2k", effort=0, threads=1)
     assert dsncodec.extract(plain, format="jp2").data.endswith(dsncodec.extract(plain).data)
 
 
@@ -297,13 +297,14 @@ def test_what_is_refused() -> None:
 def test_the_command_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "a.dsn"
     source.write_bytes(
-        dsncodec.encode(pixels("RGBA"), backend="jxl", effort=0, icc_profile=RGB_ICC, xmp=XMP, threads=1)
+        dsncodec.encode(pixels("RGBA"), base="jxl", effort=0, icc_profile=RGB_ICC, xmp=XMP, threads=1)
     )
     assert main(["extract", str(source)]) == 0
     err = capsys.readouterr().err
     assert [line.split(" is left out: ")[0] for line in err.splitlines()] == [
-        f"dsncodec: {source}: alpha", f"dsncodec: {source}: icc",
-    ]  # fmt: skip
+        f"dsncodec: {source}: alpha",
+        f"dsncodec: {source}: icc",
+    ]
     assert dict(boxes((tmp_path / "a-layer.jxl").read_bytes()))[b"xml "] == XMP
     assert main(["extract", str(source), "--json", "--force"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -317,9 +318,7 @@ def test_the_command_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.Capt
 def test_hostile_payloads(base: str) -> None:
     """Whatever lies in the sections, with all checksums right: a file, or a DsnError."""
     image = pixels("RGBA")[:40, :56]
-    data = dsncodec.encode(
-        image, backend=base, effort=0, exif=exif(6), icc_profile=RGB_ICC, xmp=XMP, threads=1
-    )
+    data = dsncodec.encode(image, base=base, effort=0, exif=exif(6), icc_profile=RGB_ICC, xmp=XMP, threads=1)
     rng = np.random.default_rng(3)
     begin, refused = header_bytes(data), 0
     for _ in range(150):

@@ -15,10 +15,11 @@ pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
 import numba
 
-from dsncodec.codecs.grids import band_rows
-from dsncodec.fit.canvas import Canvas
-from dsncodec.fit.networks import GRIDS, Weights, random_weights
-from dsncodec.kernels import arithmetic, fitting
+from dsncodec.methods.latentgrid.bitstream import band_rows
+from dsncodec.methods.latentgrid.kernels import matmul
+from dsncodec.methods.latentgrid.kernels import objective as fitting
+from dsncodec.methods.latentgrid.objective import Canvas
+from dsncodec.methods.latentgrid.weights import GRIDS, Weights, random_weights
 
 Tensor = torch.Tensor
 SIZES = [(37, 53), (1, 1), (1, 17), (70, 131), (16, 300), (1100, 6)]  # (rows, columns)
@@ -197,9 +198,7 @@ def test_small_arrays_lie_apart() -> None:
     """Or how a loop rounds would depend on where they happen to lie."""
     canvas = Canvas(np.zeros((1, 17, 3), np.uint8), 1)
     planes = [plane for planes in canvas.planes for plane in planes]
-    arrays = [
-        *canvas.latents, *canvas.slopes, *canvas.means, *canvas.squares, *canvas.symbols, *planes
-    ]  # fmt: skip
+    arrays = [*canvas.latents, *canvas.slopes, *canvas.means, *canvas.squares, *canvas.symbols, *planes]
     ends = sorted((array.ctypes.data, array.ctypes.data + array.nbytes) for array in arrays)
     assert min(after[0] - before[1] for before, after in zip(ends, ends[1:])) >= 4 * 64
 
@@ -235,15 +234,15 @@ def over(formula: Callable[[Any], Any]) -> Callable[[NDArray[np.float32]], NDArr
 def test_exp2() -> None:
     x = np.linspace(-126, 126, 200_001, dtype=np.float32)
     wanted = np.exp2(x.astype(np.float64))
-    assert (np.abs(over(arithmetic.exp2)(x) / wanted - 1)).max() < 3e-7
-    beyond = over(arithmetic.exp2)(np.array([-1e9, 1e9], np.float32))
+    assert (np.abs(over(matmul.exp2)(x) / wanted - 1)).max() < 3e-7
+    beyond = over(matmul.exp2)(np.array([-1e9, 1e9], np.float32))
     np.testing.assert_allclose(beyond, [2.0**-126, 2.0**126], rtol=1e-6)
 
 
 def test_log2() -> None:
     x = np.geomspace(1e-37, 1e37, 200_001).astype(np.float32)
     wanted = np.log2(x.astype(np.float64))
-    apart = np.abs(over(arithmetic.log2)(x) - wanted)
+    apart = np.abs(over(matmul.log2)(x) - wanted)
     assert (apart / np.maximum(np.abs(wanted), 1)).max() < 1e-6
 
 

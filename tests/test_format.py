@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import dsncodec
-from dsncodec import codecs, container
+from dsncodec import container, methods
 from dsncodec.api import read_structure
-from dsncodec.backends import BACKENDS, BASE_CODECS, load_base
-from dsncodec.codecs import base, grids, layer
+from dsncodec.carriers import BACKENDS, BASE_CODECS, load_base
+from dsncodec.methods.dsn import bitstream as layer
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.restored import bitstream as base
 
 FORMAT = Path(__file__).parent.parent / "docs" / "format.md"
 
@@ -41,10 +43,10 @@ def test_the_first_example_decodes_to_what_the_page_says(data: bytes) -> None:
     stream = io.BytesIO(data)
     header, sections, size_bytes = read_structure(stream, None)
     assert (header.mode, header.width, header.height, size_bytes) == ("L", 5, 3, len(data))
-    coded = layer.read_layer(header, dict(container.iter_payloads(stream, sections)))
+    coded = layer.parse(header, dict(container.iter_payloads(stream, sections)))
     assert (coded.parameters.point.scale, coded.parameters.point.levels) == (3, 4)
     assert coded.luma.tolist() == [[[1, 2]]]
-    assert np.asarray(dsncodec.decode(data, reduce=True)).tolist() == [[85, 170]]
+    assert np.asarray(dsncodec.decode(data, preview=True)).tolist() == [[85, 170]]
 
 
 def test_the_second_example_decodes_to_what_the_page_says() -> None:
@@ -71,7 +73,7 @@ def test_the_fourth_example_decodes_to_what_the_page_says() -> None:
     assert (info.method, info.mode, info.size, info.model) == ("latentgrid", "L", (5, 3), "plain, width 8")
     assert np.asarray(dsncodec.decode(data)).tolist() == [[64, 96, 128, 159, 191]] * 3
     header, sections = container.read_header(io.BytesIO(data)), sections_of(data)
-    symbols = grids.read_layer(header, sections).grids()
+    symbols = grids.parse(header, sections).grids()
     assert symbols[0].tolist() == [[-2, -1, 0, 1, 2]] * 3 and symbols[6].tolist() == [[4]]
     assert not any(grid.any() for grid in symbols[1:6])
 
@@ -83,7 +85,7 @@ def test_parameters_of_a_restored_picture_are_what_the_page_says() -> None:
     assert base.Parameters.unpack(packed) == parameters
 
 
-@pytest.mark.parametrize("data", worked_examples()[:4], ids=list(codecs.METHODS))
+@pytest.mark.parametrize("data", worked_examples()[:4], ids=list(methods.METHODS))
 def test_a_worked_example_is_what_we_write(data: bytes) -> None:
     header = container.read_header(io.BytesIO(data))
     assert container.pack(header, list(sections_of(data).items())) == data
@@ -124,7 +126,7 @@ def test_the_tables_name_every_backend_mode_and_section() -> None:
         assert f"{number} = {mode}" in text
     for number in container.METHODS:
         assert re.search(rf"\b{number} = [^|]*\(section \d", text)
-    tags = {"iccp", "exif", "xmp "}.union(*(codecs.load_layer(name).TAGS for name in codecs.METHODS))
+    tags = {"iccp", "exif", "xmp "}.union(*(methods.parser(name).TAGS for name in methods.METHODS))
     assert tags == {"PARM", *container.TAGS.values()}
     for code, tag in ({"none": "PARM"} | container.TAGS).items():
         assert f"| {code} | `{tag}` |" in text

@@ -14,11 +14,11 @@ from PIL import Image
 import dsncodec
 from dsncodec import container
 from dsncodec.api import read_structure
-from dsncodec.backends import BACKENDS, BASE_CODECS
-from dsncodec.codecs import METHODS
-from dsncodec.codecs.layer import read_layer
+from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.methods import METHODS
+from dsncodec.methods.dsn.bitstream import parse
 
-from .conftest import picture
+from .conftest import carrier, picture
 
 GOLDEN = Path(__file__).parent / "golden"
 ROWS = tomllib.loads((GOLDEN / "golden.toml").read_text("utf-8"))["file"]
@@ -32,7 +32,7 @@ def test_a_golden_file(row: dict[str, str]) -> None:
     header, sections, _ = read_structure(stream, None)
     assert (header.method == "dsn") == ("sha256_symbols" in row)
     if header.method == "dsn":
-        layer = read_layer(header, dict(container.iter_payloads(stream, sections)))
+        layer = parse(header, dict(container.iter_payloads(stream, sections)))
         symbols = hashlib.sha256(layer.luma.tobytes() + layer.chroma.tobytes())
         assert symbols.hexdigest() == row["sha256_symbols"]
     dsncodec.verify(data)
@@ -80,5 +80,7 @@ def test_every_form_of_every_version_has_a_golden_file() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 def test_the_same_picture_gives_the_same_bytes(method: str, backend: str, mode: str) -> None:
     image, settings = picture(mode, 37, 23), {"scale": 2} if method == "dsn" else {"base_quality": 50}
-    once, twice = (dsncodec.encode(image, method, backend=backend, threads=1, **settings) for _ in range(2))
+    once, twice = (
+        dsncodec.encode(image, method, **carrier(method, backend), threads=1, **settings) for _ in range(2)
+    )
     assert once == twice

@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 
 import dsncodec
-from dsncodec.codecs.coordinates import Shape, shape_for
+from dsncodec.api import floats_to
 from dsncodec.errors import FitWarning
+from dsncodec.methods.coconet import compress
+from dsncodec.methods.coconet import fit as coconet
+from dsncodec.methods.coconet.bitstream import Shape, shape_for
+from dsncodec.methods.coconet.fit import Budget, Clock, Fit, fit_to
+from dsncodec.methods.coconet.guard import Guard, least_bad
+from dsncodec.methods.coconet.soap import Soap
 from dsncodec.metrics import psnr_db
-from dsncodec.train import coconet, compressing, fitted
-from dsncodec.train.coconet import Budget, Clock, Fit, fit_to
-from dsncodec.train.guard import Guard, least_bad
-from dsncodec.train.soap import Soap
+from dsncodec.processing import coordinate_network
 
 from . import pictures
 from .conftest import UInt8Array, picture
@@ -81,7 +84,7 @@ def test_what_happened_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = shape_for("sine", 2, 10, (60, 40))
     told: list[float] = []
     with pytest.warns(FitWarning, match="ran away .* times"):
-        found = compressing.compressed(
+        found = compress.compressed(
             shape, pixels, 250, Budget(steps=60), report=lambda _, error: told.append(error)
         )
     assert found.setbacks > 3 and len(told) == 60
@@ -90,13 +93,13 @@ def test_what_happened_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_said_of_a_fit_that_went_well() -> None:
     pixels = PICTURES["waves"]()
-    found = compressing.compressed(shape_for("sine", 2, 10, (60, 40)), pixels, 250, Budget(steps=60))
+    found = compress.compressed(shape_for("sine", 2, 10, (60, 40)), pixels, 250, Budget(steps=60))
     assert (found.setbacks, found.is_flat) == (0, False)
 
 
 def test_the_flat_file_is_said_to_be_one() -> None:
     pixels = PICTURES["text"]()
-    found = compressing.compressed(Shape("paper", 2, 10), pixels, 250, Budget(steps=2))
+    found = compress.compressed(Shape("paper", 2, 10), pixels, 250, Budget(steps=2))
     assert found.is_flat and len(found.payload) < 60
 
 
@@ -104,11 +107,11 @@ def test_weights_stay_within_the_integers_of_a_file() -> None:
     """Many bytes for a picture that needs few: steps as fine as the bytes allow would not reach the weights."""
     pixels = PICTURES["skin"]()
     shape = Shape("sine", 1, 2, 0)
-    found = compressing.compressed(shape, pixels, 10_000, Budget(steps=30))
-    run = compressing._Compression(shape, pixels, 10_000, Budget(steps=30))
+    found = compress.compressed(shape, pixels, 10_000, Budget(steps=30))
+    run = compress._Compression(shape, pixels, 10_000, Budget(steps=30))
     run.run([])
     assert tuple(run.codes) == found.parameters.steps
-    for layer, step in zip(run.fit.layers, compressing.steps_of_layers(run.fit, run.codes)):
+    for layer, step in zip(run.fit.layers, compress.steps_of_layers(run.fit, run.codes)):
         assert float((layer.detach() / step).abs().max()) <= coconet.MOST
 
 
@@ -125,7 +128,7 @@ def test_a_stopped_fit_keeps_its_guard(tmp_path: Path, monkeypatch: pytest.Monke
 
     options = {**SMALL, "steps": 60, "checkpoint": path}
     with pytest.raises(Stopped):
-        dsncodec.encode(pixels, **options, report=stop)
+        dsncodec.encode(pixels, **options, progress=floats_to(stop))
     kept = torch.load(path, weights_only=True)["guard"]
     assert kept["setbacks"] > 0 and kept["rate"] == 0.5 ** kept["setbacks"]
     with pytest.warns(FitWarning):
@@ -238,13 +241,15 @@ def test_the_least_bad_of_each() -> None:
 def test_restoration_is_no_worse_than_the_mean_colour(
     variant: str, lr: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitted, "restoring", lambda variant: replace(coconet.SETTINGS[variant], lr=lr))
+    monkeypatch.setattr(
+        coordinate_network, "restoring", lambda variant: replace(coconet.SETTINGS[variant], lr=lr)
+    )
     pixels, budget = PICTURES["waves"](), Budget(steps=30)
     shape = Shape(variant, 2, 10, 2 if variant == "sine" else 0)
     missing = np.zeros(pixels.shape[:2], bool)
     missing[10:14, 20:28] = True
     flat = psnr_db(pixels, mean_colour(pixels))
-    assert psnr_db(pixels, fitted.denoised(shape, pixels[None], budget, copies=1)[0]) > flat - 0.1
-    assert psnr_db(pixels, fitted.enlarged(shape, pixels, 1, budget)) >= flat
-    found = fitted.completed(shape, pixels, missing, budget)
+    assert psnr_db(pixels, coordinate_network.denoised(shape, pixels[None], budget, copies=1)[0]) > flat - 0.1
+    assert psnr_db(pixels, coordinate_network.enlarged(shape, pixels, 1, budget)) >= flat
+    found = coordinate_network.completed(shape, pixels, missing, budget)
     np.testing.assert_array_equal(found[~missing], pixels[~missing])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsncodec.codecs.halves import doubled, half_shape, halved
+from dsncodec.methods.restored.half_size import doubled, half_shape, halved
 
 from .conftest import UInt8Array, noise, picture
 

@@ -23,10 +23,10 @@ from PIL import ImageFile
 import dsncodec
 from bench import bombs, doors, hostile, mutations
 from dsncodec.api import MAX_PIXELS
-from dsncodec.backends import BACKENDS, BASE_CODECS
+from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.errors import DsnError
 
-from .conftest import header_bytes, picture, with_fixed_checksums, with_network
+from .conftest import carrier, header_bytes, picture, with_fixed_checksums, with_network
 
 METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS, "coconet": ("paper", "sine"), "latentgrid": ("plain",)}
 FITTED = ("coconet", "latentgrid")
@@ -42,7 +42,7 @@ def small_file(mode: str, method: str, backend: str) -> bytes:
     image = picture(mode, 6, 5)
     image.info |= {"exif": b"Exif\0\0"}
     settings = {"scale": 2, "levels": 200} if method == "dsn" else {"quality": 30}
-    data = dsncodec.encode(image, method, **settings, backend=backend, threads=1)
+    data = dsncodec.encode(image, method, **settings, **carrier(method, backend), threads=1)
     return with_network(data, 64) if method == "restored" else data
 
 
@@ -50,7 +50,7 @@ def decodes_or_is_refused(data: bytes, reduce: bool = True, max_pixels: int | No
     """A picture of the size the header now promises, or a DsnError."""
     try:
         info = dsncodec.read_info(data)
-        image = dsncodec.decode(data, reduce=reduce, threads=1, max_pixels=max_pixels)
+        image = dsncodec.decode(data, preview=reduce, threads=1, max_pixels=max_pixels)
     except DsnError:
         return
     step = info.scale if reduce else 1
@@ -239,7 +239,7 @@ THEIRS = (
 
 def _asks_a_decoder(data: bytes) -> bool:
     try:
-        dsncodec.decode(data, reduce=True, threads=1)
+        dsncodec.decode(data, preview=True, threads=1)
     except DsnError as exc:
         return isinstance(exc.__cause__, AssertionError)
     return False

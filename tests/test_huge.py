@@ -13,13 +13,14 @@ import pytest
 import dsncodec
 from dsncodec import api
 from dsncodec.cli import main
+from dsncodec.methods.dsn import codec
 from dsncodec.planes import pixels_of
 
 from .conftest import CHANNELS, MODES, picture, with_network
 
 BY = {
-    "avif": {"backend": "avif"},
-    "jpeg": {"backend": "jpeg"},
+    "avif": {"base": "avif"},
+    "jpeg": {"base": "jpeg"},
     "dsn": {"method": "dsn", "scale": 2, "levels": 64},
 }
 EVERY = pytest.mark.parametrize("by", BY)
@@ -90,7 +91,7 @@ def test_a_file_that_breaks_off_in_its_rows_leaves_nothing(
     coded.write_bytes(dsncodec.encode(picture("RGB", 40, 600), "dsn", effort=0, threads=1))
     target.write_bytes(b"precious")
     monkeypatch.setattr(api, "BAND_PIXELS", 1)
-    real, calls = dsncodec.codecs.load("dsn").decode, []  # type: ignore[attr-defined]
+    real, calls = codec.decode, []
 
     def second_fails(*arguments: object) -> object:
         calls.append(arguments)
@@ -98,7 +99,7 @@ def test_a_file_that_breaks_off_in_its_rows_leaves_nothing(
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr("dsncodec.codecs.dsn.decode", second_fails)
+    monkeypatch.setattr("dsncodec.methods.dsn.codec.decode", second_fails)
     assert main(["decode", str(coded), "-o", str(target), "--force"]) == 1
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dsn", "b.ppm"]

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dsncodec import weights
-from dsncodec.codecs import dsn
 from dsncodec.errors import SettingError
-from dsncodec.inference import Network, Window, grown, moved, network, scaled, thread_count, tiles
+from dsncodec.methods.dsn import codec as dsn
+from dsncodec.networks import registry
+from dsncodec.networks.inference import Network, Window, grown, moved, network, scaled, tiles
+from dsncodec.processes import thread_count
 
 SCALES = (2, 3, 4)
 PARTS: dict[
@@ -78,7 +79,7 @@ def test_windows_scale_and_move(placed: tuple[Window, tuple[int, int]], factor: 
 
 
 def loaded(scale: int, part: str, threads: int = 1) -> Network:
-    return network(weights.checked_path(weights.for_scale(scale), part), threads)
+    return network(registry.checked_path(registry.for_scale(scale), part), threads)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -130,7 +131,7 @@ import dsncodec
 
 picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
 for scale in map(int, sys.argv[1:]):
-    dsncodec.encode(picture, scale=scale, threads=1, backend="lzma2")
+    dsncodec.encode(picture, scale=scale, threads=1, entropy_coder="lzma2")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

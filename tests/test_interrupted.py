@@ -82,7 +82,7 @@ def test_a_terminated_batch_goes_on(tmp_path: Path) -> None:
 def test_the_log_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     """Rows behind the checkpoint, and half a row, of a run that was killed; and a log that had only been opened."""
     pytest.importorskip("torch")
-    from dsncodec.train.loop import Trainer
+    from dsncodec.train.trainer import Trainer
 
     trainer = Trainer.__new__(Trainer)
     trainer.step = 20

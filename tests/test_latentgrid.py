@@ -15,14 +15,19 @@ import pytest
 from PIL import Image, ImageDraw
 
 import dsncodec
-from dsncodec import container, rate, weights
+from dsncodec import container
+from dsncodec.api import floats_to
 from dsncodec.cli import encode as encode_verb
 from dsncodec.cli import main
-from dsncodec.codecs import grids, latentgrid
-from dsncodec.codecs.latentgrid import Coded, Encoder, Point
 from dsncodec.container import Header
 from dsncodec.errors import MissingComponent, SettingError
+from dsncodec.methods import rate_control
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.latentgrid import encoder as latentgrid
+from dsncodec.methods.latentgrid.encoder import Coded, Encoder, Point
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import registry
+from dsncodec.options import Best, LatentGrid, names
 
 from .conftest import MODES, UInt8Array, noise, picture
 
@@ -46,7 +51,9 @@ def psnr_of(image: Image.Image, data: bytes) -> float:
 
 def encoder_of(image: Image.Image, **settings: Any) -> Encoder:
     header = Header("latentgrid", image.mode, *image.size)
-    return Encoder(header, pixels(image), **{"threads": 1, "steps": 40} | settings)
+    given = {"threads": 1, "steps": 40} | settings
+    own = {name: given.pop(name) for name in names(LatentGrid) if name in given}
+    return Encoder(header, pixels(image), given.pop("threads"), LatentGrid(**own), **given)
 
 
 def line_art() -> Image.Image:
@@ -176,15 +183,15 @@ def test_where_bits_are_dear_the_second_layer_of_contexts_is_the_starts(
         assert not job.finished().differences[0][256:512].any()
 
 
-def test_a_fit_goes_from_the_nearest_start(start: weights.Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_goes_from_the_nearest_start(start: registry.Start, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("L", 20, 20)
     info = dsncodec.read_info(dsncodec.encode(image, **FAST))
     assert info.model == "start x, width 16"
     cheap, old = replace(start, name="y", lam=0.0001), replace(start, lam=0.0003, default=False)
-    monkeypatch.setattr(weights, "starts", lambda: (start, replace(cheap, wire_id=b"12345678"), old))
+    monkeypatch.setattr(registry, "starts", lambda: (start, replace(cheap, wire_id=b"12345678"), old))
     assert latentgrid._start(0.0011) == (16, start.wire_id[:4])  # nearest in ratio
     assert latentgrid._start(0.0009) == (16, b"1234")
-    monkeypatch.setattr(weights, "starts", lambda: ())
+    monkeypatch.setattr(registry, "starts", lambda: ())
     assert latentgrid._start(0.0009) == (32, grids.PLAIN)
 
 
@@ -203,12 +210,11 @@ def test_of_several_fits_the_best_is_kept(target: dict[str, Any], monkeypatch: p
 
     monkeypatch.setattr(Encoder, "_finished", kept)
     encoder = encoder_of(image, steps=240, report=lambda spent, *_: reports.append(spent))
-    point = encoder.aimed(rate.Target(**target), [])
-    assert point.point is not None
-    sections = encoder.sections(point.point)
+    point = encoder.point_for_target(rate_control.Target(**target), [])
+    sections = encoder.sections(point)
     assert fits == [0, 1, 2]  # the 30 steps that are left are too few
     assert 1 <= len(found) <= 3
-    best = min(found, key=lambda one: encoder._worth(one, point.point))
+    best = min(found, key=lambda one: encoder._worth(one, point))
     assert sections == best.sections
     assert reports == sorted(reports) and reports[-1] == 1
     assert len({coded.sections[-1] for coded in found}) == len(found)  # none is another one again
@@ -294,7 +300,7 @@ def test_seconds_follow_effort() -> None:
     "settings",
     [
         {"scale": 2},
-        {"backend": "avif"},
+        {"base": "avif"},
         {"levels": 4},
         {"base_quality": 4},
         {"width": 8},
@@ -317,11 +323,11 @@ def test_impossible_settings(settings: dict[str, Any]) -> None:
 
 def test_settings_of_a_fit_are_not_for_other_methods() -> None:
     image = picture("L", 4, 4)
-    with pytest.raises(SettingError, match="of the methods coconet and latentgrid, not restored"):
+    with pytest.raises(SettingError, match="of the methods latentgrid, coconet and best, not restored"):
         dsncodec.encode(image, steps=4)
-    with pytest.raises(SettingError, match="width: of method coconet, not latentgrid"):
+    with pytest.raises(SettingError, match="width: of method coconet, not restored"):
         dsncodec.encode(image, width=4, effort=9)
-    for other in ({"scale": 1}, {"backend": "jpeg"}, {"levels": 8}):
+    for other in ({"scale": 1}, {"base": "jpeg"}, {"levels": 8}):
         with pytest.raises(SettingError, match="steps: of the methods"):
             dsncodec.encode(image, steps=4, effort=9, **other)
 
@@ -337,7 +343,7 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSNCODEC_NUMBA", "0")
     with pytest.raises(MissingComponent, match=r"pip install dsncodec\[fit\]"):
         dsncodec.encode(picture("L", 4, 4), **FAST)
-    assert dsncodec.read_info(dsncodec.encode(picture("L", 4, 4), effort=9)).method == "restored"
+    assert dsncodec.read_info(dsncodec.encode(picture("L", 4, 4), Best())).method == "restored"
 
 
 # --- effort 9
@@ -380,7 +386,7 @@ def test_at_equal_psnr_the_smaller_file(
     asked: dict[str, Any], error: int, size: int, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Found(monkeypatch, error, size)
-    data = dsncodec.encode(small(), effort=9, **asked)
+    data = dsncodec.encode(small(), "best", **asked)
     assert dsncodec.read_info(data).method == kept
     plain = dsncodec.encode(small(), "restored", effort=9, **asked)
     assert found.points[0].psnr_db == asked.get("target_psnr_db", pytest.approx(psnr_of(small(), plain)))
@@ -394,7 +400,7 @@ def test_at_equal_bytes_the_nearer_picture(
     asked: dict[str, Any], error: int, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Found(monkeypatch, error, 100)
-    assert dsncodec.read_info(dsncodec.encode(small(), effort=9, **asked)).method == kept
+    assert dsncodec.read_info(dsncodec.encode(small(), "best", **asked)).method == kept
     assert found.points[0].max_bytes == asked.get("target_bytes", 960)
 
 
@@ -402,21 +408,23 @@ def test_when_effort_9_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Found(monkeypatch, 0, 1)
     for settings in (
         {"effort": 8},
-        {"effort": 9, "backend": "avif"},
+        {"effort": 9, "base": "avif"},
         {"effort": 9, "scale": 1},
         {"effort": 9, "method": "restored"},
-        {"effort": 9, "levels": 256},
+        {"effort": 9, "method": "dsn", "levels": 256},
     ):
         assert dsncodec.read_info(dsncodec.encode(small(), **settings)).method != "latentgrid"
     monkeypatch.setattr(latentgrid, "MAX_FIT_PIXELS", 48 * 40 - 1)
-    assert dsncodec.read_info(dsncodec.encode(small(), effort=9)).method == "restored"
+    assert dsncodec.read_info(dsncodec.encode(small(), Best())).method == "restored"
     assert found.points == []
 
 
 def test_effort_9_with_a_fit() -> None:
     """Metadata and alpha are there, whichever file is kept; report has three numbers."""
     image, reports = picture("RGBA", 24, 20), list[tuple[float, ...]]()
-    data = dsncodec.encode(image, effort=9, steps=30, exif=EXIF, report=lambda *n: reports.append(n))
+    data = dsncodec.encode(
+        image, "best", steps=30, exif=EXIF, progress=floats_to(lambda *n: reports.append(n))
+    )
     assert dsncodec.decode(data).info["exif"] == EXIF
     np.testing.assert_array_equal(pixels(dsncodec.decode(data))[..., 3], pixels(image)[..., 3])
     assert reports[-1][0] == 1 and all(len(numbers) == 3 for numbers in reports)
@@ -427,7 +435,7 @@ def test_effort_9_with_a_fit() -> None:
 
 def test_an_interrupted_fit_gives_what_it_has() -> None:
     image, reports = picture("RGB", 40, 30), list[tuple[float, ...]]()
-    data = dsncodec.encode(image, **FAST | {"steps": 10**6}, report=interrupting(reports))
+    data = dsncodec.encode(image, **FAST | {"steps": 10**6}, progress=floats_to(interrupting(reports)))
     assert dsncodec.decode(data).size == (40, 30)
     assert reports[-1][0] < 1
 
@@ -445,7 +453,7 @@ def test_a_fit_interrupted_while_it_is_finished_gives_what_it_has(
     place = fit.Canvas if stage == "canvas.refine" else fit.Fit
     monkeypatch.setattr(place, stage.split(".")[-1], press)
     monkeypatch.setattr(fit, "Schedule", partial(fit.Schedule, rounded=0.0))  # no moves but those at the end
-    data = dsncodec.encode(image, **FAST, report=lambda *numbers: reports.append(numbers))
+    data = dsncodec.encode(image, **FAST, progress=floats_to(lambda *numbers: reports.append(numbers)))
     assert dsncodec.decode(data).size == (40, 30)
     assert all(spent < 1 for spent, *_ in reports)
 
@@ -461,7 +469,9 @@ def test_a_fit_interrupted_while_weights_are_rounded_rounds_them(monkeypatch: py
         return rounded(job)
 
     monkeypatch.setattr(fit.Fit, "_rounded", press)
-    data = dsncodec.encode(picture("RGB", 40, 30), **FAST, report=lambda spent, *_: reports.append(spent))
+    data = dsncodec.encode(
+        picture("RGB", 40, 30), **FAST, progress=floats_to(lambda spent, *_: reports.append(spent))
+    )
     assert dsncodec.decode(data).size == (40, 30)
     assert len(calls) == 2 and max(reports) < 1
 
@@ -482,7 +492,7 @@ def test_another_fit_interrupted_leaves_the_one_before(stage: str, monkeypatch: 
         return ordinary(job, *args, **options)
 
     alone = encoder_of(picture("RGB", 40, 30), steps=70)
-    point = alone.aimed(rate.Target(quality=40), []).point
+    point = alone.point_for_target(rate_control.Target(quality=40), [])
     expected = alone.sections(point)
     monkeypatch.setattr(fit.Fit, stage, press)
     encoder = encoder_of(picture("RGB", 40, 30), steps=240, report=lambda spent, *_: reports.append(spent))
@@ -496,19 +506,25 @@ def test_a_second_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(latentgrid.fitter().Fit, "_cheapened", press)
     with pytest.raises(KeyboardInterrupt):
-        dsncodec.encode(picture("RGB", 40, 30), **FAST | {"steps": 10**6}, report=interrupting([]))
+        dsncodec.encode(
+            picture("RGB", 40, 30), **FAST | {"steps": 10**6}, progress=floats_to(interrupting([]))
+        )
 
 
 def test_an_interrupted_fit_keeps_to_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latentgrid, "RETRY_SHARE", 1e-4)
     image = picture("RGB", 40, 30)
-    data = dsncodec.encode(image, **FAST | {"steps": 10**6}, target_bytes=900, report=interrupting([]))
+    data = dsncodec.encode(
+        image, **FAST | {"steps": 10**6}, target_bytes=900, progress=floats_to(interrupting([]))
+    )
     assert len(data) <= 900
 
 
 def test_effort_9_interrupted_keeps_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("RGB", 40, 30)
-    data = dsncodec.encode(image, effort=9, quality=95, steps=10**6, threads=1, report=interrupting([]))
+    data = dsncodec.encode(
+        image, "best", quality=95, steps=10**6, threads=1, progress=floats_to(interrupting([]))
+    )
     assert data == dsncodec.encode(image, "restored", effort=9, quality=95)
 
 
@@ -539,27 +555,27 @@ def test_the_command(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_usage_check_is_no_long_fit(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a pixel, one step; and of pictures of effort 9 what was asked for."""
+    """Settings are checked without a fit; and pictures get the steps that were asked for."""
     steps: list[int | None] = []
     init = Encoder.__init__
 
     def noted(self: Encoder, *args: Any, **settings: Any) -> None:
-        steps.append(settings["steps"])
+        steps.append(args[3].steps)
         init(self, *args, **settings)
 
     monkeypatch.setattr(Encoder, "__init__", noted)
-    for extra in (["--method", "latentgrid"], ["--effort", "9"]):
+    for extra in (["--method", "latentgrid"], ["--method", "best"]):
         assert main(["encode", str(source), *extra, "--steps", "20", "--force", "--quiet"]) == 0
-    assert steps == [1, 20, 1, 20]
+    assert steps == [20, 20]
 
 
 def pressed_in_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C, once, after the first report that the command takes."""
     told, press = encode_verb._Progress.__call__, interrupting([])
 
-    def pressed(self: Any, *numbers: float) -> None:
-        told(self, *numbers)
-        press(*numbers)
+    def pressed(self: Any, progress: dsncodec.Progress) -> None:
+        told(self, progress)
+        press(progress.done)
 
     monkeypatch.setattr(encode_verb._Progress, "__call__", pressed)
 

@@ -15,15 +15,16 @@ from PIL import Image
 
 import dsncodec
 from bench import hostile
-from dsncodec import container, kernels, weights
+from dsncodec import container, kernels
 from dsncodec.api import read_structure
-from dsncodec.backends import rangecoder
 from dsncodec.cli import main
-from dsncodec.codecs import grids
-from dsncodec.codecs.grids import PLAIN, Nets, Parameters, counts, grid_shapes, nets_of, read_layer
-from dsncodec.codecs.sections import encode_alpha
 from dsncodec.container import Header
+from dsncodec.entropy import adaptive_coder
 from dsncodec.errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.latentgrid.bitstream import PLAIN, Nets, Parameters, counts, grid_shapes, nets_of, parse
+from dsncodec.methods.sections import encode_alpha
+from dsncodec.networks import registry
 
 from .conftest import MODES, UInt8Array, picture, with_fixed_checksums
 
@@ -89,7 +90,7 @@ def test_symbols_and_pixels_survive(size: tuple[int, int], mode: str, path: str)
     header = Header("latentgrid", mode, *size)
     data = container.pack(header, sections_of(header))
     dsncodec.verify(data)
-    layer = read_layer(header, dict(sections_of(header)))
+    layer = parse(header, dict(sections_of(header)))
     for one, other in zip(layer.grids(), symbols(*size), strict=True):
         np.testing.assert_array_equal(one, other)
     nets = nets_of(parameters_of(16), differences(16))
@@ -112,7 +113,7 @@ def test_numba_does_what_numpy_does(
     for way in "01":
         monkeypatch.setenv("DSNCODEC_NUMBA", way)
         data = file_of(mode, *size, width)
-        found.append((data, pixels_of(data).astype(int), pixels_of(data, reduce=True).astype(int)))
+        found.append((data, pixels_of(data).astype(int), pixels_of(data, preview=True).astype(int)))
     assert found[0][0] == found[1][0]
     for at in (1, 2):
         assert np.abs(found[0][at] - found[1][at]).max() <= 1
@@ -138,7 +139,7 @@ def test_a_region_is_that_of_the_picture(size: tuple[int, int], mode: str, threa
 
 def test_a_region_decodes_the_bands_that_it_needs() -> None:
     header = Header("latentgrid", "L", 8, 5000)
-    layer = read_layer(header, dict(sections_of(header, 8)))
+    layer = parse(header, dict(sections_of(header, 8)))
     layer.pixels((slice(1700, 1720), slice(0, 8)))
     assert sorted(layer._decoded) == [2, 3]
     layer.pixels((slice(2100, 2110), slice(0, 8)))
@@ -168,7 +169,7 @@ def test_the_small_picture(mode: str, path: str) -> None:
     if header.has_alpha:
         made.append(("ALPH", encode_alpha(np.full((77, 203), 9, np.uint8), 0)))
     data = container.pack(header, made)
-    small = pixels_of(data, reduce=True)
+    small = pixels_of(data, preview=True)
     assert small.shape[:2] == (10, 26)
     large = pixels_of(data).reshape(77, 203, -1)[:72, :200].reshape(9, 8, 25, 8, -1).mean((1, 3))
     assert np.abs(large - small.reshape(10, 26, -1)[:9, :25]).mean() < 2
@@ -221,13 +222,13 @@ def test_settings_of_other_methods() -> None:
     with pytest.raises(SettingError):
         dsncodec.decode(data, size=(8, 8))
     with pytest.raises(SettingError):
-        dsncodec.decode(data, look="perceptual")
+        dsncodec.decode(data, decoder="perceptual")
 
 
 # --- starts
 
 
-def test_weights_are_told_from_a_start(start: weights.Start) -> None:
+def test_weights_are_told_from_a_start(start: registry.Start) -> None:
     assert (start.name, start.width, start.lam) == ("x", 16, 0.01)
     parameters = parameters_of(16, start.wire_id[:4])
     nets, plain = nets_of(parameters, differences(16)), nets_of(parameters_of(16), differences(16))
@@ -242,25 +243,25 @@ def test_weights_are_told_from_a_start(start: weights.Start) -> None:
     assert pixels_of(data).shape == (9, 9)
 
 
-def test_a_start_of_another_width(start: weights.Start) -> None:
+def test_a_start_of_another_width(start: registry.Start) -> None:
     header = Header("latentgrid", "L", 9, 9)
     sections = dict(sections_of(header)) | {"PARM": parameters_of(24, start.wire_id[:4]).pack()}
-    for action in (grids.check, read_layer):
+    for action in (grids.validate, parse):
         with pytest.raises(Corrupt, match="not of width 24"):
             action(header, sections)
 
 
-def test_a_start_that_is_not_there_or_changed(start: weights.Start) -> None:
+def test_a_start_that_is_not_there_or_changed(start: registry.Start) -> None:
     header = Header("latentgrid", "L", 9, 9)
     sections = dict(sections_of(header)) | {"PARM": parameters_of(16, b"abcd").pack()}
-    for action in (grids.check, read_layer):
+    for action in (grids.validate, parse):
         with pytest.raises(UnsupportedVersion, match="61626364") as caught:
             action(header, sections)
         assert caught.value.field == "start"
-    assert grids.facts(header, sections["PARM"], {})["model"] == "start unknown, width 16"
-    file = weights.folder() / start.file
+    assert grids.describe(header, sections["PARM"], {})["model"] == "start unknown, width 16"
+    file = registry.folder() / start.file
     file.write_bytes(file.read_bytes() + b"\0")
-    weights._checked.cache_clear()
+    registry._checked.cache_clear()
     with pytest.raises(MissingComponent, match="not the published one"):
         nets_of(parameters_of(16, start.wire_id[:4]), differences(16))
 
@@ -292,7 +293,7 @@ def test_each_matrix_has_statistics_of_its_own() -> None:
     payload = grids.pack_weights(lists)
     for before, after in zip(lists, grids.unpack_weights(payload, 24)):
         np.testing.assert_array_equal(after, before)
-    alone = len(rangecoder.encode([lists[0][256:512]]))
+    alone = len(adaptive_coder.encode([lists[0][256:512]]))
     lists[0][256:512] = 0
     assert len(payload) - len(grids.pack_weights(lists)) > alone - 5
     with pytest.raises(Corrupt, match="left over") as caught:
@@ -344,7 +345,7 @@ def with_lats(change: Sequence[bytes] | bytes) -> dict[str, bytes]:
 )  # fmt: skip
 def test_impossible_lengths_of_bands(payload: bytes) -> None:
     header = Header("latentgrid", "L", 3, 1100)
-    for action in (grids.check, read_layer):
+    for action in (grids.validate, parse):
         with pytest.raises(Corrupt) as caught:
             action(header, with_lats(payload))
         assert caught.value.field == "LATS"
@@ -354,7 +355,7 @@ def test_impossible_lengths_of_bands(payload: bytes) -> None:
 def test_a_section_that_is_missing(tag: str) -> None:
     header = Header("latentgrid", "LA", 5, 4)
     sections = {name: payload for name, payload in sections_of(header) if name != tag}
-    for action in (grids.check, read_layer):
+    for action in (grids.validate, parse):
         with pytest.raises(Corrupt) as caught:
             action(header, sections)
         assert caught.value.field == tag
@@ -365,7 +366,7 @@ def test_weights_with_bytes_left_over() -> None:
     sections = dict(sections_of(header))
     sections["NETW"] += b"abcdef"
     with pytest.raises(Corrupt) as caught:
-        read_layer(header, sections)
+        parse(header, sections)
     assert caught.value.field == "NETW"
 
 

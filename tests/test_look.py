@@ -12,9 +12,10 @@ from PIL import Image
 
 import dsncodec
 import dsncodec.pillow_plugin
-from dsncodec import codecs, weights
+from dsncodec import methods
 from dsncodec.cli import main
 from dsncodec.errors import MissingComponent, SettingError
+from dsncodec.networks import registry
 
 from .conftest import MODES, picture
 
@@ -31,7 +32,7 @@ def data() -> bytes:
 
 
 def perceptual(source: bytes, **options: object) -> Image.Image:
-    return dsncodec.decode(source, look="perceptual", threads=1, **options)  # type: ignore[arg-type]
+    return dsncodec.decode(source, decoder="perceptual", threads=1, **options)  # type: ignore[arg-type]
 
 
 # --- decode
@@ -51,8 +52,8 @@ def test_modes_and_scales(mode: str, scale: int) -> None:
 
 def test_faithful_is_the_default(data: bytes) -> None:
     plain = dsncodec.decode(data, threads=1)
-    assert dsncodec.decode(data, look="faithful", threads=1).tobytes() == plain.tobytes()
-    assert codecs.LOOKS[0] == codecs.FAITHFUL == "faithful"
+    assert dsncodec.decode(data, decoder="fidelity", threads=1).tobytes() == plain.tobytes()
+    assert methods.DECODERS[0] == methods.FIDELITY == "fidelity"
 
 
 def test_one_pixel() -> None:
@@ -69,9 +70,9 @@ def test_a_region_is_a_crop(mode: str, region: tuple[int, int, int, int]) -> Non
 def test_tiles_threads_and_rows() -> None:
     source = coded("RGB", 2, (290, 270))  # more than one tile in each direction
     whole = perceptual(source)
-    difference = np.asarray(dsncodec.decode(source, look="perceptual")).astype(int) - np.asarray(whole)
+    difference = np.asarray(dsncodec.decode(source, decoder="perceptual")).astype(int) - np.asarray(whole)
     assert np.abs(difference).max() <= 1
-    rows = dsncodec.decode_rows(source, look="perceptual", threads=1)
+    rows = dsncodec.decode_rows(source, decoder="perceptual", threads=1)
     assert np.array_equal(np.concatenate(list(rows)), np.asarray(whole))
     box = (250, 250, 262, 262)  # over the corner of four tiles
     assert perceptual(source, region=box).tobytes() == whole.crop(box).tobytes()
@@ -79,27 +80,27 @@ def test_tiles_threads_and_rows() -> None:
 
 def test_unknown_looks(data: bytes) -> None:
     for call in (dsncodec.decode, dsncodec.decode_rows):
-        with pytest.raises(SettingError, match="unknown look 'sharp'; one of faithful, perceptual"):
-            call(data, look="sharp")
-    with pytest.raises(SettingError, match="look or reduce"):
-        dsncodec.decode(data, look="perceptual", reduce=True)
+        with pytest.raises(SettingError, match="unknown decoder 'sharp'; one of fidelity, perceptual"):
+            call(data, decoder="sharp")
+    with pytest.raises(SettingError, match="decoder or preview"):
+        dsncodec.decode(data, decoder="perceptual", preview=True)
 
 
 def test_a_method_without_looks_says_what_is_possible() -> None:
     source = dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0)
     for call in (dsncodec.decode, dsncodec.decode_rows):
         with pytest.raises(
-            SettingError, match="for files of method dsn; this one is of method restored: faithful"
+            SettingError, match="for files of method dsn; this one is of method restored: fidelity"
         ):
-            call(source, look="perceptual")
-    assert dsncodec.decode(source, look="faithful").size == (20, 15)
+            call(source, decoder="perceptual")
+    assert dsncodec.decode(source, decoder="fidelity").size == (20, 15)
 
 
 # --- weights
 
 
 def forget() -> None:
-    for cached in (weights.manifest, weights.looks, weights.quality_table, weights._checked):
+    for cached in (registry.manifest, registry.looks, registry.quality_table, registry._checked):
         cached.cache_clear()
 
 
@@ -107,8 +108,8 @@ def forget() -> None:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the folder of weights, used in its place."""
     folder = tmp_path / "models"
-    shutil.copytree(weights.folder(), folder)
-    monkeypatch.setattr(weights, "folder", lambda: folder)
+    shutil.copytree(registry.folder(), folder)
+    monkeypatch.setattr(registry, "folder", lambda: folder)
     forget()
     yield folder
     forget()
@@ -116,25 +117,23 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_every_published_model_has_the_look() -> None:
     for scale in SCALES:
-        model = weights.for_scale(scale)
-        row = weights.look_of(model, "perceptual")
+        model = registry.for_scale(scale)
+        row = registry.look_of(model, "perceptual")
         assert row.of == model.wire_id
-        assert weights.checked_restoration(row) != weights.checked_path(model, "up")
+        assert registry.checked_restoration(row) != registry.checked_path(model, "up")
 
 
 def test_a_release_without_the_network(data: bytes, copied: Path) -> None:
     text = (copied / "manifest.toml").read_text("utf-8")
     (copied / "manifest.toml").write_text(text.replace("[[look]]", "[[other]]").replace("[look.", "[other."))
-    assert weights.looks() == ()
+    assert registry.looks() == ()
     assert dsncodec.decode(data).size == (60, 44)
-    with pytest.raises(
-        SettingError, match="no network that gives files of model dsn-x3 the look 'perceptual'"
-    ):
+    with pytest.raises(SettingError, match="no decoder 'perceptual' for files of model dsn-x3"):
         perceptual(data)
 
 
 def test_missing_and_changed_weights(data: bytes, copied: Path) -> None:
-    row = weights.look_of(weights.for_scale(3), "perceptual")
+    row = registry.look_of(registry.for_scale(3), "perceptual")
     path = copied / row.file
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(MissingComponent, match=f"{row.file} is not the published one: reinstall"):
@@ -158,7 +157,7 @@ def test_command(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (
         main(["decode", str(source), "-o", str(tmp_path / "x.png"), "--look", "perceptual", "--reduce"]) == 1
     )
-    assert "give look or reduce, not both" in capsys.readouterr().err
+    assert "give decoder or preview, not both" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
 
 
@@ -185,24 +184,24 @@ def opened(path: Path) -> dsncodec.pillow_plugin.DsnImageFile:
 
 def test_pillow_shows_the_look(path: Path, data: bytes) -> None:
     with opened(path) as image:
-        assert image.look == "faithful"
-        image.look = "perceptual"
+        assert image.decoder == "fidelity"
+        image.decoder = "perceptual"
         assert np.abs(np.asarray(image).astype(int) - np.asarray(perceptual(data))).max() <= 1
         with pytest.raises(SettingError, match="loaded already"):
-            image.look = "faithful"
+            image.decoder = "fidelity"
 
 
 def test_pillow_thumbnails_need_no_look(path: Path, data: bytes) -> None:
     with opened(path) as image:
-        image.look = "perceptual"
+        image.decoder = "perceptual"
         image.draft("RGB", (20, 14))
-        assert image.tobytes() == dsncodec.decode(data, reduce=True).tobytes()
+        assert image.tobytes() == dsncodec.decode(data, preview=True).tobytes()
 
 
 def test_pillow_refuses_what_the_file_has_not(path: Path, tmp_path: Path) -> None:
-    with opened(path) as image, pytest.raises(ValueError, match="unknown look 'sharp'"):
-        image.look = "sharp"
+    with opened(path) as image, pytest.raises(ValueError, match="unknown decoder 'sharp'"):
+        image.decoder = "sharp"
     other = tmp_path / "b.dsn"
     other.write_bytes(dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0))
     with opened(other) as image, pytest.raises(ValueError, match="method restored"):
-        image.look = "perceptual"
+        image.decoder = "perceptual"

@@ -18,12 +18,12 @@ safetensors_torch = pytest.importorskip(
     "safetensors.torch", reason="safetensors is not installed (extra [train])"
 )
 
-from torch.autograd import gradcheck  # noqa: E402
+from torch.autograd import gradcheck
 
-from dsncodec.train import losses, ssimulacra2  # noqa: E402
-from dsncodec.train.nets import loss_networks  # noqa: E402
+from dsncodec.train.losses import losses, ssimulacra2
+from dsncodec.train.nets import loss_networks
 
-from . import pictures  # noqa: E402
+from . import pictures
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "loss_network"
 torch.set_num_threads(1)

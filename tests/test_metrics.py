@@ -317,7 +317,7 @@ def test_ssimulacra2_is_one_with_numba_and_without(name: str, monkeypatch: pytes
     found = []
     for machine in "01":
         monkeypatch.setenv("DSNCODEC_NUMBA", machine)
-        assert (kernels.load("seeing") is None) == (machine == "0")
+        assert (kernels.load(kernels.SEEING) is None) == (machine == "0")
         found.append(ssimulacra2(reference, other))
     assert found[0] == pytest.approx(found[1], abs=1e-6)
 

@@ -10,17 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dsncodec.quantise import quantise
+from dsncodec.methods.dsn.quantise import quantise
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 
-from dsncodec.train.nets.qbrelu import qbrelu  # noqa: E402
-from dsncodec.train.nets.sampling import (  # noqa: E402
-    SamplingConfig,
-    SamplingNets,
-    UpGradient,
-    UpSNet,
-)
+from dsncodec.train.nets.qbrelu import qbrelu
+from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets, UpGradient, UpSNet
 
 FloatArray = NDArray[np.float64]
 SCALES = pytest.mark.parametrize("scale", [2, 3, 4])
@@ -155,9 +150,11 @@ def test_table_2(scale: int) -> None:
     shapes = {n: tuple(p.shape) for n, p in nets.named_parameters() if n.endswith("weight")}
     down = {n.removeprefix("down."): s for n, s in shapes.items() if n.startswith("down.")}
     assert down == {
-        "features.0.weight": (64, 1, 3, 3), "features.1.weight": (64, 64, 3, 3),
-        "features.2.weight": (64, 64, 3, 3), "shrink.weight": (1, 64, d, d),
-    }  # fmt: skip
+        "features.0.weight": (64, 1, 3, 3),
+        "features.1.weight": (64, 64, 3, 3),
+        "features.2.weight": (64, 64, 3, 3),
+        "shrink.weight": (1, 64, d, d),
+    }
     up = {n.removeprefix("up."): s for n, s in shapes.items() if n.startswith("up.")}
     assert up == {
         "head.weight": (64, 1, 3, 3),

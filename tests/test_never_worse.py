@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import backends
-from dsncodec.backends import BASE_CODECS
-from dsncodec.codecs import restored
-from dsncodec.codecs.base import GAIN_STEP_DB
-from dsncodec.codecs.halves import doubled
-from dsncodec.codecs.similarity import Similarity
+from dsncodec import carriers
+from dsncodec.carriers import BASE_CODECS
+from dsncodec.methods.restored import codec as restored
+from dsncodec.methods.restored.bitstream import GAIN_STEP_DB
+from dsncodec.methods.restored.half_size import doubled
+from dsncodec.methods.restored.similarity import Similarity
 from dsncodec.metrics import luma, psnr_db, ssim
 
 from .conftest import UInt8Array, noise, picture
@@ -40,14 +40,14 @@ def best_plain(colour: UInt8Array, base: str, effort: int, limit: int) -> UInt8A
     files: dict[int, bytes] = {}
 
     def fits(quality: int) -> bool:
-        files[quality] = backends.encode_base(colour, quality, base, effort, 1)
+        files[quality] = carriers.encode_base(colour, quality, base, effort, 1)
         return len(files[quality]) <= limit
 
     low, high = -1, len(qualities)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(qualities[middle]) else (low, middle)
-    shown = [backends.decode_base(file, colour.shape) for file in files.values() if len(file) <= limit]
+    shown = [carriers.decode_base(file, colour.shape) for file in files.values() if len(file) <= limit]
     return max(shown, key=partial(psnr_db, colour), default=None)
 
 
@@ -59,7 +59,7 @@ def judged(pixels: UInt8Array, **settings: Any) -> dsncodec.ImageInfo:
     colour = np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)[..., :planes])
 
     def opened(reduce: bool) -> UInt8Array:
-        shown = np.asarray(dsncodec.decode(data, reduce=reduce, threads=1))
+        shown = np.asarray(dsncodec.decode(data, preview=reduce, threads=1))
         return np.ascontiguousarray(shown.reshape(*shown.shape[:2], -1)[..., :planes])
 
     shown, base = opened(False), opened(True)
@@ -133,7 +133,7 @@ def test_photographs_scenes_and_text(make: Callable[[], UInt8Array], quality: in
     ],
 )
 def test_the_other_base_codecs(base: str, make: Callable[[], UInt8Array], quality: int) -> None:
-    judged(make(), backend=base, quality=quality, effort=5)
+    judged(make(), base=base, quality=quality, effort=5)
 
 
 @weighty
@@ -141,15 +141,15 @@ def test_the_other_base_codecs(base: str, make: Callable[[], UInt8Array], qualit
 def test_grey_alpha_flat_and_tiny(base: str) -> None:
     coffee = photograph("coffee.png")
     alpha = np.broadcast_to(np.arange(coffee.shape[1], dtype=np.uint8)[None, :, None], (*coffee.shape[:2], 1))
-    judged(luma(SIGNS["PSNR"]()), backend=base, quality=5, effort=4)
-    judged(np.concatenate([coffee, alpha], 2), backend=base, quality=10, effort=4)
-    judged(flat("skin", 640, 400), backend=base, quality=10, effort=4)
-    judged(noise(420, 520), backend=base, quality=30, effort=4)
+    judged(luma(SIGNS["PSNR"]()), base=base, quality=5, effort=4)
+    judged(np.concatenate([coffee, alpha], 2), base=base, quality=10, effort=4)
+    judged(flat("skin", 640, 400), base=base, quality=10, effort=4)
+    judged(noise(420, 520), base=base, quality=30, effort=4)
     if base == "jpeg":
-        judged(np.tile(SIGNS["weak"]()[-70:], (1, 4, 1)), backend=base, quality=50, effort=4)
+        judged(np.tile(SIGNS["weak"]()[-70:], (1, 4, 1)), base=base, quality=50, effort=4)
     for size in ((1, 1), (1, 17), (9, 40), (33, 33)):
         for mode in ("L", "RGBA"):
-            judged(np.asarray(picture(mode, *size)), backend=base, quality=8, effort=4)
+            judged(np.asarray(picture(mode, *size)), base=base, quality=8, effort=4)
 
 
 @weighty
@@ -176,10 +176,10 @@ def test_half_the_size_by_hand() -> None:
 def test_other_base_codecs_at_high_effort() -> None:
     """Where another base codec takes the first one's place, neither PSNR nor SSIM falls, and bytes do not rise."""
     pixels = np.ascontiguousarray(SIGNS["SSIM"]()[:, :420])
-    first = dsncodec.encode(pixels, "restored", backend="avif", quality=10, effort=8, scale=1)
+    first = dsncodec.encode(pixels, "restored", base="avif", quality=10, effort=8, scale=1)
     any_base = dsncodec.encode(pixels, "restored", quality=10, effort=8)
     assert dsncodec.read_info(any_base).sections["BASE"] <= dsncodec.read_info(first).sections["BASE"]
-    plain = np.asarray(dsncodec.decode(first, reduce=True))
+    plain = np.asarray(dsncodec.decode(first, preview=True))
     shown = np.asarray(dsncodec.decode(any_base))
     assert psnr_db(pixels, shown) >= psnr_db(pixels, np.asarray(dsncodec.decode(first)))
     assert ssim(luma(pixels), luma(shown)) >= ssim(luma(pixels), luma(plain)) - SSIM_LOSS
@@ -205,8 +205,8 @@ def test_a_quick_ssim_is_ssim() -> None:
     ):
         reference = Similarity(colour)
         for quality in (5, 60):
-            coded = backends.encode_base(colour, quality, "jpeg", 5, 1)
-            other = backends.decode_base(coded, colour.shape)
+            coded = carriers.encode_base(colour, quality, "jpeg", 5, 1)
+            other = carriers.decode_base(coded, colour.shape)
             assert reference(other) == pytest.approx(ssim(grey_of(colour), grey_of(other)), abs=0.00002)
         assert reference(colour) == pytest.approx(1, abs=1e-5)
     for shape in ((10, 40, 3), (1, 1, 1)):

@@ -20,10 +20,13 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import api, batch, folders, writing
-from dsncodec.batch import MANIFEST, Batch
+from dsncodec import api
+from dsncodec import files as writing
+from dsncodec.batch import folders
+from dsncodec.batch import run as batch
+from dsncodec.batch.run import MANIFEST, Batch
 from dsncodec.cli import VERBS, main
-from dsncodec.train import start_files
+from dsncodec.train.export import latentgrid_init
 
 from .conftest import picture
 
@@ -110,7 +113,7 @@ SPECIAL = {
     "export": [
         Call("export", lambda s, p: ["export", str(s / "start.npz"), "-o", str(p), "--name", "tiny"]),
     ],
-}  # fmt: skip
+}
 CALLS = [call for verb in VERBS if verb not in READS_ONLY for call in (SPECIAL.get(verb) or [usual(verb)])]
 
 
@@ -123,15 +126,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask = np.zeros((32, 40), np.uint8)
     mask[8:12, 8:12] = 255
     Image.fromarray(mask).save(folder / "mask.png")
-    (folder / "coded.dsn").write_bytes(dsncodec.encode(image, backend="jpeg", effort=0, threads=1))
+    (folder / "coded.dsn").write_bytes(dsncodec.encode(image, base="jpeg", effort=0, threads=1))
     (folder / "pictures").mkdir()
     for i in range(2):
         picture("RGB", 40, 40, seed=i).save(folder / "pictures" / f"{i}.png")
-    from dsncodec.codecs.grids import counts
+    from dsncodec.methods.latentgrid.bitstream import counts
 
     flat = np.zeros(sum(counts(16)), np.float32)
-    info = start_files.Info("latentgrid-starts", 1, 1.0, 0)
-    start_files.TrainedStart(2e-3, 16, flat, info).save(folder / "start.npz")
+    info = latentgrid_init.Info("latentgrid-starts", 1, 1.0, 0)
+    latentgrid_init.TrainedStart(2e-3, 16, flat, info).save(folder / "start.npz")
     return folder
 
 
@@ -424,15 +427,15 @@ def test_a_preview_or_checkpoint_that_appears_meanwhile(
     name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from dsncodec.train import compressing
+    from dsncodec.methods.coconet import compress
 
-    kept, run = home / "kept.png", compressing._Compression.run
+    kept, run = home / "kept.png", compress._Compression.run
 
     def late(self: Any, watchers: Any) -> None:
         kept.write_bytes(PRECIOUS)
         run(self, watchers)
 
-    monkeypatch.setattr(compressing._Compression, "run", late)
+    monkeypatch.setattr(compress._Compression, "run", late)
     target = str(home / "new.dsn")
     assert main(["encode", str(home / "orig.png"), "-o", target, *FIT, f"--{name}", str(kept)]) == 1
     assert kept.read_bytes() == PRECIOUS
@@ -441,7 +444,7 @@ def test_a_preview_or_checkpoint_that_appears_meanwhile(
 # --- batch
 
 
-SETTINGS = {"effort": 0, "backend": "jpeg", "quality": 50}
+SETTINGS = {"effort": 0, "base": "jpeg", "quality": 50}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsncodec import weights
+from dsncodec.networks import registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,8 +18,10 @@ def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None
     pytest.importorskip("hatchling")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.endswith("py3-none-any.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -31,9 +33,9 @@ def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None
         "dsncodec/bench/published.json",
         "dsncodec/bench/peers/avif.py",
     } <= names
-    for model in weights.manifest():
+    for model in registry.manifest():
         assert {f"dsncodec/models/{name}" for name in model.files.values()} <= names
-    assert {f"dsncodec/models/{row.file}" for row in weights.restorations()} <= names
-    assert {f"dsncodec/models/{row.file}" for row in weights.starts()} <= names
+    assert {f"dsncodec/models/{row.file}" for row in registry.restorations()} <= names
+    assert {f"dsncodec/models/{row.file}" for row in registry.starts()} <= names
     assert any(name.startswith("dsncodec/train/recipes/") for name in names)
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

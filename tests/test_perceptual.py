@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import picture_networks, weights
 from dsncodec.cli import main
 from dsncodec.errors import SettingError
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import image_to_image, registry
 
 from .conftest import MODES, picture
 
@@ -41,8 +41,8 @@ def test_it_is_the_picture_enlarged(scale: int) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_tiles_leave_no_seams(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies within the network's reach is all that a pixel depends on."""
-    monkeypatch.setattr(picture_networks, "LARGEST_TILE", 256)
-    halo = weights.picture_network("perceptual", f"x{scale}").halo
+    monkeypatch.setattr(image_to_image, "LARGEST_TILE", 256)
+    halo = registry.picture_network("perceptual", f"x{scale}").halo
     assert halo is not None
     side = 2 * (256 // scale)  # four tiles
     colour = np.asarray(picture("RGB", side, side))

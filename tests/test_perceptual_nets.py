@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import dsncodec
-from dsncodec import weights
 from dsncodec.errors import MissingComponent, SettingError
-from dsncodec.inference import Network
 from dsncodec.metrics import psnr_db
-from dsncodec.picture_networks import run
+from dsncodec.networks import registry
+from dsncodec.networks.image_to_image import run
+from dsncodec.networks.inference import Network
 
 from .conftest import picture
 
@@ -22,21 +22,23 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra [trai
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 pytest.importorskip("safetensors", reason="safetensors is not installed (extra [train])")
 
-from dsncodec.train import look, published, tasks  # noqa: E402
-from dsncodec.train.distance import FeatureDistance, FeatureLossSettings, grid_loss  # noqa: E402
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.look import LookDataSettings, LookLossSettings, LookRecipe, LookTask  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.nets import loss_networks  # noqa: E402
-from dsncodec.train.nets.perceptual import PerceptualConfig, PerceptualNet  # noqa: E402
-from dsncodec.train.nets.sampling import SamplingConfig  # noqa: E402
-from dsncodec.train.perceptual import PerceptualRecipe, PerceptualTask  # noqa: E402
-from dsncodec.train.sampling import rgb, ycbcr  # noqa: E402
-from dsncodec.train.super_resolution import PairDataSettings  # noqa: E402
+from dsncodec.train import tasks
+from dsncodec.train.export import pretrained
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.losses.perceptual import FeatureDistance, FeatureLossSettings, grid_loss
+from dsncodec.train.nets import loss_networks
+from dsncodec.train.nets.perceptual import PerceptualConfig, PerceptualNet
+from dsncodec.train.nets.sampling import SamplingConfig
+from dsncodec.train.tasks import perceptual_decoder
+from dsncodec.train.tasks.perceptual_decoder import LookDataSettings, LookLossSettings, LookRecipe, LookTask
+from dsncodec.train.tasks.perceptual_sr import PerceptualRecipe, PerceptualTask
+from dsncodec.train.tasks.sampling import rgb, ycbcr
+from dsncodec.train.tasks.super_resolution import PairDataSettings
+from dsncodec.train.trainer import OptimSettings, Trainer
 
-from . import fake_loss_networks  # noqa: E402
+from . import fake_loss_networks
 
-RECIPES = Path(tasks.__file__).parent / "recipes"
+RECIPES = Path(tasks.__file__).parent.parent / "recipes"
 TINY = PerceptualConfig(scale=4, width=8, fine=8, blocks=1)
 OPTIM = OptimSettings(steps=6, bf16=False, lr=2e-3, threads=1)
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
@@ -152,14 +154,14 @@ def test_training_and_export(
     assert (told["kind"], told["variant"], told["scale"], told["unit"]) == ("perceptual", "x4", 4, 1)
     net = load_nets(trainer.checkpoint)[0]
     assert told["radius"] == net.radius
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
-    for cached in (weights.picture_networks, weights._checked):
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
+    for cached in (registry.picture_networks, registry._checked):
         cached.cache_clear()
     colour = np.asarray(picture("RGB", 90, 70))  # larger than a tile
     try:
-        made = run(weights.picture_network("perceptual", "x4"), colour, 1)
+        made = run(registry.picture_network("perceptual", "x4"), colour, 1)
     finally:
-        for cached in (weights.picture_networks, weights._checked):
+        for cached in (registry.picture_networks, registry._checked):
             cached.cache_clear()
     with torch.no_grad():
         expected = net(torch.from_numpy(colour.copy()).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
@@ -188,14 +190,14 @@ def test_a_larger_scale_starts_from_a_smaller_one(folder: Path, judges: str) -> 
 
 
 def test_published_networks_are_read_back() -> None:
-    nets = published.sampling_nets(SamplingConfig(scale=3))
+    nets = pretrained.sampling_nets(SamplingConfig(scale=3))
     latent = np.random.default_rng(0).random((1, 9, 7), np.float32)
     with torch.no_grad():
         ours = nets.up(torch.from_numpy(latent)[None])[0].numpy()
-    theirs = Network(weights.checked_path(weights.for_scale(3), "up"), 1)(latent)
+    theirs = Network(registry.checked_path(registry.for_scale(3), "up"), 1)(latent)
     assert np.abs(ours - theirs).max() < 1e-5
     with pytest.raises(SettingError, match="dsn-x3 are not of this shape"):
-        published.sampling_nets(SamplingConfig(scale=3, width=8))
+        pretrained.sampling_nets(SamplingConfig(scale=3, width=8))
 
 
 def test_rgb_undoes_ycbcr() -> None:
@@ -220,14 +222,14 @@ def look_recipe(folder: Path, judges: str, **data: int) -> LookRecipe:
 def test_a_look_is_trained_alone_and_exported(
     folder: Path, judges: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "JUDGED_PICTURES", 1)
+    monkeypatch.setattr(perceptual_decoder, "JUDGED_PICTURES", 1)
     trainer = Trainer(LookTask(look_recipe(folder, judges)), tmp_path / "run", "cpu")
     trainer.run()
-    before, after = published.sampling_nets(SamplingConfig(scale=3)).state_dict(), trainer.nets.state_dict()
+    before, after = pretrained.sampling_nets(SamplingConfig(scale=3)).state_dict(), trainer.nets.state_dict()
     for name, value in after.items():
         assert torch.equal(value, before[name]) == (not name.startswith("up.")), name
     (told,) = tomllib.loads(export(trainer.checkpoint, tmp_path / "models"))["look"]
-    assert (told["look"], told["of"]) == ("soft", weights.for_scale(3).wire_id.hex())
+    assert (told["look"], told["of"]) == ("soft", registry.for_scale(3).wire_id.hex())
     assert [path.name for path in (tmp_path / "models").glob("*.onnx")] == ["dsn-x3-soft-up.onnx"]
     assert tomllib.loads((tmp_path / "models" / "manifest.toml").read_text("utf-8"))["look"] == [told]
 
@@ -242,10 +244,14 @@ def test_a_look_of_other_networks_is_not_exported(folder: Path, judges: str, tmp
 
 def test_what_a_look_is_trained_on_is_what_a_reader_gets() -> None:
     image = picture("RGB", 48, 36)
-    nets = published.sampling_nets(SamplingConfig(scale=3))
-    pair = (torch.from_numpy(part)[None] for part in look.latents(np.asarray(image), 3, 0))
+    nets = pretrained.sampling_nets(SamplingConfig(scale=3))
+    pair = (torch.from_numpy(part)[None] for part in perceptual_decoder.latents(np.asarray(image), 3, 0))
     with torch.no_grad():
-        shown = look.decoded(nets, *pair, torch.full((1, 1, 1, 1), 64.0))[0].permute(1, 2, 0).numpy()
+        shown = (
+            perceptual_decoder.decoded(nets, *pair, torch.full((1, 1, 1, 1), 64.0))[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
     file = dsncodec.encode(image, scale=3, levels=64, effort=0, threads=1)
     assert (
         psnr_db(np.asarray(dsncodec.decode(file)), np.clip(shown * 255 + 0.5, 0, 255).astype(np.uint8)) > 45

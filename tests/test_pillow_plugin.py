@@ -20,7 +20,7 @@ import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import dsncodec
-from dsncodec import SettingError, container, pillow_plugin
+from dsncodec import SettingError, container, options, pillow_plugin
 from dsncodec.api import read_structure
 
 from .conftest import METHODS, MODES, header_bytes, packed_1, picture, with_fixed_checksums
@@ -128,7 +128,7 @@ def test_a_thumbnail_runs_no_network(reduced: str, layered: bytes, tmp_path: Pat
         with Image.open(sys.argv[1]) as image:
             {reduced}
             image.getpixel((0, 0))
-        networks = ("onnxruntime", "torch", "dsncodec.inference")
+        networks = ("onnxruntime", "torch", "dsncodec.networks.inference")
         print([name for name in networks if name in sys.modules])
     """
     assert in_fresh_interpreter(code, path) == "[]"
@@ -136,8 +136,8 @@ def test_a_thumbnail_runs_no_network(reduced: str, layered: bytes, tmp_path: Pat
 
 def test_a_small_thumbnail_of_a_restored_picture_runs_no_network(tmp_path: Path) -> None:
     path = tmp_path / "a.dsn"
-    path.write_bytes(dsncodec.encode(picture("RGB", 40, 30), "restored", backend="jpeg", quality=20))
-    plain = dsncodec.decode(path, reduce=True)
+    path.write_bytes(dsncodec.encode(picture("RGB", 40, 30), "restored", base="jpeg", quality=20))
+    plain = dsncodec.decode(path, preview=True)
     with Image.open(path) as image:
         assert image.draft(None, (21, 16)) is None
         assert image.draft(None, (20, 20)) == ("RGB", (0, 0, 40, 30))
@@ -228,7 +228,7 @@ def test_info_describes_the_file() -> None:
     assert described == {"method": "dsn", "scale": 2, "levels": 100, "chroma_levels": 50}
     assert len(bytes.fromhex(model_id)) == 8
     assert reopened(saved(picture("LA", 9, 9), method="dsn")).info["dsn"]["chroma_levels"] is None
-    coded = saved(picture("RGB", 9, 9), method="restored", quality=40, backend="jpeg")
+    coded = saved(picture("RGB", 9, 9), method="restored", quality=40, base="jpeg")
     described, info = reopened(coded).info["dsn"], dsncodec.read_info(coded)
     assert described == {
         "method": "restored", "scale": 1, "levels": None, "chroma_levels": None, "model_id": info.model_id,
@@ -240,8 +240,9 @@ def test_info_describes_the_file() -> None:
 
 
 def test_every_setting_of_encode_is_an_option() -> None:
-    parameters = inspect.signature(dsncodec.encode).parameters
-    assert pillow_plugin._SETTINGS | pillow_plugin._METADATA | {"image"} == set(parameters)
+    parameters = set(inspect.signature(dsncodec.encode).parameters) - {"image", "metadata", "settings"}
+    of_methods = {*options.ALL_NAMES, *options.OLD_NAMES}
+    assert parameters | of_methods == pillow_plugin._SETTINGS
     assert pillow_plugin._TARGETS < pillow_plugin._SETTINGS
 
 
@@ -252,10 +253,10 @@ def test_every_setting_of_encode_is_an_option() -> None:
         {"quality": 10},
         {"quality": None},
         {"effort": 0, "threads": 1, "method": "dsn"},
-        {"effort": 0, "threads": 1, "method": "restored", "backend": "jpeg"},
+        {"effort": 0, "threads": 1, "method": "restored", "base": "jpeg"},
         {"target_bytes": 5000},
         {"target_bpp": 20.0},
-        {"scale": 4, "levels": 20, "chroma_levels": 9, "backend": "lzma2"},
+        {"scale": 4, "levels": 20, "chroma_levels": 9, "entropy_coder": "lzma2"},
     ],
 )
 def test_options_do_what_they_do_in_encode(options: dict[str, Any]) -> None:
@@ -279,7 +280,7 @@ def test_target_psnr_db_is_an_option(method: str, mode: str) -> None:
         {"effort": 10},
         {"levels": 1},
         {"scale": 17},
-        {"backend": "zip"},
+        {"entropy_coder": "zip"},
         {"target_bpp": float("nan")},
         {"target_bytes": 1},
         {"quality": 50, "target_bytes": 900},
@@ -338,11 +339,11 @@ def test_saving_over_the_open_file(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_defaults")
 def test_registered_defaults_hold_until_taken_back() -> None:
     image = picture("RGB", 20, 16)
-    dsncodec.register_pillow(quality=0, backend="lzma2", threads=1)
-    assert saved(image) == dsncodec.encode(image, quality=0, backend="lzma2")
-    assert saved(image, quality=100) == dsncodec.encode(image, quality=100, backend="lzma2")
-    assert saved(image, scale=2) == dsncodec.encode(image, scale=2, backend="lzma2")
-    dsncodec.register_pillow(quality=None, backend=None)
+    dsncodec.register_pillow(quality=0, entropy_coder="lzma2", threads=1)
+    assert saved(image) == dsncodec.encode(image, quality=0, entropy_coder="lzma2")
+    assert saved(image, quality=100) == dsncodec.encode(image, quality=100, entropy_coder="lzma2")
+    assert saved(image, scale=2) == dsncodec.encode(image, scale=2, entropy_coder="lzma2")
+    dsncodec.register_pillow(quality=None, entropy_coder=None)
     assert saved(image) == dsncodec.encode(image)
 
 
@@ -501,7 +502,7 @@ def test_draft_gives_the_low_resolution_layer(mode: str) -> None:
     assert image.draft("L", (17, 14)) == (mode, (0, 0, 50 / 3, 41 / 3))
     assert image.size == (17, 14)
     assert image.draft(None, (1, 1)) is None, "a second draft changes nothing"
-    layer = dsncodec.decode(coded, reduce=True)
+    layer = dsncodec.decode(coded, preview=True)
     assert (image.mode, image.tobytes()) == (mode, layer.tobytes())
     assert image.draft(None, (1, 1)) is None, "nor does one after loading"
 
@@ -680,7 +681,7 @@ def test_an_unknown_model_leaves_the_thumbnail(tiny: bytes) -> None:
     image.draft(None, (2, 1))
     with io.BytesIO() as file:
         file.write(container.pack(header, list(sections.items())))
-        assert image.tobytes() == dsncodec.decode(file.getvalue(), reduce=True).tobytes()
+        assert image.tobytes() == dsncodec.decode(file.getvalue(), preview=True).tobytes()
 
 
 @pytest.mark.parametrize("tag", ["PARM", "LUMA"])

@@ -10,26 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsncodec import picture_networks, weights
 from dsncodec.errors import SettingError
-from dsncodec.inference import Network, tiles
+from dsncodec.networks import image_to_image, registry
+from dsncodec.networks.inference import Network, tiles
 
 from .conftest import picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-from dsncodec.train import super_resolution, tasks  # noqa: E402
-from dsncodec.train.data import PackedImages  # noqa: E402
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer, planes  # noqa: E402
-from dsncodec.train.nets.ppcn import (  # noqa: E402
-    SuperResolution,
-    SuperResolutionConfig,
-    bicubic_filters,
-    enlarged,
-)
-from dsncodec.train.super_resolution import (  # noqa: E402
+from dsncodec.train import tasks
+from dsncodec.train.data.images import PackedImages
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.nets.ppcn import SuperResolution, SuperResolutionConfig, bicubic_filters, enlarged
+from dsncodec.train.tasks import super_resolution
+from dsncodec.train.tasks.super_resolution import (
     PairDataSettings,
     PixelAndSsimSettings,
     ShrunkPairs,
@@ -37,8 +32,9 @@ from dsncodec.train.super_resolution import (  # noqa: E402
     SuperResolutionTask,
     shrunk,
 )
+from dsncodec.train.trainer import OptimSettings, Trainer, planes
 
-RECIPES = Path(tasks.__file__).parent / "recipes"
+RECIPES = Path(tasks.__file__).parent.parent / "recipes"
 TINY = SuperResolutionConfig(width=4, groups=1, modules=1)
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
@@ -131,8 +127,8 @@ def test_the_radius_is_what_a_tile_needs(config: SuperResolutionConfig) -> None:
             out = torch.empty_like(whole)
             for tile in tiles((slice(0, 57), slice(0, 64)), (57, 64), 20, halo):
                 part = net(shot[(..., *tile.outer)])
-                out[(..., *picture_networks.scaled(tile.inner, 4))] = part[
-                    (..., *picture_networks.scaled(tile.crop, 4))
+                out[(..., *image_to_image.scaled(tile.inner, 4))] = part[
+                    (..., *image_to_image.scaled(tile.crop, 4))
                 ]
             return out
 
@@ -191,7 +187,7 @@ def test_a_few_steps_lower_the_loss_and_go_on(folder: Path, tmp_path: Path) -> N
     trainer = Trainer(SuperResolutionTask(recipe), tmp_path / "run", "cpu")
     before = trainer.task.judge(trainer.averaged(), "cpu")["luma_psnr_db"]
     trainer.run()
-    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,seconds,loss,luma_psnr_db")
+    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,seconds,core_h,loss,luma_psnr_db")
     assert trainer.task.judge(trainer.averaged(), "cpu")["luma_psnr_db"] > before + 0.05
     assert Trainer(SuperResolutionTask(recipe), tmp_path / "run", "cpu").step == 60
     assert SuperResolutionTask(tiny(folder, held_out=())).judge(trainer.averaged(), "cpu") == {}  # type: ignore[arg-type]
@@ -227,17 +223,17 @@ def test_onnx_computes_what_torch_does_tile_by_tile(
             expected = nets(torch.from_numpy(shot)[None])[0].numpy()
         assert np.abs(net(shot) - expected).max() < 1e-5
 
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
-    weights.picture_networks.cache_clear()
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
+    registry.picture_networks.cache_clear()
     try:
-        network = weights.picture_network("ppcn", "x4")
+        network = registry.picture_network("ppcn", "x4")
         colour = np.array(picture("RGB", 61, 45))
-        whole = picture_networks.run(network, colour, 1)
-        monkeypatch.setattr(picture_networks, "TILE", 64)
-        monkeypatch.setattr(picture_networks, "LARGEST_TILE", 64)
-        tiled = picture_networks.run(network, colour, 1)
+        whole = image_to_image.run(network, colour, 1)
+        monkeypatch.setattr(image_to_image, "TILE", 64)
+        monkeypatch.setattr(image_to_image, "LARGEST_TILE", 64)
+        tiled = image_to_image.run(network, colour, 1)
     finally:
-        weights.picture_networks.cache_clear()
+        registry.picture_networks.cache_clear()
     assert whole.shape == (180, 244, 3)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     with torch.no_grad():

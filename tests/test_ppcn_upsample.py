@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import picture_networks, weights
 from dsncodec.cli import main
 from dsncodec.errors import SettingError
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import image_to_image, registry
 
 from .conftest import MODES, picture
 
@@ -42,8 +42,8 @@ def test_grey_is_the_same_as_three_equal_planes() -> None:
 def test_tiles_are_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Image.open(PHOTO).convert("RGB").crop((150, 60, 247, 131))
     whole = np.asarray(dsncodec.upsample(small, 4, model="ppcn", threads=1)).astype(int)
-    monkeypatch.setattr(picture_networks, "TILE", 80)
-    monkeypatch.setattr(picture_networks, "LARGEST_TILE", 80)
+    monkeypatch.setattr(image_to_image, "TILE", 80)
+    monkeypatch.setattr(image_to_image, "LARGEST_TILE", 80)
     tiled = np.asarray(dsncodec.upsample(small, 4, model="ppcn", threads=1))
     assert np.abs(whole - tiled).max() <= 1
 
@@ -59,7 +59,7 @@ def test_a_photo_comes_back_better_than_by_bicubic() -> None:
 
 
 def test_the_row() -> None:
-    row = weights.picture_network("ppcn", "x4")
+    row = registry.picture_network("ppcn", "x4")
     assert (row.scale, row.unit, row.halo) == (4, 1, 17)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsncodec.errors import SettingError
-from dsncodec.quantise import NEUTRAL, check_levels, chroma_shift, dequantise, quantise
+from dsncodec.methods.dsn.quantise import NEUTRAL, check_levels, chroma_shift, dequantise, quantise
 
 ALL_LEVELS = range(2, 257)
 

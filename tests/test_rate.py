@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsncodec import checks, weights
-from dsncodec.codecs import dsn
-from dsncodec.codecs.layer import Point, between, explicit_point, point_of_quality, table
+from dsncodec import validation
 from dsncodec.errors import SettingError
-from dsncodec.rate import _largest_within, _last_true
+from dsncodec.methods.dsn import codec as dsn
+from dsncodec.methods.dsn.bitstream import Point, between, explicit_point, point_of_quality, table
+from dsncodec.methods.rate_control import _largest_within, _last_true
+from dsncodec.networks import registry
 
 
 def test_quality_runs_through_the_table() -> None:
@@ -39,7 +40,7 @@ def test_explicit_point_defaults() -> None:
     assert explicit_point(None, 64, 16) == Point(3, 64, 16)
     with pytest.raises(SettingError, match="2, 3, 4"):
         explicit_point(5, None, None)
-    assert weights.scales() == [2, 3, 4]
+    assert registry.scales() == [2, 3, 4]
 
 
 @given(count=st.integers(0, 40), data=st.data())
@@ -96,5 +97,5 @@ def test_largest_within_uses_the_room_there_is(target: int) -> None:
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), True, None, "7", 1j])
 def test_positive(value: object) -> None:
     with pytest.raises(SettingError, match=r"budget must be a positive number"):
-        checks.positive("budget", value)  # type: ignore[arg-type]
-    assert checks.positive("budget", 7) == 7.0
+        validation.positive("budget", value)  # type: ignore[arg-type]
+    assert validation.positive("budget", 7) == 7.0

@@ -60,7 +60,7 @@ def test_learned_sampling_beats_bicubic_on_every_picture_of_set5(scale: int) -> 
         luma = luma.crop((0, 0, luma.width // scale * scale, luma.height // scale * scale))
         small = luma.resize((luma.width // scale, luma.height // scale), Image.Resampling.BICUBIC)
         bicubic = small.resize(luma.size, Image.Resampling.BICUBIC)
-        ours = dsncodec.decode(dsncodec.encode(luma, scale=scale, levels=256, backend="jpegls"))
+        ours = dsncodec.decode(dsncodec.encode(luma, scale=scale, levels=256, entropy_coder="jpegls"))
         pixels = np.asarray(luma)
         assert psnr_db(pixels, np.asarray(ours)) > psnr_db(pixels, np.asarray(bicubic)) + 0.5
 

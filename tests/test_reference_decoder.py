@@ -49,7 +49,7 @@ def test_symbols_are_exact(row: dict[str, str]) -> None:
 def test_pictures_without_a_network_are_exact(row: dict[str, str]) -> None:
     data = (GOLDEN / row["name"]).read_bytes()
     small = reference.decode_small(data)
-    shown = np.asarray(dsncodec.decode(data, reduce=True))
+    shown = np.asarray(dsncodec.decode(data, preview=True))
     if reference.parse(data).method in (3, 4):  # drawn in floating point
         within_tolerance(small.reshape(shown.shape), shown)
     else:
@@ -68,9 +68,9 @@ def test_pixels_are_within_the_tolerance(row: dict[str, str], threads: int) -> N
 
 
 SETTINGS = [
-    {"quality": 30}, {"base_quality": 80, "backend": "jpeg"}, {"base_quality": 20, "method": "restored", "scale": 2},
-    {"base_quality": 60, "method": "restored", "backend": "jxl"}, {"scale": 2}, {"scale": 3},
-    {"base_quality": 60, "method": "restored", "backend": "j2k"},
+    {"quality": 30}, {"base_quality": 80, "base": "jpeg"}, {"base_quality": 20, "method": "restored", "scale": 2},
+    {"base_quality": 60, "method": "restored", "base": "jxl"}, {"scale": 2}, {"scale": 3},
+    {"base_quality": 60, "method": "restored", "base": "j2k"},
 ]  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_new_files_of_odd_sizes(mode: str, settings: dict[str, object]) -> None:
         data = dsncodec.encode(picture(mode, *size), **settings, effort=4, threads=1)
         shown = np.asarray(dsncodec.decode(data, threads=1))
         within_tolerance(reference.decode(data).reshape(shown.shape), shown)
-        small = np.asarray(dsncodec.decode(data, reduce=True))
+        small = np.asarray(dsncodec.decode(data, preview=True))
         np.testing.assert_array_equal(reference.decode_small(data).reshape(small.shape), small)
 
 
@@ -93,7 +93,7 @@ def test_fitted_networks(variant: str, mode: str) -> None:
         data = dsncodec.encode(picture(mode, *size), "coconet", variant=variant, steps=20, threads=1)
         for ours, theirs in (
             (dsncodec.decode(data, threads=1), reference.decode(data)),
-            (dsncodec.decode(data, reduce=True), reference.decode_small(data)),
+            (dsncodec.decode(data, preview=True), reference.decode_small(data)),
         ):
             shown = np.asarray(ours)
             apart = np.abs(theirs.reshape(shown.shape).astype(int) - shown)
@@ -106,7 +106,7 @@ def test_latent_grids(mode: str) -> None:
         data = hostile.small_file("latentgrid", "plain", mode, *size)
         for ours, theirs in (
             (dsncodec.decode(data, threads=1), reference.decode(data)),
-            (dsncodec.decode(data, reduce=True), reference.decode_small(data)),
+            (dsncodec.decode(data, preview=True), reference.decode_small(data)),
         ):
             shown = np.asarray(ours)
             apart = np.abs(theirs.reshape(shown.shape).astype(int) - shown)
@@ -118,5 +118,5 @@ def test_latent_grids(mode: str) -> None:
 def test_a_short_form_stands_for_the_same_file(base: str, mode: str) -> None:
     for size in ((6, 5), (700, 300)):
         image = picture(mode, *size)
-        data = dsncodec.encode(image, "restored", backend=base, base_quality=50, effort=0, threads=1)
+        data = dsncodec.encode(image, "restored", base=base, base_quality=50, effort=0, threads=1)
         assert reference.base_file(reference.parse(data)) == read_plane(data, "picture").own_bytes

@@ -9,31 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsncodec.backends import BASE_CODECS, load_base
-from dsncodec.codecs.halves import doubled, halved
+from dsncodec.carriers import BASE_CODECS, load_base
 from dsncodec.errors import SettingError
-from dsncodec.inference import Network, tiles
+from dsncodec.methods.restored.half_size import doubled, halved
 from dsncodec.metrics import psnr_db
+from dsncodec.networks.inference import Network, tiles
 
 from .conftest import picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-from dsncodec.train import restoration, tasks  # noqa: E402
-from dsncodec.train.coded import CodedPairs, spread_qualities  # noqa: E402
-from dsncodec.train.data import PackedImages  # noqa: E402
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.nets.restoration import RestorationConfig, RestorationNet  # noqa: E402
-from dsncodec.train.restoration import (  # noqa: E402
-    CodedDataSettings,
-    RestorationRecipe,
-    RestorationTask,
-)
-from dsncodec.train.visual import VisualRecipe  # noqa: E402
+from dsncodec.train import tasks
+from dsncodec.train.data.coded_pairs import CodedPairs, spread_qualities
+from dsncodec.train.data.images import PackedImages
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.nets.restoration import RestorationConfig, RestorationNet
+from dsncodec.train.tasks import restoration
+from dsncodec.train.tasks.restoration import CodedDataSettings, RestorationRecipe, RestorationTask
+from dsncodec.train.tasks.visual import VisualRecipe
+from dsncodec.train.trainer import OptimSettings, Trainer
 
-RECIPES = Path(tasks.__file__).parent / "recipes"
+RECIPES = Path(tasks.__file__).parent.parent / "recipes"
 TINY = RestorationConfig(block=2, width=8, blocks=1)
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 

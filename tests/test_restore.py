@@ -34,7 +34,7 @@ def test_sizes_and_modes(mode: str, size: tuple[int, int], scale: int) -> None:
 def test_downsample_is_the_layer_of_a_file(mode: str, scale: int) -> None:
     image = picture(mode, 26, 19)
     data = dsncodec.encode(image, scale=scale, levels=256, effort=0)
-    layer = dsncodec.decode(data, reduce=True)
+    layer = dsncodec.decode(data, preview=True)
     assert dsncodec.downsample(image, scale).tobytes() == layer.tobytes()
 
 

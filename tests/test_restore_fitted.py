@@ -12,10 +12,11 @@ from PIL import Image
 
 import dsncodec
 from dsncodec.cli import main
-from dsncodec.codecs.coordinates import Shape
 from dsncodec.errors import SettingError
+from dsncodec.methods.coconet import fit as coconet
+from dsncodec.methods.coconet.bitstream import Shape
 from dsncodec.metrics import psnr_db
-from dsncodec.train import coconet, fitted, surroundings
+from dsncodec.processing import blind_spot, coordinate_network
 
 from .conftest import MODES, UInt8Array, picture
 
@@ -41,7 +42,7 @@ def test_noise_goes_and_the_fit_ends_by_itself() -> None:
     clean = smooth()
     told: list[float] = []
     both = np.stack([noisy(clean), noisy(clean[::-1], seed=1)])
-    found = fitted.denoised(
+    found = coordinate_network.denoised(
         SMALL, both, coconet.Budget(steps=5000), copies=2, report=lambda part, _: told.append(part)
     )
     assert len(told) < 2500
@@ -53,7 +54,7 @@ def test_surroundings_remove_noise_and_the_fit_ends_by_itself() -> None:
     clean = smooth()
     told: list[float] = []
     both = np.stack([noisy(clean), noisy(clean[::-1], seed=1)])
-    found = surroundings.denoised(
+    found = blind_spot.denoised(
         both, coconet.Budget(steps=2000), copies=2, report=lambda part, _: told.append(part)
     )
     assert len(told) < 1000
@@ -64,14 +65,14 @@ def test_surroundings_remove_noise_and_the_fit_ends_by_itself() -> None:
 @pytest.mark.parametrize("planes", [1, 3])
 @pytest.mark.parametrize("sigma", [4, 25])
 def test_noise_is_measured(sigma: float, planes: int) -> None:
-    found = surroundings.sigma_of(noisy(smooth(96)[..., :planes], sigma))
+    found = blind_spot.sigma_of(noisy(smooth(96)[..., :planes], sigma))
     assert abs(found - sigma) < 0.15 * sigma
 
 
 def test_noise_of_pictures_that_cannot_show_any() -> None:
     for size in ((1, 1), (2, 40), (6, 6)):
-        assert surroundings.sigma_of(np.full((*size, 3), 9, np.uint8)) == 0
-    assert surroundings.sigma_of(np.full((40, 40, 1), 9, np.uint8)) == 0
+        assert blind_spot.sigma_of(np.full((*size, 3), 9, np.uint8)) == 0
+    assert blind_spot.sigma_of(np.full((40, 40, 1), 9, np.uint8)) == 0
 
 
 def test_more_noise_asked_for_makes_smoother() -> None:
@@ -93,7 +94,7 @@ def test_a_pixel_is_not_asked_what_its_own_colour_is() -> None:
     assert np.any(one != other)
     guesses = []
     for pixels in (one, other):
-        blind = surroundings.BlindSpot(pixels[None], np.array([20], np.float32), 1, seed=0)
+        blind = blind_spot.BlindSpot(pixels[None], np.array([20], np.float32), 1, seed=0)
         guesses.append(blind.guesses(blind.networks.layers, torch.tensor([3 * 24 + 4])))
     for first, second in zip(*guesses):
         torch.testing.assert_close(first, second, rtol=0, atol=1e-5)
@@ -108,7 +109,7 @@ def test_what_is_held_out_does_not_teach() -> None:
     for value in (0, 255):
         pixels = clean.reshape(-1, 3).copy()
         pixels[50:60] = value
-        fit = coconet.fit_to(SMALL, pixels.reshape(12, 12, 3), fitted.restoring("sine"))
+        fit = coconet.fit_to(SMALL, pixels.reshape(12, 12, 3), coordinate_network.restoring("sine"))
         fit.seen = seen
         fit.run(coconet.Clock(coconet.Budget(steps=5)))
         results.append([layer.detach() for layer in fit.layers])
@@ -136,7 +137,7 @@ def test_a_hole_is_filled_and_the_rest_stays() -> None:
     missing[8:13, 10:16] = True
     broken = clean.copy()
     broken[missing] = 255
-    found = fitted.completed(SMALL, broken, missing, coconet.Budget(steps=300))
+    found = coordinate_network.completed(SMALL, broken, missing, coconet.Budget(steps=300))
     np.testing.assert_array_equal(found[~missing], clean[~missing])
     middle = broken[~missing].mean(0).astype(np.uint8)
     apart, flat = (np.abs(guess.astype(int) - clean[missing]).mean() for guess in (found[missing], middle))
@@ -194,7 +195,7 @@ def test_a_flat_picture_stays_flat() -> None:
 def test_a_smooth_picture_is_enlarged_to_what_it_was() -> None:
     clean = smooth(48)
     small = clean.reshape(24, 2, 24, 2, 3).mean((1, 3)).round().astype(np.uint8)
-    found = fitted.enlarged(Shape("sine", 2, 24, 1), small, 2, coconet.Budget(steps=400))
+    found = coordinate_network.enlarged(Shape("sine", 2, 24, 1), small, 2, coconet.Budget(steps=400))
     assert psnr_db(clean, found) > psnr_db(clean, small.repeat(2, 0).repeat(2, 1)) + 3
 
 
@@ -217,18 +218,18 @@ def test_edges_are_enlarged_better_than_by_bicubic(scale: int) -> None:
 
 def test_what_was_enlarged_shrinks_to_what_it_came_from() -> None:
     small = edges(24)
-    found = Image.fromarray(surroundings.enlarged(small, 3, coconet.Budget(steps=20)))
+    found = Image.fromarray(blind_spot.enlarged(small, 3, coconet.Budget(steps=20)))
     again = np.asarray(found.resize((24, 24), Image.Resampling.BICUBIC))
     assert psnr_db(small, again) > 35
-    same = surroundings.enlarged(small, 1, coconet.Budget(steps=1))
+    same = blind_spot.enlarged(small, 1, coconet.Budget(steps=1))
     np.testing.assert_array_equal(same, small)
 
 
 def test_quarters_are_the_same_problem_in_every_position() -> None:
     """Mirrored and transposed pictures ask the same questions, of the quarters that lie there then."""
     small = edges(6).astype(np.float32) / 255
-    asked = {(y, x, at): told for at, (y, x, told) in enumerate(surroundings.corners(small))}
-    mirrored = {(y, x, at): told for at, (y, x, told) in enumerate(surroundings.corners(small[:, ::-1]))}
+    asked = {(y, x, at): told for at, (y, x, told) in enumerate(blind_spot.corners(small))}
+    mirrored = {(y, x, at): told for at, (y, x, told) in enumerate(blind_spot.corners(small[:, ::-1]))}
     for (y, x, at), told in asked.items():
         other = mirrored[y, 1 - x, at ^ (1 if at & 4 else 2)].reshape(-1, 6, 6)[:, :, ::-1]
         np.testing.assert_array_equal(told.reshape(-1, 6, 6), other)

@@ -23,12 +23,12 @@ from PIL import Image, ImageDraw, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 
 import dsncodec
-from dsncodec import backends, container, weights
+from dsncodec import carriers, container
 from dsncodec.api import read_structure
-from dsncodec.backends import BACKENDS, BASE_CODECS, avif, decode_base, encode_base, jxl, jxl_lossy
-from dsncodec.codecs import restored
-from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Layer, Parameters, base_shape, read_layer
-from dsncodec.codecs.halves import doubled, halved
+from dsncodec.carriers import BACKENDS, BASE_CODECS, decode_base, encode_base
+from dsncodec.carriers.lossless import jxl
+from dsncodec.carriers.lossy import avif
+from dsncodec.carriers.lossy import jxl as jxl_lossy
 from dsncodec.container import Header
 from dsncodec.errors import (
     CodestreamError,
@@ -38,16 +38,20 @@ from dsncodec.errors import (
     SettingError,
     UnsupportedVersion,
 )
-from dsncodec.inference import Tile
+from dsncodec.methods.restored import codec as restored
+from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters, Parsed, base_shape, parse
+from dsncodec.methods.restored.half_size import doubled, halved
 from dsncodec.metrics import psnr_db
+from dsncodec.networks import registry
+from dsncodec.networks.inference import Tile
+from dsncodec.networks.registry import Restoration
 from dsncodec.planes import read_picture
-from dsncodec.weights import Restoration
 
 from .conftest import MODES, UInt8Array, noise, packed_1, picture
 from .test_doors import loaded_after
 
 EVERY_BASE = pytest.mark.parametrize("base", BASE_CODECS)
-EVERY_NETWORK = pytest.mark.parametrize("row", weights.restorations(), ids=lambda row: str(row.name))
+EVERY_NETWORK = pytest.mark.parametrize("row", registry.restorations(), ids=lambda row: str(row.name))
 SHAPES = [
     (*size, planes) for planes in (1, 3) for size in [(1, 1), (1, 17), (17, 2), (35, 33)]
 ]  # the last: some pixels
@@ -98,7 +102,7 @@ def test_wire_ids_are_the_published_ones() -> None:
 
 
 def test_four_bytes_name_a_network() -> None:
-    assert len({row.wire_id[:4] for row in weights.restorations()}) == len(weights.restorations())
+    assert len({row.wire_id[:4] for row in registry.restorations()}) == len(registry.restorations())
 
 
 @pytest.mark.parametrize("base", [name for name, row in BASE_CODECS.items() if row.short_id is not None])
@@ -108,14 +112,14 @@ def test_a_short_form_is_the_codecs_file_byte_for_byte(
     base: str, quality: int, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colour = pixels_of(shape)
-    file = backends.load_base(base).encode(colour, quality, 5, 1)
+    file = carriers.load_base(base).encode(colour, quality, 5, 1)
     payload = encode_base(colour, quality, base, 5, 1)
     assert len(payload) <= len(file) + 1
     if shape == SHAPES[-1]:
         assert payload[0] == BASE_CODECS[base].short_id and len(payload) < len(file)
-    assert backends.base_file(payload, shape) == file
-    assert backends.base_file(bytes([BASE_CODECS[base].wire_id]) + file, shape) == file
-    monkeypatch.setattr(backends.load_base(base), "lengthen", lambda short, shape: file + b"?")
+    assert carriers.base_file(payload, shape) == file
+    assert carriers.base_file(bytes([BASE_CODECS[base].wire_id]) + file, shape) == file
+    monkeypatch.setattr(carriers.load_base(base), "lengthen", lambda short, shape: file + b"?")
     whole = encode_base(colour, quality, base, 5, 1)  # a library of another age: the file as it is
     assert whole == bytes([BASE_CODECS[base].wire_id]) + file
     monkeypatch.undo()
@@ -155,7 +159,7 @@ def test_every_shape_comes_back(base: str, shape: tuple[int, int, int]) -> None:
     colour = pixels_of(shape)
     for quality in (0, 50, 100):
         payload = encode_base(colour, quality, base, 0, 1)
-        assert backends.base_name(payload) == base
+        assert carriers.base_name(payload) == base
         decoded = decode_base(payload, shape)
         assert decoded.shape == shape and decoded.dtype == np.uint8 and decoded.flags.c_contiguous
     assert psnr_db(colour, decoded) > (40 if shape[2] == 1 else 18)  # chroma may be halved
@@ -387,9 +391,9 @@ def test_what_could_not_be_read_back_is_not_written(base: str, monkeypatch: pyte
     def refuse(payload: bytes, components: int = 3) -> tuple[int, ...]:
         raise Corrupt("headers of another age")
 
-    monkeypatch.setattr(f"dsncodec.backends.{base}_lossy.{'shape_of' if base == 'jxl' else '_check'}", refuse)
-    with pytest.raises(DsnError, match=r"headers of another age.*use backend='avif'"):
-        dsncodec.encode(picture("RGB", 20, 10), backend=base)
+    monkeypatch.setattr(f"dsncodec.carriers.lossy.{base}.{'shape_of' if base == 'jxl' else '_check'}", refuse)
+    with pytest.raises(DsnError, match=r"headers of another age.*use base='avif'"):
+        dsncodec.encode(picture("RGB", 20, 10), base=base)
 
 
 def test_they_write_what_the_networks_have_learnt_from() -> None:
@@ -400,7 +404,7 @@ def test_they_write_what_the_networks_have_learnt_from() -> None:
         assert encode_base(colour, quality, "jxl", 5, 1)[1:] == known
     options = {"irreversible": True, "mct": 1, "quality_mode": "dB", "quality_layers": [35.0]}
     boxed = saved(Image.fromarray(colour), "JPEG2000", **options)
-    assert boxed.endswith(backends.load_base("j2k").encode(colour, 50, 5, 1))
+    assert boxed.endswith(carriers.load_base("j2k").encode(colour, 50, 5, 1))
 
 
 def test_a_codec_of_another_release() -> None:
@@ -408,10 +412,8 @@ def test_a_codec_of_another_release() -> None:
         decode_base(b"\x63junk", (1, 1, 3))
     with pytest.raises(Corrupt, match="empty"):
         decode_base(b"", (1, 1, 3))
-    with pytest.raises(
-        SettingError, match=r"'zip' is not a base codec .*; one of auto, avif, jpeg, jxl, j2k"
-    ):
-        backends.load_base("zip")
+    with pytest.raises(SettingError, match=r"'zip'; one of auto, avif, jpeg, jxl, j2k"):
+        carriers.load_base("zip")
 
 
 @EVERY_BASE
@@ -461,9 +463,9 @@ OTHERS: dict[str, Callable[[bytes], UInt8Array]] = {
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_the_payload_is_an_ordinary_file(base: str, mode: str) -> None:
     """Other programs see in it what is shown without a network."""
-    data = dsncodec.encode(picture(mode, 37, 26), backend=base, quality=60, effort=0)
+    data = dsncodec.encode(picture(mode, 37, 26), base=base, quality=60, effort=0)
     own = own_file(data)
-    shown = array(dsncodec.decode(data, reduce=True))
+    shown = array(dsncodec.decode(data, preview=True))
     if base != "jxl":  # which Pillow does not know
         with Image.open(io.BytesIO(own)) as image:
             assert (image.format, image.size) == ("JPEG2000" if base == "j2k" else base.upper(), (37, 26))
@@ -495,7 +497,7 @@ def test_the_largest_side(base: str) -> None:
         flat = np.full(shape, 90, np.uint8)
         assert decode_base(encode_base(flat, 0, base, 0, 1), shape).shape == shape
     with pytest.raises(SettingError, match=rf"{base} holds at most {longest} pixels each way.*method dsn"):
-        dsncodec.encode(Image.new("L", (longest + 1, 1)), backend=base, effort=0)
+        dsncodec.encode(Image.new("L", (longest + 1, 1)), base=base, effort=0)
 
 
 def test_auto_takes_the_first_that_holds_the_picture() -> None:
@@ -541,8 +543,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
             run.append(path.name)
             return smoothed
 
-        monkeypatch.setattr(weights, "restorations", lambda: rows)
-        monkeypatch.setattr(weights, "checked_restoration", lambda row: Path(row.file))
+        monkeypatch.setattr(registry, "restorations", lambda: rows)
+        monkeypatch.setattr(registry, "checked_restoration", lambda row: Path(row.file))
         monkeypatch.setattr(restored, "network", network)
         return run
 
@@ -578,7 +580,7 @@ PICTURES: dict[str, Callable[[int, int], Image.Image]] = {
 def never_worse(image: Image.Image, **settings: Any) -> dsncodec.ImageInfo:
     data = dsncodec.encode(image, "restored", threads=1, **settings)
     wanted, info = array(image), dsncodec.read_info(data)
-    shown = array(dsncodec.decode(data, reduce=True))
+    shown = array(dsncodec.decode(data, preview=True))
     base = squared_error(shown if info.scale == 1 else doubled(shown, wanted.shape), wanted)
     reached = squared_error(array(dsncodec.decode(data, threads=1)), wanted)
     assert reached <= base
@@ -594,7 +596,7 @@ def never_worse(image: Image.Image, **settings: Any) -> dsncodec.ImageInfo:
 def test_never_worse_than_the_base_codec(base: str, kind: str, size: tuple[int, int], use: Use) -> None:
     use(row_of(base))
     for quality in (8, 45, 90):
-        info = never_worse(PICTURES[kind](*size), backend=base, quality=quality, effort=4)
+        info = never_worse(PICTURES[kind](*size), base=base, quality=quality, effort=4)
         if kind == "ramp" and quality == 8 and base == "jpeg":
             assert info.strength and info.strength > 0.5  # there is something to win
 
@@ -604,8 +606,8 @@ def test_never_worse_than_the_base_codec(base: str, kind: str, size: tuple[int, 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_the_published_networks_are_never_worse_either(base: str, kind: str) -> None:
     for quality in (10, 50, 90):
-        never_worse(PICTURES[kind](150, 110), backend=base, quality=quality)
-        never_worse(PICTURES[kind](150, 110).convert("L"), backend=base, quality=quality, effort=2)
+        never_worse(PICTURES[kind](150, 110), base=base, quality=quality)
+        never_worse(PICTURES[kind](150, 110).convert("L"), base=base, quality=quality, effort=2)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -613,8 +615,8 @@ def test_the_published_networks_are_never_worse_either(base: str, kind: str) -> 
 def test_the_gain_is_the_one_that_is_reached(mode: str, size: tuple[int, int], use: Use) -> None:
     use(row_of("jpeg"))
     image = ramp(*size).convert(mode)
-    data = dsncodec.encode(image, backend="jpeg", quality=8)
-    base, reached = (psnr_db(array(image), array(dsncodec.decode(data, reduce=r))) for r in (True, False))
+    data = dsncodec.encode(image, base="jpeg", quality=8)
+    base, reached = (psnr_db(array(image), array(dsncodec.decode(data, preview=r))) for r in (True, False))
     info = dsncodec.read_info(data)
     assert info.gain_db is not None and info.gain_db > 0.3
     assert reached - base == pytest.approx(info.gain_db, abs=0.05)
@@ -623,7 +625,7 @@ def test_the_gain_is_the_one_that_is_reached(mode: str, size: tuple[int, int], u
 def test_no_other_strength_is_better(use: Use) -> None:
     use(row_of("jpeg"))
     image = ramp(200, 180)
-    data = dsncodec.encode(image, backend="jpeg", quality=8)
+    data = dsncodec.encode(image, base="jpeg", quality=8)
     header, sections = sections_of(data)
     chosen = Parameters.unpack(sections["PARM"])
 
@@ -644,12 +646,12 @@ def test_no_other_strength_is_better(use: Use) -> None:
 def test_half_the_size(mode: str, size: tuple[int, int], base: str, use: Use) -> None:
     use(row_of(base, scale=2))
     image = picture(mode, *size)
-    data = dsncodec.encode(image, "restored", scale=2, backend=base, base_quality=60, effort=0)
+    data = dsncodec.encode(image, "restored", scale=2, base=base, base_quality=60, effort=0)
     dsncodec.verify(data)
     info, whole = dsncodec.read_info(data), dsncodec.decode(data)
     assert (info.scale, info.base_quality) == (2, 60)
     assert (whole.mode, whole.size) == (mode, size)
-    small = dsncodec.decode(data, reduce=True)
+    small = dsncodec.decode(data, preview=True)
     assert (small.mode, small.size) == (mode, (-(-size[0] // 2), -(-size[1] // 2)))
     if mode.endswith("A"):
         assert whole.getchannel("A").tobytes() == image.getchannel("A").tobytes()
@@ -663,7 +665,7 @@ def test_half_the_size_without_a_network_is_the_doubled_picture(use: Use) -> Non
     image = picture("RGB", 37, 26)
     data = dsncodec.encode(image, "restored", scale=2, quality=80, effort=0)
     assert dsncodec.read_info(data).strength == 0
-    small = array(dsncodec.decode(data, reduce=True))
+    small = array(dsncodec.decode(data, preview=True))
     np.testing.assert_array_equal(array(dsncodec.decode(data)), doubled(small, (26, 37, 3)))
     with Image.open(io.BytesIO(own_file(data))) as own:
         np.testing.assert_array_equal(array(own), small)
@@ -720,7 +722,7 @@ def test_at_the_highest_efforts_another_base_codec_may_win(use: Use) -> None:
     use(row_of("avif"), row_of("jpeg", name="other"))
     image = picture("RGB", 90, 70)
     data = dsncodec.encode(image, "restored", quality=97, effort=8)
-    avif_only = dsncodec.encode(image, "restored", quality=97, effort=8, backend="avif")
+    avif_only = dsncodec.encode(image, "restored", quality=97, effort=8, base="avif")
     assert dsncodec.read_info(avif_only).backends["BASE"] == "avif"
     assert len(data) <= len(avif_only)
     reached, plain = (squared_error(array(dsncodec.decode(one)), array(image)) for one in (data, avif_only))
@@ -735,7 +737,7 @@ def test_the_network_runs_once_over_a_picture_that_memory_holds(use: Use) -> Non
     image = ramp(700, 500)
     for effort in (0, 5, 6):
         run.clear()
-        info = never_worse(image, backend="jpeg", quality=8, effort=effort)
+        info = never_worse(image, base="jpeg", quality=8, effort=effort)
         assert len(run) == 6 + 6 and info.strength  # and once in the reader
 
 
@@ -744,10 +746,10 @@ def test_of_a_larger_picture_a_sample_is_enough_to_find_the_strength(
 ) -> None:
     run = use(row_of("jpeg"))
     image = ramp(700, 500)
-    exact = never_worse(image, backend="jpeg", quality=8)
+    exact = never_worse(image, base="jpeg", quality=8)
     monkeypatch.setattr(restored, "MOST_KEPT_PIXELS", 700 * 500 - 1)
     run.clear()
-    sampled = never_worse(image, backend="jpeg", quality=8)
+    sampled = never_worse(image, base="jpeg", quality=8)
     assert len(run) == 4 + 6 + 6  # the sample, what a reader gets, and a reader
     assert sampled.strength == pytest.approx(exact.strength, rel=0.15)
     assert sampled.gain_db == pytest.approx(exact.gain_db, abs=0.05)
@@ -761,7 +763,7 @@ def test_where_a_sample_misleads_the_whole_picture_has_the_say(
     pixels = array(ramp(700, 500)).copy()
     pixels[:, 350:] = np.stack([noise(500, 350)] * 3, -1)
     image = Image.fromarray(pixels)
-    exact = never_worse(image, backend="jpeg", quality=60)
+    exact = never_worse(image, base="jpeg", quality=60)
     monkeypatch.setattr(restored, "MOST_KEPT_PIXELS", 0)
     sample = restored.Encoder._sample
 
@@ -770,7 +772,7 @@ def test_where_a_sample_misleads_the_whole_picture_has_the_say(
         return [tile for tile in blocks if tile.inner[1].stop <= 350] or sample(encoder, restorer)
 
     monkeypatch.setattr(restored.Encoder, "_sample", of_the_left)
-    assert never_worse(image, backend="jpeg", quality=60).strength == exact.strength
+    assert never_worse(image, base="jpeg", quality=60).strength == exact.strength
 
 
 def test_the_largest_payload_that_fits() -> None:
@@ -820,13 +822,13 @@ def test_ranks_of_the_sample_cover_the_picture(use: Use) -> None:
 @EVERY_BASE
 def test_nothing_is_run_where_there_is_nothing_to_win(base: str, use: Use) -> None:
     run = use(row_of(base))
-    data = dsncodec.encode(PICTURES["noise"](40, 30), backend=base, quality=90)
+    data = dsncodec.encode(PICTURES["noise"](40, 30), base=base, quality=90)
     assert run
     run.clear()
     info = dsncodec.read_info(data)
     assert (info.strength, info.gain_db, info.model, info.model_id) == (0, 0, "", "")
     assert len(sections_of(data)[1]["PARM"]) == 5
-    assert dsncodec.decode(data).tobytes() == dsncodec.decode(data, reduce=True).tobytes()
+    assert dsncodec.decode(data).tobytes() == dsncodec.decode(data, preview=True).tobytes()
     assert not run
 
 
@@ -835,7 +837,7 @@ def test_nothing_is_run_where_there_is_nothing_to_win(base: str, use: Use) -> No
 def test_a_picture_without_a_network_loads_no_runtime(base: str, mode: str, use: Use, tmp_path: Path) -> None:
     use()
     path = tmp_path / "a.dsn"
-    path.write_bytes(dsncodec.encode(picture(mode, 20, 15), "restored", backend=base, effort=0))
+    path.write_bytes(dsncodec.encode(picture(mode, 20, 15), "restored", base=base, effort=0))
     assert dsncodec.read_info(path).strength == 0
     code = "import sys, dsncodec; dsncodec.decode(sys.argv[1], region=(3, 2, 17, 9))"
     assert not loaded_after(code, str(path)) & {"onnxruntime", "torch"}
@@ -844,15 +846,15 @@ def test_a_picture_without_a_network_loads_no_runtime(base: str, mode: str, use:
 def test_effort_chooses_the_network(use: Use) -> None:
     run = use(row_of("jpeg", "fast", "fast one"), row_of("jpeg", "best", "best one"))
     for effort in range(10):
-        dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8, effort=effort)
+        dsncodec.encode(ramp(40, 30), base="jpeg", quality=8, effort=effort)
         best = effort >= restored.BEST_FROM_EFFORT
         assert set(run) == {"best one.onnx" if best else "fast one.onnx"}
         run.clear()
     run = use(row_of("jpeg", "best", "best one"))
-    dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8, effort=0)
+    dsncodec.encode(ramp(40, 30), base="jpeg", quality=8, effort=0)
     assert set(run) == {"best one.onnx"}
     run = use(replace(row_of("jpeg"), default=False), row_of("avif"))
-    assert dsncodec.read_info(dsncodec.encode(ramp(40, 30), backend="jpeg", quality=8)).strength == 0
+    assert dsncodec.read_info(dsncodec.encode(ramp(40, 30), base="jpeg", quality=8)).strength == 0
     assert not run
 
 
@@ -862,7 +864,7 @@ def test_every_tile_counts(effort: int, use: Use) -> None:
     use(row_of("jpeg"))
     mixed = array(ramp(256 * 5, 40)).copy()
     mixed[:, 256:1024] = noise(40, 768)[..., None]
-    info = never_worse(Image.fromarray(mixed), backend="jpeg", quality=60, effort=effort)
+    info = never_worse(Image.fromarray(mixed), base="jpeg", quality=60, effort=effort)
     assert info.strength is not None and info.strength < 0.2
 
 
@@ -881,10 +883,10 @@ def test_targets_count_the_restored_picture(base: str, use: Use) -> None:
     image = photo(120, 90) if base == "jxl" else ramp(120, 90)  # whose PSNR by libjxl does not always rise
 
     def reached(data: bytes, reduce: bool = False) -> float:
-        return psnr_db(array(image), array(dsncodec.decode(data, reduce=reduce)))
+        return psnr_db(array(image), array(dsncodec.decode(data, preview=reduce)))
 
     def coded(**target: Any) -> bytes:
-        return dsncodec.encode(image, backend=base, effort=4, **target)
+        return dsncodec.encode(image, base=base, effort=4, **target)
 
     target_db = reached(coded(quality=30))
     found = coded(target_psnr_db=target_db)
@@ -914,7 +916,7 @@ def forced(row: Restoration, image: Image.Image, strength: int = 80, quality: in
     ]
     if header.has_alpha:
         alpha = np.ascontiguousarray(read.pixels[None, ..., -1])
-        sections.append(("ALPH", backends.encode(alpha, 256, "lzma2", 0)))
+        sections.append(("ALPH", carriers.encode(alpha, 256, "lzma2", 0)))
     return container.pack(header, sections)
 
 
@@ -922,7 +924,7 @@ def own_file(data: bytes) -> bytes:
     """The base codec's file."""
     header, sections = sections_of(data)
     scale = Parameters.unpack(sections["PARM"]).scale
-    return backends.base_file(sections["BASE"], base_shape(header, scale))
+    return carriers.base_file(sections["BASE"], base_shape(header, scale))
 
 
 def by_hand(data: bytes, run: Callable[[dict[int, np.ndarray]], np.ndarray], unit: int) -> UInt8Array:
@@ -958,7 +960,7 @@ def test_decode_is_what_the_file_says_in_numpy(row: Restoration, mode: str) -> N
     pytest.importorskip("onnx")
     from onnx.reference import ReferenceEvaluator
 
-    graph = ReferenceEvaluator(str(weights.checked_restoration(row)))
+    graph = ReferenceEvaluator(str(registry.checked_restoration(row)))
     data = forced(row, picture(mode, 23, 17), strength=255)
     expected = by_hand(
         data, lambda given: graph.run(None, dict(zip(graph.input_names, given.values())))[0], row.unit
@@ -975,7 +977,7 @@ def test_decode_is_what_the_file_says_in_numpy(row: Restoration, mode: str) -> N
 def test_tiles_are_the_whole_frame(row: Restoration, mode: str, size: tuple[int, int]) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(weights.checked_restoration(row)))
+    session = onnxruntime.InferenceSession(str(registry.checked_restoration(row)))
     names = [node.name for node in session.get_inputs()]
     image = photo(*size).convert(mode)
     data = forced(row, image, strength=255)
@@ -1026,7 +1028,7 @@ def test_a_region_is_a_crop_at_awkward_places(
 def test_grey_stays_one_plane_and_alpha_is_exact(row: Restoration, mode: str) -> None:
     image = picture(mode, 37, 22)
     data = forced(row, image)
-    decoded, shown = dsncodec.decode(data), dsncodec.decode(data, reduce=True)
+    decoded, shown = dsncodec.decode(data), dsncodec.decode(data, preview=True)
     assert decoded.mode == shown.mode == mode
     if mode.endswith("A"):
         for answer in (decoded, shown) if row.scale == 1 else (decoded,):
@@ -1060,7 +1062,7 @@ def test_what_a_file_says_of_itself(row: Restoration) -> None:
 
 
 def parts(base: str = "jpeg", mode: str = "RGBA") -> tuple[Header, dict[str, bytes]]:
-    return sections_of(dsncodec.encode(picture(mode, 9, 8), "restored", backend=base, quality=40, effort=0))
+    return sections_of(dsncodec.encode(picture(mode, 9, 8), "restored", base=base, quality=40, effort=0))
 
 
 def packed(header: Header, sections: dict[str, bytes]) -> bytes:
@@ -1097,7 +1099,7 @@ def test_impossible_parameters(parameters: bytes) -> None:
         dsncodec.decode,
         dsncodec.read_info,
         dsncodec.verify,
-        lambda d: dsncodec.decode(d, reduce=True),
+        lambda d: dsncodec.decode(d, preview=True),
     ):
         with pytest.raises(Corrupt) as caught:
             action(data)
@@ -1122,13 +1124,13 @@ def test_sections_of_the_other_method_are_refused() -> None:
 
 def test_an_unknown_network_is_named_and_the_base_picture_still_shows() -> None:
     header, sections = parts()
-    expected = dsncodec.decode(packed(header, sections), reduce=True).tobytes()
+    expected = dsncodec.decode(packed(header, sections), preview=True).tobytes()
     data = packed(header, {**sections, "PARM": PARM})
     for action in (dsncodec.decode, dsncodec.verify):
         with pytest.raises(UnsupportedVersion, match=b"abcd".hex()) as caught:
             action(data)
         assert caught.value.field == "model"
-    assert dsncodec.decode(data, reduce=True).tobytes() == expected
+    assert dsncodec.decode(data, preview=True).tobytes() == expected
     info = dsncodec.read_info(data)
     assert (info.model, info.model_id) == ("unknown", b"abcd".hex())
 
@@ -1141,7 +1143,7 @@ def test_a_network_of_another_base_codec(use: Use) -> None:
     for action in (dsncodec.decode, dsncodec.verify):
         with pytest.raises(Corrupt, match="network smoother is not for base codec jpeg"):
             action(data)
-    assert dsncodec.decode(data, reduce=True).size == (9, 8)
+    assert dsncodec.decode(data, preview=True).size == (9, 8)
 
 
 def test_unknown_codecs_in_a_file() -> None:
@@ -1158,14 +1160,14 @@ def test_a_layer_of_another_size_is_refused(base: str) -> None:
     _, sections = parts(base)
     for other in (Header("restored", "RGBA", 9, 80), Header("restored", "RGB", 8, 9)):
         with pytest.raises(Corrupt):
-            read_layer(other, sections)
+            parse(other, sections)
     grey_header = Header("restored", "L", 9, 8)  # colour where grey is due
     if base in ("jxl", "j2k"):
         with pytest.raises(Corrupt):
-            read_layer(grey_header, sections)
+            parse(grey_header, sections)
     else:  # one plane of it
-        grey = read_layer(grey_header, sections)
-        assert isinstance(grey, Layer) and grey.picture().shape == (8, 9, 1)
+        grey = parse(grey_header, sections)
+        assert isinstance(grey, Parsed) and grey.preview().shape == (8, 9, 1)
 
 
 # --- settings
@@ -1173,46 +1175,44 @@ def test_a_layer_of_another_size_is_refused(base: str) -> None:
 
 @pytest.mark.parametrize("setting", [{"levels": 64}, {"chroma_levels": 16}])
 def test_settings_of_the_other_method_are_refused(setting: dict[str, int]) -> None:
-    with pytest.raises(
-        SettingError, match="levels and chroma_levels are settings of method dsn, not restored"
-    ):
+    with pytest.raises(SettingError, match="levels: of method dsn, not restored"):
         dsncodec.encode(picture("L", 5, 5), "restored", **setting)
 
 
 def test_unknown_backends_are_told_what_there_is() -> None:
     with pytest.raises(SettingError, match=r"one of auto, avif, jpeg, jxl, j2k$"):
-        dsncodec.encode(picture("L", 5, 5), "restored", backend="webp")
-    with pytest.raises(SettingError, match=r"avif, jpeg, jxl, j2k \(restored\), lzma2, .*webp \(dsn\)"):
-        dsncodec.encode(picture("L", 5, 5), backend="zip")
+        dsncodec.encode(picture("L", 5, 5), "restored", base="webp")
+    with pytest.raises(SettingError, match=r"entropy_coder 'zip'; one of auto, lzma2, .*webp"):
+        dsncodec.encode(picture("L", 5, 5), entropy_coder="zip")
 
 
 def test_effort_holds_for_the_base_codec_and_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     for name, at in (("encode", 3), ("encode_base", 3)):
-        original = getattr(backends, name)
-        monkeypatch.setattr(backends, name, lambda *a, f=original, at=at: (asked.append(a[at]), f(*a))[1])
+        original = getattr(carriers, name)
+        monkeypatch.setattr(carriers, name, lambda *a, f=original, at=at: (asked.append(a[at]), f(*a))[1])
     dsncodec.encode(picture("RGBA", 12, 9), "restored", effort=2)
     assert asked == [2, 2]
 
 
 def test_without_avif_in_pillow_a_jpeg_is_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = backends.load_base
+    load = carriers.load_base
 
     def absent(name: str) -> object:
         if name == "avif":
             raise MissingComponent("Pillow is built without libavif")
         return load(name)
 
-    monkeypatch.setattr(backends, "load_base", absent)
+    monkeypatch.setattr(carriers, "load_base", absent)
     assert dsncodec.read_info(dsncodec.encode(picture("RGB", 20, 10))).backends["BASE"] == "jpeg"
     with pytest.raises(MissingComponent, match="libavif"):
-        dsncodec.encode(picture("RGB", 20, 10), backend="avif")
+        dsncodec.encode(picture("RGB", 20, 10), base="avif")
 
 
 def test_an_avif_that_could_not_be_read_back_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(payload: bytes) -> tuple[int, int]:
         raise Corrupt("boxes of another age")
 
-    monkeypatch.setattr("dsncodec.backends.avif.size_of", refuse)
-    with pytest.raises(DsnError, match=r"boxes of another age\): use backend='jpeg'"):
+    monkeypatch.setattr("dsncodec.carriers.lossy.avif.size_of", refuse)
+    with pytest.raises(DsnError, match=r"boxes of another age\): use base='jpeg'"):
         dsncodec.encode(picture("RGB", 20, 10))

@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsncodec import weights
 from dsncodec.cli import main
-from dsncodec.codecs.grids import PLAIN, Parameters, counts, plain_start, start_lists
 from dsncodec.errors import SettingError
-from dsncodec.train import start_files
-from dsncodec.train.start_files import Info, TrainedStart, export_start, integers, short
+from dsncodec.methods.latentgrid.bitstream import PLAIN, Parameters, counts, plain_start, start_lists
+from dsncodec.networks import registry
+from dsncodec.train.export import latentgrid_init
+from dsncodec.train.export.latentgrid_init import Info, TrainedStart, export_start, integers, short
 
 from .conftest import picture
 from .test_weights import forget
 
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
-from dsncodec.fit.latentgrid import Aim, Budget, Fit
-from dsncodec.fit.networks import random_weights
-from dsncodec.train import starts
+from dsncodec.methods.latentgrid.fit import Aim, Budget, Fit
+from dsncodec.methods.latentgrid.weights import random_weights
+from dsncodec.train.tasks import latentgrid_init as training
 
-RECIPE = Path(starts.__file__).parent / "recipes" / "latentgrid.toml"
+RECIPE = Path(training.__file__).parent.parent / "recipes" / "latentgrid.toml"
 INFO = Info("latentgrid", 12, 3.4, 5)
 
 
@@ -67,8 +67,8 @@ def tiny(pictures: Path) -> list[str]:
 
 
 def test_the_shipped_recipe() -> None:
-    recipe = starts.read(RECIPE)
-    assert recipe == starts.StartsRecipe("latentgrid")  # the defaults are the published ones
+    recipe = training.read(RECIPE)
+    assert recipe == training.StartsRecipe("latentgrid")  # the defaults are the published ones
     assert recipe.chains == ([6e-4, 2e-4], [6e-3, 2e-2])
     assert not any("test" in folder or "tune" in folder for folder in recipe.data.train)
 
@@ -87,22 +87,22 @@ def test_the_shipped_recipe() -> None:
 )
 def test_wrong_recipes(change: dict[str, str], says: str) -> None:
     with pytest.raises(SettingError, match=says):
-        starts.read(RECIPE, change)
+        training.read(RECIPE, change)
 
 
 def test_crops_are_seeded_and_of_large_pictures_only(pictures: Path) -> None:
-    settings = starts.CropSettings((f"{pictures}/one", f"{pictures}/two"), (2, 1), 7, 32)
-    crops = starts.read_crops(settings, seed=1)
+    settings = training.CropSettings((f"{pictures}/one", f"{pictures}/two"), (2, 1), 7, 32)
+    crops = training.read_crops(settings, seed=1)
     assert [crop.shape for crop in crops] == [(32, 32, 3)] * 7
-    again, other = starts.read_crops(settings, seed=1), starts.read_crops(settings, seed=2)
+    again, other = training.read_crops(settings, seed=1), training.read_crops(settings, seed=2)
     assert all(np.array_equal(a, b) for a, b in zip(crops, again))
     assert not all(np.array_equal(a, b) for a, b in zip(crops, other))
     with pytest.raises(SettingError, match="two is as large as 38 pixels"):
-        starts.read_crops(starts.CropSettings(settings.train, (2, 1), 7, 38), seed=1)
+        training.read_crops(training.CropSettings(settings.train, (2, 1), 7, 38), seed=1)
 
 
 def test_turns() -> None:
-    turns = starts._turns(5, 2, seed=3)
+    turns = training._turns(5, 2, seed=3)
     seen = [next(turns) for _ in range(50)]
     assert all(len(set(batch)) == 2 for batch in seen)
     assert len({*seen[0], *seen[1]}) == 4 and {*seen[0], *seen[1], *seen[2]} <= set(range(5))
@@ -140,14 +140,14 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
 
 
 def test_the_last_phase_ends_at_the_mean_of_fits(tmp_path: Path, pictures: Path) -> None:
-    settings = starts.CropSettings((f"{pictures}/one",), (1,))
-    fits = starts.FitsSettings(crops=3, size=32, steps=20)
-    recipe = starts.StartsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
+    settings = training.CropSettings((f"{pictures}/one",), (1,))
+    fits = training.FitsSettings(crops=3, size=32, steps=20)
+    recipe = training.StartsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
     before = random_weights(8, 1)
-    state = starts._State([], before.copy(), 7)
+    state = training._State([], before.copy(), 7)
     with ThreadPoolExecutor(2) as pool, open(tmp_path / "log", "w", newline="") as log:
-        starts.Trainer(recipe, tmp_path)._fit(state, 6e-3, pool, csv.writer(log))
-    crops = starts.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
+        training.Trainer(recipe, tmp_path)._fit(state, 6e-3, pool, csv.writer(log))
+    crops = training.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
     ends = []
     for crop in crops:
         job = Fit(crop, 8, PLAIN, 1, begin=before)
@@ -170,14 +170,14 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny: list[str]) -
 def test_an_interrupted_training_keeps_what_is_finished(
     tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = starts.Trainer._train
+    train = training.Trainer._train
 
-    def interrupted(self: starts.Trainer, *arguments: object) -> None:
+    def interrupted(self: training.Trainer, *arguments: object) -> None:
         if self.written:
             raise KeyboardInterrupt
         train(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(starts.Trainer, "_train", interrupted)
+    monkeypatch.setattr(training.Trainer, "_train", interrupted)
     run = tmp_path / "run"
     assert main(["train", "latentgrid", "-o", str(run), *tiny]) == 130
     assert f"1 of 3 starts are in {run}" in capsys.readouterr().err
@@ -215,8 +215,8 @@ def test_what_a_reader_gets(width: int, tmp_path: Path, monkeypatch: pytest.Monk
     flat = random_weights(width, 1).flat
     text = export_start(tmp_path, "latentgrid-2e-3", 2e-3, flat, width, INFO)
     data = (tmp_path / "latentgrid-2e-3.i32").read_bytes()
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
-    (row,) = weights.starts()
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    (row,) = registry.starts()
     assert (row.name, row.width, row.lam, row.default) == ("latentgrid-2e-3", width, 2e-3, True)
     assert row.sha256 == hashlib.sha256(data).hexdigest()
     assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8]
@@ -229,7 +229,7 @@ def test_what_a_reader_gets(width: int, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_other_rows_stay(tmp_path: Path) -> None:
-    published = (weights.folder() / "manifest.toml").read_text("utf-8")
+    published = (registry.folder() / "manifest.toml").read_text("utf-8")
     (tmp_path / "manifest.toml").write_text(published, "utf-8")
     export_start(tmp_path, "mine-2e-3", 2e-3, random_weights(8, 1).flat, 8, INFO)
     before, after = tomllib.loads(published), tomllib.loads((tmp_path / "manifest.toml").read_text("utf-8"))
@@ -260,4 +260,4 @@ def test_the_plain_start_is_one_too() -> None:
 def test_publishing_needs_neither_torch_nor_numba() -> None:
     from .test_doors import loaded_after
 
-    assert not loaded_after(f"import {start_files.__name__}") & {"torch", "numba", "onnx"}
+    assert not loaded_after(f"import {latentgrid_init.__name__}") & {"torch", "numba", "onnx"}

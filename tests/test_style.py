@@ -14,25 +14,29 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import picture_networks, weights
 from dsncodec.cli import main
 from dsncodec.errors import LimitExceeded, MissingComponent, SettingError
+from dsncodec.networks import image_to_image, registry
 
 from .conftest import MODES, picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-import safetensors.torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+import safetensors.torch
+import torch.nn.functional as F
 
-from dsncodec.train import export, gatys, losses, style, tasks  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer, planes  # noqa: E402
-from dsncodec.train.nets import loss_networks  # noqa: E402
-from dsncodec.train.nets.style import Enlarged, Normalised, StyleConfig, StyleNet  # noqa: E402
-from dsncodec.train.style import StyleDataSettings, StyleLoss, StyleLossSettings, StyleRecipe, StyleTask  # noqa: E402
+from dsncodec.processing import style_optimisation
+from dsncodec.train import tasks
+from dsncodec.train.export import onnx as export
+from dsncodec.train.losses import losses
+from dsncodec.train.nets import loss_networks
+from dsncodec.train.nets.style import Enlarged, Normalised, StyleConfig, StyleNet
+from dsncodec.train.tasks import style
+from dsncodec.train.tasks.style import StyleDataSettings, StyleLoss, StyleLossSettings, StyleRecipe, StyleTask
+from dsncodec.train.trainer import OptimSettings, Trainer, planes
 
-RECIPES = Path(tasks.__file__).parent / "recipes"
+RECIPES = Path(tasks.__file__).parent.parent / "recipes"
 TINY = StyleConfig(width=4, blocks=1)
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
@@ -221,10 +225,10 @@ def styled(folder: Path, networks: str, tmp_path: Path, monkeypatch: pytest.Monk
     row = tomllib.loads(export.export(trainer.checkpoint, tmp_path / "models"))["network"][0]
     assert (row["kind"], row["variant"], row["scale"], row["unit"]) == ("style", "tiny", 1, 8)
     assert "radius" not in row
-    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "models")
-    weights.picture_networks.cache_clear()
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
+    registry.picture_networks.cache_clear()
     yield trainer.averaged()  # type: ignore[misc]
-    weights.picture_networks.cache_clear()
+    registry.picture_networks.cache_clear()
 
 
 def test_a_new_style(styled: StyleNet) -> None:
@@ -249,7 +253,7 @@ def test_modes_and_sizes(styled: StyleNet, mode: str, size: tuple[int, int]) -> 
 
 
 def test_a_picture_too_large_to_be_seen_whole(styled: StyleNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_networks, "MAX_WHOLE_PIXELS", 99)
+    monkeypatch.setattr(image_to_image, "MAX_WHOLE_PIXELS", 99)
     with pytest.raises(LimitExceeded) as caught:
         dsncodec.stylize(rgb(10, 10), "tiny")
     assert (caught.value.asked, caught.value.limit) == (100, 99)
@@ -283,7 +287,7 @@ def test_optimisation_lowers_the_loss(networks: str) -> None:
     """And the published loss is what it lowers."""
     loss = StyleLoss(StyleLossSettings(loss_networks=networks, style_weight=1e4), rgb(48, 48, 9))
     photo, told = rgb(40, 36), list[tuple[float, float]]()
-    made = gatys.optimised(loss, photo, steps=8, report=lambda *now: told.append(now))
+    made = style_optimisation.optimised(loss, photo, steps=8, report=lambda *now: told.append(now))
     assert made.shape == photo.shape and made.dtype == np.uint8
     assert [part for part, _ in told] == pytest.approx([step / 8 for step in range(1, 9)])
     assert told[-1][1] < told[0][1]
@@ -316,11 +320,11 @@ def test_what_optimisation_needs(networks: str, tmp_path: Path, monkeypatch: pyt
         dsncodec.stylize(photo, photo, method="optimise")
     with pytest.raises(MissingComponent, match="loss network"):
         dsncodec.stylize(photo, photo, method="optimise", loss_networks=tmp_path)
-    monkeypatch.setattr(gatys, "MAX_PIXELS", 99)
+    monkeypatch.setattr(style_optimisation, "MAX_PIXELS", 99)
     with pytest.raises(LimitExceeded) as caught:
         dsncodec.stylize(photo, photo, method="optimise", loss_networks=networks)
     assert (caught.value.asked, caught.value.limit) == (100, 99)
-    monkeypatch.delitem(sys.modules, "dsncodec.train.gatys")
+    monkeypatch.delitem(sys.modules, "dsncodec.processing.style_optimisation")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingComponent, match=r"dsncodec\[train\]"):
         dsncodec.stylize(photo, photo, method="optimise", loss_networks=networks)

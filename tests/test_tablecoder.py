@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsncodec.backends import tablecoder
-from dsncodec.backends.tablecoder import TOTAL, Reader, Writer
+from dsncodec.entropy import range_coder
+from dsncodec.entropy.range_coder import TOTAL, Reader, Writer
 from dsncodec.errors import Corrupt
 
 Interval = tuple[int, int]
@@ -66,7 +66,7 @@ def test_the_cost_is_what_the_intervals_say() -> None:
     upper = lower + rng.integers(1, TOTAL // 2, 5000)
     writer = Writer()
     writer.put(lower, upper)
-    bits = (tablecoder.TOTAL_BITS - np.log2(upper - lower)).sum()
+    bits = (range_coder.TOTAL_BITS - np.log2(upper - lower)).sum()
     assert bits / 8 - 1 < len(writer.finish()) < bits / 8 + 1
 
 

@@ -16,18 +16,18 @@ from PIL import Image, ImageFile
 
 import dsncodec
 import dsncodec.pillow_plugin
-from dsncodec import weights
-from dsncodec.backends import jpeg
-from dsncodec.inference import Network
+from dsncodec.carriers.lossy import jpeg
+from dsncodec.networks import registry
+from dsncodec.networks.inference import Network
 
 from .conftest import METHODS, picture
 
 SETTINGS = [
-    {"backend": "avif", "effort": 3},
-    {"backend": "jpeg", "quality": 90},
-    {"method": "dsn", "scale": 2, "backend": "auto", "effort": 2},
-    {"method": "dsn", "scale": 3, "backend": "lzma2", "effort": 4},
-    {"method": "dsn", "scale": 4, "backend": "j2k", "effort": 0},
+    {"base": "avif", "effort": 3},
+    {"base": "jpeg", "quality": 90},
+    {"method": "dsn", "scale": 2, "entropy_coder": "auto", "effort": 2},
+    {"method": "dsn", "scale": 3, "entropy_coder": "lzma2", "effort": 4},
+    {"method": "dsn", "scale": 4, "entropy_coder": "j2k", "effort": 0},
 ]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -55,7 +55,7 @@ def test_eight_threads_give_what_one_gives() -> None:
         image, settings = job
         data = dsncodec.encode(image, threads=1, **settings)  # type: ignore[arg-type]
         full, part = dsncodec.decode(data, threads=1), dsncodec.decode(data, region=(3, 5, 40, 30), threads=1)
-        small = dsncodec.decode(data, reduce=True)
+        small = dsncodec.decode(data, preview=True)
         by_pillow = encoded_by_pillow(image, settings)
         return [
             data,
@@ -102,8 +102,8 @@ from PIL import Image
 
 image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8))
 settings = json.loads(sys.argv[1])
-dsncodec.decode(dsncodec.encode(np.zeros((1, 1), np.uint8), backend="lzma2", scale=2, threads=1), reduce=True)
-import dsncodec.inference
+dsncodec.decode(dsncodec.encode(np.zeros((1, 1), np.uint8), entropy_coder="lzma2", scale=2, threads=1), preview=True)
+import dsncodec.networks.inference
 
 before = len(os.listdir("/proc/self/task"))
 data = dsncodec.encode(image, threads=1, **settings)
@@ -113,7 +113,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 
 @LINUX
-@pytest.mark.parametrize("settings", [{"method": "dsn", "scale": 2}, {"backend": "jpeg"}], ids=METHODS)
+@pytest.mark.parametrize("settings", [{"method": "dsn", "scale": 2}, {"base": "jpeg"}], ids=METHODS)
 def test_one_thread_is_one_thread(settings: dict[str, object]) -> None:
     """A process that codes with ``threads=1`` has not one thread more than before."""
     command = [sys.executable, "-c", _COUNT, json.dumps(settings)]
@@ -124,7 +124,7 @@ def test_one_thread_is_one_thread(settings: dict[str, object]) -> None:
 _SESSION = """
 import os, sys
 from pathlib import Path
-from dsncodec.inference import Network
+from dsncodec.networks.inference import Network
 
 before = len(os.listdir("/proc/self/task"))
 network = Network(Path(sys.argv[1]), int(sys.argv[2]))
@@ -136,7 +136,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_network_has_the_threads_it_is_given(threads: int) -> None:
     """The one that calls, and the others of the runtime."""
-    path = weights.checked_path(weights.for_scale(2), "up")
+    path = registry.checked_path(registry.for_scale(2), "up")
     done = subprocess.run(
         [sys.executable, "-c", _SESSION, str(path), str(threads)], capture_output=True, text=True, check=True
     )
@@ -175,7 +175,7 @@ def test_other_threads_run_meanwhile(settings: dict[str, object]) -> None:
 
 
 def test_a_network_called_by_many_threads_is_one_network() -> None:
-    path = weights.checked_path(weights.for_scale(3), "up")
+    path = registry.checked_path(registry.for_scale(3), "up")
     net = Network(path, 1)
     rng = np.random.default_rng(0)
     planes = [rng.random((1, 20 + i, 30), np.float32) for i in range(8)]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from dsncodec import container
-from dsncodec.backends import BACKENDS, BASE_CODECS, jpeg
+from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.carriers.lossy import jpeg
 
 from . import audit
 

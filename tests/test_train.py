@@ -17,18 +17,17 @@ from .conftest import gradient, picture
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 
-from dsncodec.quantise import chroma_shift as shift_of  # noqa: E402
-from dsncodec.train import loop, sampling, tasks  # noqa: E402
-from dsncodec.train.data import PackedImages, find_images  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.muon import Muon, orthogonalise  # noqa: E402
-from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets  # noqa: E402
-from dsncodec.train.sampling import (  # noqa: E402
-    DataSettings,
-    LossSettings,
-    SamplingRecipe,
-    SamplingTask,
-)
+from dsncodec.methods.dsn.quantise import chroma_shift as shift_of
+from dsncodec.networks import registry
+from dsncodec.train import tasks
+from dsncodec.train import trainer as loop
+from dsncodec.train.data.images import PackedImages, find_images
+from dsncodec.train.export import pretrained
+from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets
+from dsncodec.train.optim.muon import Muon, orthogonalise
+from dsncodec.train.tasks import sampling
+from dsncodec.train.tasks.sampling import DataSettings, LossSettings, SamplingRecipe, SamplingTask
+from dsncodec.train.trainer import OptimSettings, Trainer
 
 RECIPES = Path(loop.__file__).parent / "recipes"
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
@@ -233,6 +232,73 @@ def test_resuming(folder: Path, tmp_path: Path) -> None:
     assert np.isfinite(losses(resumed, 1)).all() and resumed.step == 4
 
 
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(folder: Path, tmp_path: Path) -> None:
+    """Optimisers, random numbers and schedule: the same losses, number by number."""
+    whole = losses(trainer_of(tiny(folder), tmp_path / "whole"), 6)
+    first = trainer_of(tiny(folder), tmp_path / "parts")
+    begun = losses(first, 3)
+    first.save()
+    assert begun + losses(trainer_of(tiny(folder), tmp_path / "parts"), 3) == whole
+
+
+def test_a_constant_rate_is_ended_by_a_copy(folder: Path, tmp_path: Path) -> None:
+    """The copy's rate falls over a budget of its own; the run itself can go on."""
+    constant = tiny(folder, schedule="constant", warmup_steps=2, steps=10**9)
+    run = trainer_of(constant, tmp_path / "run")
+    losses(run, 5)
+    run.save()
+    kept = run.checkpoint.read_bytes()
+    optim = replace(constant.optim, schedule="anneal", steps=4)
+    copy = Trainer(SamplingTask(replace(constant, optim=optim)), tmp_path / "copy", "cpu", tmp_path / "run")
+    assert (copy.step, copy.progress) == (5, 0)
+    copy.run()
+    assert (copy.step, copy.progress) == (9, 1)
+    assert run.checkpoint.read_bytes() == kept
+    resumed = Trainer(
+        SamplingTask(replace(constant, optim=optim)), tmp_path / "copy", "cpu", tmp_path / "run"
+    )
+    assert (resumed.step, resumed.progress) == (9, 1)
+    with pytest.raises(SettingError, match="nothing to anneal"):
+        Trainer(SamplingTask(constant), tmp_path / "other", "cpu", tmp_path / "absent")
+
+
+def test_a_run_that_is_told_to_stop_ends_after_its_step(folder: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(tiny(folder, steps=10**6), tmp_path)
+    step, taken = trainer.train_step, list[int]()
+
+    def counted() -> float:
+        taken.append(1)
+        trainer.stopping = len(taken) == 3
+        return step()
+
+    trainer.train_step = counted  # type: ignore[method-assign]
+    trainer.run()
+    assert trainer.step == 3 == trainer_of(tiny(folder), tmp_path).step
+
+
+def test_starting_from_a_published_network(folder: Path, tmp_path: Path) -> None:
+    """By its name, or by one of its files."""
+    model = registry.for_scale(2)
+    recipe = replace(tiny(folder), model=SamplingConfig(scale=2), start_from="published:dsn-x2")
+    nets = trainer_of(recipe, tmp_path / "a").nets
+    published = pretrained.sampling_nets(SamplingConfig(scale=2)).state_dict()
+    assert all(torch.equal(value, published[name]) for name, value in nets.state_dict().items())
+    with pytest.raises(SettingError, match="no published network is called 'dsn-x9'"):
+        trainer_of(replace(recipe, start_from="published:dsn-x9"), tmp_path / "b")
+    own = pretrained.weights_in(registry.checked_path(model, "up"))
+    assert all(torch.equal(value, published[f"up.{name}"]) for name, value in own.items())
+
+
+def test_a_latent_is_tied_to_the_colours() -> None:
+    planes = torch.rand(2, 2, 32, 32)
+    pooled = torch.nn.functional.avg_pool2d(planes, 4)
+    assert sampling.tie(pooled, planes).item() == pytest.approx(0, abs=1e-9)
+    # detail that cancels out costs nothing, an offset does
+    checks = 0.1 * (2.0 * (torch.arange(8) % 2) - 1)
+    assert sampling.tie(pooled + checks, planes).item() == pytest.approx(0, abs=1e-6)
+    assert sampling.tie(pooled + 0.1, planes).item() == pytest.approx(0.01 / 0.04, rel=1e-3)
+
+
 def test_starting_from_another_run(folder: Path, tmp_path: Path) -> None:
     first = trainer_of(tiny(folder), tmp_path / "a")
     losses(first, 2)
@@ -270,7 +336,7 @@ def test_a_run_that_diverges_keeps_its_checkpoint(folder: Path, tmp_path: Path) 
 def test_unknown_optimizer_and_schedule(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="adam, muon"):
         trainer_of(tiny(folder, optimizer="sgd"), tmp_path)
-    with pytest.raises(SettingError, match="halve, cosine, linear"):
+    with pytest.raises(SettingError, match="halve, cosine, linear, constant, anneal"):
         loop.rate_factor(OptimSettings(schedule="stairs"), 0, 0.5)
 
 
@@ -283,6 +349,10 @@ def test_schedules() -> None:
         assert 0 < factors[-1] < 0.01 and max(factors) <= 1.002
     halving = OptimSettings(schedule="halve", halve_every=10)
     assert [loop.rate_factor(halving, step, 0) for step in (0, 9, 10, 25, 500)] == [1, 1, 0.5, 0.25, 0.01]
+    constant = OptimSettings(schedule="constant", warmup_steps=4)
+    assert [loop.rate_factor(constant, step, 0.9) for step in (0, 1, 3, 10**6)] == [0.25, 0.5, 1, 1]
+    anneal = OptimSettings(schedule="anneal")
+    assert [loop.rate_factor(anneal, 7, part) for part in (0, 0.5, 1)] == [1, 0.5, 1e-3]
 
 
 def test_rate_proxy() -> None:

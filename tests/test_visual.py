@@ -11,23 +11,24 @@ import pytest
 from PIL import Image
 
 from dsncodec.errors import SettingError
-from dsncodec.inference import Network
 from dsncodec.metrics import psnr_db, ssimulacra2
+from dsncodec.networks.inference import Network
 
 from . import pictures
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
 pytest.importorskip("onnx", reason="onnx is not installed (extra [train])")
 
-from dsncodec.train import coded, visual  # noqa: E402
-from dsncodec.train.coded import CodedPairs, coded_for_training  # noqa: E402
-from dsncodec.train.data import PackedImages  # noqa: E402
-from dsncodec.train.export import export, load_nets  # noqa: E402
-from dsncodec.train.loop import OptimSettings, Trainer  # noqa: E402
-from dsncodec.train.nets.restoration import RestorationConfig, RestorationNet  # noqa: E402
-from dsncodec.train.visual import VisualDataSettings, VisualLossSettings, VisualRecipe, VisualTask  # noqa: E402
+from dsncodec.train.data import coded_pairs
+from dsncodec.train.data.coded_pairs import CodedPairs, coded_for_training
+from dsncodec.train.data.images import PackedImages
+from dsncodec.train.export.onnx import export, load_nets
+from dsncodec.train.nets.restoration import RestorationConfig, RestorationNet
+from dsncodec.train.tasks import visual
+from dsncodec.train.tasks.visual import VisualDataSettings, VisualLossSettings, VisualRecipe, VisualTask
+from dsncodec.train.trainer import OptimSettings, Trainer
 
-from . import fake_loss_networks  # noqa: E402
+from . import fake_loss_networks
 
 TINY = RestorationConfig(block=2, width=8, blocks=1, hypotheses=3)
 torch.set_num_threads(1)
@@ -74,7 +75,7 @@ def tiny(folder: Path, cache: Path, **data: object) -> VisualRecipe:
 # --- training data
 
 
-@pytest.mark.parametrize("codec", coded.TRAINING_CODECS)
+@pytest.mark.parametrize("codec", coded_pairs.TRAINING_CODECS)
 def test_pictures_tuned_for_the_eye(codec: str) -> None:
     rgb = np.ascontiguousarray(pictures.photograph("coffee.png")[:200, :301])
     sizes, scores = [], []
@@ -88,7 +89,7 @@ def test_pictures_tuned_for_the_eye(codec: str) -> None:
         scores.append(ssimulacra2(rgb, eight))
     assert sizes == sorted(sizes) and scores == sorted(scores) and scores[-1] > 80
     steps = np.unique(got)
-    assert (len(steps) > 256) == (coded.TRAINING_CODECS[codec] > 8)
+    assert (len(steps) > 256) == (coded_pairs.TRAINING_CODECS[codec] > 8)
 
 
 def test_coding_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_coding_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: 
         seen.append((codec, quality, speed))
         return quality, (rgb ^ 1).astype(np.uint16) * 257
 
-    monkeypatch.setattr(coded, "coded_for_training", counted)
+    monkeypatch.setattr(coded_pairs, "coded_for_training", counted)
     settings = (tmp_path / "cache", originals, ("avif-iq10", "avif-iq8"), quality, (9, 8), 1)
     with pytest.raises(RuntimeError, match="power"):
         CodedPairs.code_in(*settings)

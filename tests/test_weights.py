@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from dsncodec import weights
-from dsncodec.backends import BASE_CODECS
-from dsncodec.codecs.base import NO_MODEL
-from dsncodec.codecs.grids import PLAIN, counts
+from dsncodec.carriers import BASE_CODECS
 from dsncodec.errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
+from dsncodec.methods.latentgrid.bitstream import PLAIN, counts
+from dsncodec.methods.restored.bitstream import NO_MODEL
+from dsncodec.networks import registry
 
 MIB = 2**20
 
 
 def test_every_file_is_the_pinned_one() -> None:
     total = 0
-    for model in weights.manifest():
-        assert set(model.files) == set(model.sha256) == set(weights.PARTS)
-        for part in weights.PARTS:
-            data = weights.checked_path(model, part).read_bytes()
+    for model in registry.manifest():
+        assert set(model.files) == set(model.sha256) == set(registry.PARTS)
+        for part in registry.PARTS:
+            data = registry.checked_path(model, part).read_bytes()
             assert hashlib.sha256(data).hexdigest() == model.sha256[part]
             assert len(data) < 25 * MIB
             total += len(data)
@@ -31,76 +31,76 @@ def test_every_file_is_the_pinned_one() -> None:
 
 
 def test_every_restoration_network_is_the_pinned_one() -> None:
-    rows = weights.restorations()
+    rows = registry.restorations()
     for row in rows:
-        data = weights.checked_restoration(row).read_bytes()
+        data = registry.checked_restoration(row).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8] != NO_MODEL
         assert len(data) < 5 * MIB
         assert row.base in BASE_CODECS and row.size in ("fast", "best")
-        assert weights.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
+        assert registry.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
     assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
     defaults = [(row.base, row.scale, row.size) for row in rows if row.default]
     assert len(set(defaults)) == len(defaults)
     for base in BASE_CODECS:
         for best in (False, True):
-            chosen = weights.restoration(base, best)
+            chosen = registry.restoration(base, best)
             assert chosen is None or (chosen.base == base and chosen.default)
     with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
-        weights.restoration_of_wire_id(bytes(range(1, 9)))
+        registry.restoration_of_wire_id(bytes(range(1, 9)))
     assert caught.value.field == "model"
 
 
 def test_every_start_is_the_pinned_one() -> None:
-    rows = weights.starts()
+    rows = registry.starts()
     for row in rows:
-        data = weights.checked_restoration(row).read_bytes()
+        data = registry.checked_restoration(row).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8]
         assert len(data) == 4 * sum(counts(row.width))
-        assert weights.start_of_wire_id(row.wire_id[:4]) is row
+        assert registry.start_of_wire_id(row.wire_id[:4]) is row
     assert len({row.wire_id[:4] for row in rows} | {PLAIN}) == len(rows) + 1
     with pytest.raises(UnsupportedVersion, match="01020304") as caught:
-        weights.start_of_wire_id(bytes(range(1, 5)))
+        registry.start_of_wire_id(bytes(range(1, 5)))
     assert caught.value.field == "start"
 
 
 def test_wire_ids() -> None:
-    models = weights.manifest()
+    models = registry.manifest()
     for model in models:
         joined = model.sha256["up"] + model.sha256["chroma_up"]
         assert model.wire_id == hashlib.sha256(joined.encode()).digest()[:8]
-        assert model.wire_id == weights.wire_id_of(model.sha256)
-        assert weights.for_wire_id(model.wire_id) is model
+        assert model.wire_id == registry.wire_id_of(model.sha256)
+        assert registry.for_wire_id(model.wire_id) is model
     assert len({model.wire_id for model in models}) == len(models)
     assert len({model.name for model in models}) == len(models)
 
 
 def test_one_default_model_for_each_scale() -> None:
-    assert weights.scales() == [2, 3, 4]
-    for scale in weights.scales():
-        assert weights.for_scale(scale).scale == scale
-        assert sum(m.default and m.scale == scale for m in weights.manifest()) == 1
+    assert registry.scales() == [2, 3, 4]
+    for scale in registry.scales():
+        assert registry.for_scale(scale).scale == scale
+        assert sum(m.default and m.scale == scale for m in registry.manifest()) == 1
 
 
 def test_unknown_scale_and_wire_id() -> None:
     with pytest.raises(SettingError, match="one of 2, 3, 4, not 7"):
-        weights.for_scale(7)
+        registry.for_scale(7)
     with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
-        weights.for_wire_id(bytes(range(1, 9)))
+        registry.for_wire_id(bytes(range(1, 9)))
     assert caught.value.field == "model"
     with pytest.raises(Corrupt, match="not for scale 2"):
-        weights.for_wire_id(weights.for_scale(3).wire_id, 2)
+        registry.for_wire_id(registry.for_scale(3).wire_id, 2)
 
 
 def forget() -> None:
     for cached in (
-        weights.manifest,
-        weights.quality_table,
-        weights.restorations,
-        weights.looks,
-        weights.starts,
-        weights._checked,
+        registry.manifest,
+        registry.quality_table,
+        registry.restorations,
+        registry.looks,
+        registry.starts,
+        registry._checked,
     ):
         cached.cache_clear()
 
@@ -109,39 +109,39 @@ def forget() -> None:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the folder of weights, used in its place."""
     folder = tmp_path / "models"
-    shutil.copytree(weights.folder(), folder)
-    monkeypatch.setattr(weights, "folder", lambda: folder)
+    shutil.copytree(registry.folder(), folder)
+    monkeypatch.setattr(registry, "folder", lambda: folder)
     forget()
     yield folder
     forget()
 
 
 def test_a_changed_file_is_refused(copied: Path) -> None:
-    model = weights.for_scale(3)
+    model = registry.for_scale(3)
     path = copied / model.files["up"]
-    assert weights.checked_path(model, "up") == path
+    assert registry.checked_path(model, "up") == path
     forget()
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(MissingComponent, match=r"not the published one: reinstall"):
-        weights.checked_path(model, "up")
-    assert weights.checked_path(model, "down").exists()
+        registry.checked_path(model, "up")
+    assert registry.checked_path(model, "down").exists()
 
 
 def test_a_missing_file_is_refused(copied: Path) -> None:
-    model = weights.for_scale(3)
+    model = registry.for_scale(3)
     (copied / model.files["down"]).unlink()
     with pytest.raises(MissingComponent, match=f"{model.files['down']} cannot be read: reinstall"):
-        weights.checked_path(model, "down")
+        registry.checked_path(model, "down")
 
 
 @pytest.mark.parametrize(
     ("name", "reader"),
     [
-        ("manifest.toml", weights.manifest),
-        ("quality.toml", weights.quality_table),
-        ("manifest.toml", weights.restorations),
-        ("manifest.toml", weights.looks),
-        ("manifest.toml", weights.starts),
+        ("manifest.toml", registry.manifest),
+        ("quality.toml", registry.quality_table),
+        ("manifest.toml", registry.restorations),
+        ("manifest.toml", registry.looks),
+        ("manifest.toml", registry.starts),
     ],
 )
 def test_missing_tables(copied: Path, name: str, reader: object) -> None:
@@ -152,14 +152,14 @@ def test_missing_tables(copied: Path, name: str, reader: object) -> None:
 
 
 def test_a_changed_restoration_network_is_refused(copied: Path) -> None:
-    for row in weights.restorations():
+    for row in registry.restorations():
         path = copied / row.file
         path.write_bytes(path.read_bytes() + b"\0")
         with pytest.raises(MissingComponent, match=r"not the published one: reinstall"):
-            weights.checked_restoration(row)
+            registry.checked_restoration(row)
 
 
 def test_no_restoration_networks_at_all(copied: Path) -> None:
     (copied / "manifest.toml").write_text("# none yet\n")
-    assert weights.restorations() == ()
-    assert weights.restoration("avif", best=True) is None
+    assert registry.restorations() == ()
+    assert registry.restoration("avif", best=True) is None

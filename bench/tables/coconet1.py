@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsncodec.codecs.coordinates import shape_for
+from dsncodec.methods.coconet.bitstream import shape_for
+from dsncodec.methods.coconet.fit import Budget
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.train import fitted, surroundings
-from dsncodec.train.coconet import Budget
+from dsncodec.processing import blind_spot, coordinate_network
 
 from ..common import UInt8Array
 from ..results import table, write_csv, write_report
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copies",
         type=int,
-        default=surroundings.COPIES,
+        default=blind_spot.COPIES,
         help="networks of each picture (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=10, help="pictures at a time (default: %(default)s)")
@@ -71,9 +71,7 @@ def neighbours(pictures: UInt8Array, side: int) -> Planes:
     reach = side // 2
     padded = np.pad(pictures.astype(float), ((0, 0), (reach, reach), (reach, reach), (0, 0)), "reflect")
     rows, columns = pictures.shape[1:3]
-    return np.stack([
-        padded[:, y : y + rows, x : x + columns] for y in range(side) for x in range(side)
-    ])  # fmt: skip
+    return np.stack([padded[:, y : y + rows, x : x + columns] for y in range(side) for x in range(side)])
 
 
 def offsets(side: int) -> NDArray[np.float64]:
@@ -109,7 +107,7 @@ def filters(side: int) -> dict[str, Callable[[UInt8Array], Planes]]:
 
 def scores(clean: UInt8Array, others: Planes | UInt8Array) -> tuple[float, float]:
     """Means over the pictures: RGB PSNR in dB, and SSIM."""
-    found = np.clip(np.asarray(others) + 0.5, 0, 255).astype(np.uint8)
+    found = np.clip(np.asarray(others, np.float64) + 0.5, 0, 255).astype(np.uint8)
     pairs = list(zip(clean, found))
     return float(np.mean([psnr_db(a, b) for a, b in pairs])), float(np.mean([ssim(a, b) for a, b in pairs]))
 
@@ -142,14 +140,16 @@ def run(args: argparse.Namespace) -> int:
             best = max(tried, key=lambda spread: tried[spread][0])
             notes.append(f"bilateral {side}x{side} at noise {sigma}: spread {best}")
             found.setdefault(f"bilateral {side}x{side}", []).append(tried[best])
-        clear, note = timed(args, partial(surroundings.denoised, copies=args.copies), grainy, args.steps)
+        clear, note = timed(args, partial(blind_spot.denoised, copies=args.copies), grainy, args.steps)
         notes.append(f"ours at noise {sigma}: {args.copies} networks a picture, {note}")
         found.setdefault("ours", []).append(scores(clean, clear))
-        estimates = [surroundings.sigma_of(pixels) for pixels in grainy]
+        estimates = [blind_spot.sigma_of(pixels) for pixels in grainy]
         notes.append(f"noise {sigma} is estimated as {np.mean(estimates):.2f} ± {np.std(estimates):.2f}")
         if args.paper:
             shape = shape_for("paper", args.layers, args.width, clean.shape[2:0:-1])
-            clear, note = timed(args, partial(fitted.denoised, shape, copies=1), grainy, args.paper)
+            clear, note = timed(
+                args, partial(coordinate_network.denoised, shape, copies=1), grainy, args.paper
+            )
             notes.append(f"the paper's form at noise {sigma}: {shape.layers} x {shape.width}, {note}")
             found.setdefault("the paper's form", []).append(scores(clean, clear))
     report(args, found, notes)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import dsncodec
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.train import surroundings
+from dsncodec.processing import blind_spot
 
 from ..common import UInt8Array, cropped, image_paths, rgb_of, to_uint8
 from ..results import table, write_csv, write_report
@@ -17,10 +17,12 @@ from ..results import table, write_csv, write_report
 SCALE = 4
 # Bricman and Ionescu 2018, Table 2: PSNR in dB and SSIM of bicubic and of CocoNet
 PAPER = {
-    "baby": (29.39, 0.8162, 26.88, 0.7146), "bird": (26.84, 0.8265, 26.71, 0.7816),
-    "butterfly": (19.93, 0.6779, 20.92, 0.7229), "head": (28.48, 0.6786, 29.26, 0.7016),
+    "baby": (29.39, 0.8162, 26.88, 0.7146),
+    "bird": (26.84, 0.8265, 26.71, 0.7816),
+    "butterfly": (19.93, 0.6779, 20.92, 0.7229),
+    "head": (28.48, 0.6786, 29.26, 0.7016),
     "woman": (24.17, 0.7979, 25.33, 0.8150),
-}  # fmt: skip
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=5, help="pictures (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument(
-        "--shrink", choices=("mean", "bicubic", "point"), default="bicubic",
+        "--shrink",
+        choices=("mean", "bicubic", "point"),
+        default="bicubic",
         help="how the pictures are shrunk: the mean of each block, antialiased bicubic, or every fourth pixel "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
 
 
 def shrunk(rgb: UInt8Array, way: str) -> UInt8Array:
@@ -56,7 +60,7 @@ def shrunk(rgb: UInt8Array, way: str) -> UInt8Array:
 def matched(large: UInt8Array, small: UInt8Array) -> UInt8Array:
     """Bicubic, changed until it shrinks to the small picture: what ours gains without any network."""
     parts = (picture.astype(np.float32) / np.float32(255) for picture in (large, small))
-    return to_uint8(surroundings.matched(*parts) * 255)
+    return to_uint8(blind_spot.matched(*parts) * 255)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -45,7 +45,7 @@ def holes(seed: int) -> dict[str, NDArray[np.bool_]]:
 def hole_psnr_db(clean: UInt8Array, other: UInt8Array, missing: NDArray[np.bool_]) -> float:
     """Over the missing pixels only."""
     apart = clean[missing].astype(float) - other[missing]
-    return float(10 * np.log10(255**2 / max(np.mean(apart**2), 1e-9)))
+    return float(10 * np.log10(255**2 / max(float(np.mean(apart**2)), 1e-9)))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,12 +19,13 @@ from PIL import Image
 from torch import nn
 
 import dsncodec
-from dsncodec.inference import Network
 from dsncodec.metrics import psnr_db
-from dsncodec.train.data import PackedImages
-from dsncodec.train.export import to_onnx
-from dsncodec.train.loop import OptimSettings, make_optimizers, rate_factor
+from dsncodec.networks.inference import Network
+from dsncodec.train.data.images import PackedImages
+from dsncodec.train.export.onnx import to_onnx
 from dsncodec.train.nets.sampling import SamplingConfig, UpSNet
+from dsncodec.train.recipe import OptimSettings
+from dsncodec.train.trainer import make_optimizers, rate_factor
 
 from ..common import (
     FloatArray,
@@ -40,7 +41,7 @@ from ..common import (
     without_border,
 )
 from ..results import table, write_csv, write_report
-from .sr_nets import SRCNN, VDSR
+from .sr_nets import SRCNN, VDSR, channels_last
 
 SCALE = 3
 SETS = ("Set5", "Set14", "B100", "Urban100 (first 50)")
@@ -225,7 +226,7 @@ def train(contender: Contender, pairs: Callable[[], Pairs], optim: OptimSettings
 def _spend(contender: Contender, pairs: Pairs, optim: OptimSettings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Averaged weights, and the fields of Trained that say what was spent on them."""
     torch.manual_seed(optim.seed)
-    net = contender.make().to(memory_format=torch.channels_last)
+    net = channels_last(contender.make())
     averaged = {name: weight.detach().clone() for name, weight in net.state_dict().items()}
     optimizers = make_optimizers(net, optim)
     rng = np.random.default_rng(optim.seed)
@@ -310,7 +311,7 @@ def _beside(ours: float, paper: float) -> tuple[str, str, str]:
 def rows_of(name: str, psnr: dict[tuple[str, str], float]) -> list[tuple[str, ...]]:
     """The rows of one set: ours, the paper's and the difference for both inputs, then what Down-SNet gains."""
     bicubic, down = (psnr[ENLARGED, degradation] for degradation in DEGRADATIONS)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"{name}, {ENLARGED}", f"{bicubic:.2f}", "", "", f"{down:.2f}", "", "", f"{down - bicubic:+.2f}", "")
     ]
     for network, of_sets in PAPER.items():

@@ -48,9 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--sets", nargs="+", default=list(dict.fromkeys(name for name, _ in PAPER)))
     parser.add_argument(
-        "--refined-sets", nargs="+", default=["Set5", "Set14", "B100"],
+        "--refined-sets",
+        nargs="+",
+        default=["Set5", "Set14", "B100"],
         help="sets that are also coded at the default effort, which takes longer (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
 
 
@@ -68,9 +70,9 @@ def measure(path: Path, scale: int, refine: bool) -> list[float]:
         scores += _scores(luma, decoded, scale)
     if not refine:
         scores += [float("nan")] * 2
-    rows, columns = luma.shape[0] // scale, luma.shape[1] // scale
-    small = to_uint8(resized(luma, rows, columns, Image.Resampling.BICUBIC))
-    return [*scores, *_scores(luma, to_uint8(resized(small, *luma.shape, Image.Resampling.BICUBIC)), scale)]
+    height, width = luma.shape
+    small = to_uint8(resized(luma, height // scale, width // scale, Image.Resampling.BICUBIC))
+    return [*scores, *_scores(luma, to_uint8(resized(small, height, width, Image.Resampling.BICUBIC)), scale)]
 
 
 def refined_cells(psnr: float, similarity: float, paper_psnr: float) -> tuple[str, str]:

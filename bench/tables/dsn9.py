@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -21,8 +22,8 @@ from PIL import Image
 from torch import nn
 
 import dsncodec
-from dsncodec import weights
-from dsncodec.codecs.colours import luma_latent
+from dsncodec.methods.dsn.colours import luma_latent
+from dsncodec.networks import registry
 from dsncodec.train.nets.sampling import SamplingConfig, UpSNet
 
 from .. import results
@@ -40,6 +41,7 @@ from .dsn3 import (
     luma_psnr_db,
     place,
 )
+from .sr_nets import channels_last
 
 # PSNR in dB on Set5 x3: Cai et al. 2017, Table 4; SRCNN from Table 3
 PUBLISHED = {
@@ -47,9 +49,7 @@ PUBLISHED = {
 }  # fmt: skip
 RETRAINED = [("SRCNN", "bicubic"), ("VDSR", "bicubic"), ("Up-SNet", "bicubic"), ("Up-SNet", "Down-SNet")]
 OURS = "DSN, ours"  # the pair in models/
-COLOURS = {
-    "bicubic": "#7f7f7f", "SRCNN": "#c44e52", "VDSR": "#8172b3", "Up-SNet": "#dd8452", OURS: "#1f77b4",
-}  # fmt: skip
+COLOURS = {"bicubic": "#7f7f7f", "SRCNN": "#c44e52", "VDSR": "#8172b3", "Up-SNet": "#dd8452", OURS: "#1f77b4"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Way:
 
 def in_torch(net: nn.Module) -> Callable[[FloatArray], FloatArray]:
     """A network over (1, rows, columns) in eager torch, channels last, which is its faster layout."""
-    net = net.eval().to(memory_format=torch.channels_last)
+    net = channels_last(net.eval())
 
     def call(plane: FloatArray) -> FloatArray:
         with torch.inference_mode():
@@ -80,7 +80,7 @@ def in_torch(net: nn.Module) -> Callable[[FloatArray], FloatArray]:
 
 def published_up_snet() -> UpSNet:
     """The published Up-SNet as a torch module: its graph stores the weights under torch's own names."""
-    graph = onnx.load(weights.checked_path(weights.for_scale(SCALE), "up")).graph
+    graph = onnx.load(registry.checked_path(registry.for_scale(SCALE), "up")).graph
     state = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
     net = UpSNet(SamplingConfig(scale=SCALE))
     net.load_state_dict({name: state[name] for name in net.state_dict()})
@@ -90,7 +90,7 @@ def published_up_snet() -> UpSNet:
 def latent(small: UInt8Array) -> UInt8Array:
     """What the published Up-SNet is given, of a picture that ``downsample`` shows."""
     luma = small.astype(np.float32) / np.float32(255)
-    return to_uint8(luma_latent(luma, weights.for_scale(SCALE).layer_map) * np.float32(255))
+    return to_uint8(luma_latent(luma, registry.for_scale(SCALE).layer_map) * np.float32(255))
 
 
 def retrained(work: str | Path) -> dict[tuple[str, str], Trained]:
@@ -108,9 +108,7 @@ def ways(trained: dict[tuple[str, str], Trained]) -> list[Way]:
     found = [Way("bicubic", "Pillow", "bicubic", lambda small: to_uint8(enlarged(small)))]
     for (name, inputs), one in trained.items():
         for runtime, network in (("ONNX Runtime", one.network), ("eager torch", in_torch(one.net))):
-            found.append(
-                Way(name, runtime, inputs, lambda small, c=CONTENDERS[name], n=network: c.restored(n, small))
-            )
+            found.append(Way(name, runtime, inputs, partial(CONTENDERS[name].restored, network)))
     up = in_torch(published_up_snet())
     return [
         *found,
@@ -203,16 +201,24 @@ def draw(points: list[Point], paths: list[Path]) -> None:
                 )  # fmt: skip
             first = min(of_label, key=lambda p: p.median_ms)
             axes.annotate(
-                label, (first.median_ms, first.psnr_db), (0, -17 if first.way.name == "Up-SNet" else 9),
-                textcoords="offset points", ha="center",  # Up-SNet stands right below our pair
-                color=colour, weight="bold" if label == OURS else "normal",
-            )  # fmt: skip
+                label,
+                (first.median_ms, first.psnr_db),
+                # Up-SNet stands right below our pair
+                (0, -17 if first.way.name == "Up-SNet" else 9),
+                textcoords="offset points",
+                ha="center",
+                color=colour,
+                weight="bold" if label == OURS else "normal",
+            )
         low, high = axes.get_ylim()
         high = max(high, max(PUBLISHED.values()) + 0.15)
         axes.set(
-            xscale="log", ylim=(low, high), xlabel="milliseconds of one processor per picture, mean over Set5 (log scale)",
-            ylabel="PSNR of luma, dB", title="Set5, x3: quality against time of up-sampling on one CPU thread",
-        )  # fmt: skip
+            xscale="log",
+            ylim=(low, high),
+            xlabel="milliseconds of one processor per picture, mean over Set5 (log scale)",
+            ylabel="PSNR of luma, dB",
+            title="Set5, x3: quality against time of up-sampling on one CPU thread",
+        )
         axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(color="#e6e6e6", lw=0.7)
         axes.set_axisbelow(True)
@@ -300,6 +306,6 @@ def run(args: argparse.Namespace) -> int:
             for i, seconds in enumerate(p.times_s)
         ]
         write_csv("dsn-9.csv", ["network", "runtime", "psnr_y_db", "run", "seconds_per_picture"], raw)
-        draw(points, [results.RESULTS / f"dsn-9{suffix}" for suffix in (".svg", ".png")])
+        draw(points, [results.RESULTS / f"dsn-9{suffix}" for suffix in (".svg",)])
         write_report("dsn-9.md", text, "python -m bench table dsn-9")
     return 0

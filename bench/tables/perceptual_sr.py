@@ -7,10 +7,10 @@ import argparse
 import numpy as np
 from PIL import Image
 
-from dsncodec import weights
-from dsncodec.inference import thread_count
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.picture_networks import run as run_network
+from dsncodec.networks import registry
+from dsncodec.networks.image_to_image import run as run_network
+from dsncodec.processes import thread_count
 
 from .. import features
 from ..common import UInt8Array, cropped, image_paths, rgb_of, studio_luma, without_border
@@ -44,7 +44,7 @@ def enlarged(small: Image.Image, scale: int) -> dict[str, UInt8Array]:
     size, pixels = (small.width * scale, small.height * scale), np.asarray(small)
     found = {"bicubic": np.asarray(small.resize(size, Image.Resampling.BICUBIC))}
     for kind in WAYS[1:]:
-        found[kind] = run_network(weights.picture_network(kind, f"x{scale}"), pixels, thread_count(None))
+        found[kind] = run_network(registry.picture_network(kind, f"x{scale}"), pixels, thread_count(None))
     return found
 
 

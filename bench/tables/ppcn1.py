@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import dsncodec
-from dsncodec.inference import Network
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.train.export import to_onnx
+from dsncodec.networks.inference import Network
+from dsncodec.train.export.onnx import to_onnx
 
 from ..common import (
     FloatArray,
@@ -135,7 +135,7 @@ def times_ms(
 
 def quality_rows(found: dict[str, list[list[float]]]) -> list[tuple[str, ...]]:
     """The table of PSNR and SSIM."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, values in found.items():
         psnr, similarity, bicubic_psnr, bicubic_ssim = np.mean(values, 0)
         (paper_bicubic, _), _, (paper_psnr, paper_ssim) = PAPER[name]

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import dsncodec
-from dsncodec import weights
 from dsncodec.metrics import psnr_db
-from dsncodec.picture_networks import run as run_network
-from dsncodec.weights import PictureNetwork
+from dsncodec.networks import registry
+from dsncodec.networks.image_to_image import run as run_network
+from dsncodec.networks.registry import PictureNetwork
 
 from .. import results
 from ..common import UInt8Array, image_paths, rgb_of
@@ -67,9 +67,10 @@ Networks that are not in models/ were trained and written into the folder of `--
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument(
-        "--models", metavar="FOLDER",
+        "--models",
+        metavar="FOLDER",
         help="of networks named enhance-ROLE.SEED beside those shipped, as `dsncodec export` wrote it: see the page",
-    )  # fmt: skip
+    )
     parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--pictures", action="store_true", help="only make the contact sheet")
 
@@ -90,7 +91,8 @@ def colour_map(
                 columns += [np.full(len(x), value), *(value * x.T)]
         return np.stack(columns, 1)
 
-    square, product = 0.0, 0.0
+    square: Planes | float = 0.0
+    product: Planes | float = 0.0
     for seen, wanted in pairs:
         # white on both sides
         if (seen == wanted).all():
@@ -188,7 +190,7 @@ def networks(folder: str | None) -> dict[tuple[str, str], PictureNetwork]:
     """All there are by role and seed: those of ``folder``, or those shipped."""
     found: dict[tuple[str, str], PictureNetwork] = {}
     if folder is None:
-        return {(row.variant, "shipped"): row for row in weights.picture_networks() if row.kind == "enhance"}
+        return {(row.variant, "shipped"): row for row in registry.picture_networks() if row.kind == "enhance"}
     place = Path(folder).resolve()
     for row in tomllib.loads((place / "manifest.toml").read_text("utf-8"))["network"]:
         role, _, seed = row["variant"].partition(".")
@@ -323,8 +325,8 @@ def make_sheet(data: str, threads: int) -> None:
     rows = [_cells(cells[i : i + 2], 4 * 104 * 2) for i in range(0, len(cells), 2)]
     for name in SHOWN_PHOTOS:
         path = next(Path(skimage.data.__file__).parent.glob(f"{name}.*"))
-        with Image.open(path) as image:
-            image = image.convert("RGB")
+        with Image.open(path) as file:
+            image = file.convert("RGB")
         image.thumbnail((274, 274), Image.Resampling.BOX)
         seen = np.asarray(image)
         shown = [seen, *(enhanced("student", s, threads, seen) for s in strengths)]

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 import dsncodec
+from dsncodec.processing.style_optimisation import optimised
 from dsncodec.train import tasks
-from dsncodec.train.gatys import optimised
-from dsncodec.train.loop import planes
-from dsncodec.train.style import StyleLoss, read_style
+from dsncodec.train.tasks.style import StyleLoss, StyleRecipe, read_style
+from dsncodec.train.trainer import planes
 
 from ..common import UInt8Array, image_paths, rgb_of
 from ..results import RESULTS, table, write_csv, write_report
@@ -40,13 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, default=500, help="of the optimisation (default: %(default)s)")
     parser.add_argument(
-        "--cache", default="runs/style-optimised",
+        "--cache",
+        default="runs/style-optimised",
         help="keeps optimised pictures, which do not depend on a network (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--sheet", nargs="*", metavar="STYLE",
+        "--sheet",
+        nargs="*",
+        metavar="STYLE",
         help="instead: style.jpg, photographs of scikit-image in these styles, or in all",
-    )  # fmt: skip
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     rows = []
     for style in args.styles:
-        recipe = tasks.read(Path(tasks.__file__).parent / "recipes" / f"style-{style}.toml").recipe
+        recipe = tasks.read(Path(tasks.__file__).parent.parent / "recipes" / f"style-{style}.toml").recipe
+        assert isinstance(recipe, StyleRecipe)
         settings = replace(recipe.loss, loss_networks=str(Path(args.data) / "loss_network"))
         painting = read_style(Path(args.data) / "style" / f"{style}.jpg", recipe.data.style_side)
         loss = StyleLoss(settings, painting)
@@ -119,12 +123,12 @@ def scores(loss: StyleLoss, photo: UInt8Array, made: UInt8Array) -> dict[str, fl
     return {name: float(value) for name, value in loss.parts(after, loss.content(before)).items()}
 
 
-def report(args: argparse.Namespace, rows: list[tuple[object, ...]]) -> None:
+def report(args: argparse.Namespace, rows: list[tuple[str | float, ...]]) -> None:
     """Print and keep."""
     lines = []
     for style in args.styles:
         found = [dict(zip(COLUMNS, row)) for row in rows if row[0] == style]
-        of = {name: [float(row[name]) for row in found] for name in COLUMNS[4:]}  # type: ignore[arg-type]
+        of = {name: [float(row[name]) for row in found] for name in COLUMNS[4:]}
         quick = [slow / fast for slow, fast in zip(of["optimise_s"], of["network_s"])]
         lines.append([
             style, str(len(found)), *(f"{mean(of[f'{name}_loss']):.2f}" for name in ("photograph", "network", "optimised")),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import folders
+from .. import files
 from ..errors import DsnError, SettingError
 from ..metrics import bpp, luma, ms_ssim, psnr_db, ssim
 from ..planes import read_picture
@@ -76,7 +76,7 @@ class PictureSet:
             SettingError: there is no such folder, or no picture in it.
         """
         root = Path(folder)
-        paths = folders.find(root, folders.PICTURES)[:limit]
+        paths = files.find(root, files.PICTURES)[:limit]
         if not paths:
             raise SettingError(f"no pictures in {folder}" if root.is_dir() else f"no such folder: {folder}")
         pictures = tuple(_looked_at(path, path.relative_to(root).as_posix()) for path in paths)

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingError
+from ..files import Written, replacing
 from ..metrics import bd_rate
-from ..writing import Written, replacing
 from .measure import Failure, PictureSet
 from .page import render
 from .peers import Codec, require
@@ -69,13 +69,14 @@ def build(
         "anchor": anchor,
         "metrics": [{"key": key, "label": label, "unit": unit} for key, label, unit in METRICS],
         "codecs": [
-            {"key": c.key, "label": c.label, "detail": f"{c.detail}; {c.version}", "kind": c.kind} for c in codecs
+            {"key": c.key, "label": c.label, "detail": f"{c.detail}; {c.version}", "kind": c.kind}
+            for c in codecs
         ],
         "missing": [{"codec": name, "reason": reason} for name, reason in missing.items()],
         "sets": [_set(one, codecs, anchor) for one in measured],
         "published": published(),
         "samples": list(samples),
-    }  # fmt: skip
+    }
 
 
 def made_by(codecs: Iterable[Codec]) -> list[str]:
@@ -198,8 +199,9 @@ def _matrix(curves: dict[str, list[dict[str, Any]]], metric: str) -> dict[str, d
     """BD-rate of each codec (inner key) against each anchor (outer key)."""
     scaled = {
         key: [(p["bpp"], decibels(metric, p[metric])) for p in points]
-        for key, points in curves.items() if all(p[metric] is not None for p in points)
-    }  # fmt: skip
+        for key, points in curves.items()
+        if all(p[metric] is not None for p in points)
+    }
     return {
         anchor: {test: _bd_rate(ours, theirs) for test, theirs in scaled.items() if test != anchor}
         for anchor, ours in scaled.items()
@@ -237,9 +239,11 @@ def _over_pictures(rows: dict[str, list[Row]], common: list[str], anchor: str) -
         percents = [one["percent"] for one in each if one is not None]
         if percents:
             found[key] = {
-                "mean": statistics.fmean(percents), "best": min(percents), "worst": max(percents),
+                "mean": statistics.fmean(percents),
+                "best": min(percents),
+                "worst": max(percents),
                 "pictures": len(percents),
-            }  # fmt: skip
+            }
     return found
 
 
@@ -302,13 +306,15 @@ def summary(report: dict[str, Any], one: dict[str, Any]) -> str:
         cells = [
             percent(one["bd_rate"][m].get(anchor, {}).get(key)) for m in ("psnr_db", "ssim_y", "ms_ssim")
         ]
-        rows.append([
-            labels[key],
-            *(["0"] * 3 if key == anchor else cells),
-            f"{over['mean']:+.1f} ({over['best']:+.1f} to {over['worst']:+.1f})" if over else "",
-            *(f"{speed[column][1]:.3g}" for column in ("encode_s", "decode_s")),
-            "" if speed["peak_mib"] is None else f"{speed['peak_mib']:.0f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                labels[key],
+                *(["0"] * 3 if key == anchor else cells),
+                f"{over['mean']:+.1f} ({over['best']:+.1f} to {over['worst']:+.1f})" if over else "",
+                *(f"{speed[column][1]:.3g}" for column in ("encode_s", "decode_s")),
+                "" if speed["peak_mib"] is None else f"{speed['peak_mib']:.0f}",
+            ]
+        )
     reference = labels.get(anchor, anchor)
     heading = [
         f"BD-rate in % against {reference}", "RGB PSNR", "luma SSIM", "MS-SSIM",
@@ -469,9 +475,11 @@ def _shown_values(
     one: dict[str, Any], metric: str, low: float, high: float
 ) -> tuple[float | None, float | None]:
     values = [
-        p[metric] for points in one["curves"].values() for p in points
+        p[metric]
+        for points in one["curves"].values()
+        for p in points
         if p[metric] is not None and low <= p["bpp"] <= high
-    ]  # fmt: skip
+    ]
     if not values:
         return None, None
     margin = 0.04 * (max(values) - min(values)) or 0.5
@@ -496,10 +504,11 @@ def write(report: dict[str, Any], folder: str | os.PathLike[str], force: bool = 
     files = Written(folder, force)
     plots = [
         (one, metric)
-        for one in report["sets"] if one["curves"]
+        for one in report["sets"]
+        if one["curves"]
         for metric, _, _ in METRICS
         if any(p[metric] is not None for points in one["curves"].values() for p in points)
-    ]  # fmt: skip
+    ]
     formats = (".svg", ".png")
     files.check(*FILES, *(_plot_name(*of) + suffix for of in plots for suffix in formats))
     texts: dict[str, Callable[[], str]] = {

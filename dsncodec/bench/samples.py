@@ -80,10 +80,12 @@ def versions_of(task: Task) -> Iterator[dict[str, Any]]:
         return
     decoded = codec.decode(data)
     yield {
-        "setting": f"{setting:g}", "bytes": len(data),
+        "setting": f"{setting:g}",
+        "bytes": len(data),
         "bpp": bpp(len(data), picture.shape[1], picture.shape[0]),
-        "psnr_db": psnr_db(picture, decoded), "src": data_url(decoded),
-    }  # fmt: skip
+        "psnr_db": psnr_db(picture, decoded),
+        "src": data_url(decoded),
+    }
 
 
 def nearest_file(codec: Codec, encode: Callable[[float], bytes], wanted_bytes: float) -> tuple[float, bytes]:

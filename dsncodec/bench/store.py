@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
-from ..writing import replacing
+from ..files import replacing
 
 
 @dataclass(frozen=True)

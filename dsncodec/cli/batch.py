@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import SettingError
-from ..pool import cpu_count, process_pool
+from ..processes import cpu_count, process_pool
 from .common import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Progress, add_talk, complain, load, shown, whole
 from .encode import add_settings, check, settings_of
 
@@ -24,15 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SRC", help="the folder of pictures: a path, file://, or a URL that fsspec knows"
     )
     parser.add_argument(
-        "target", metavar="DST", help="the folder of .dsn files and manifest.jsonl; a run that was stopped goes on there"
-    )  # fmt: skip
+        "target",
+        metavar="DST",
+        help="the folder of .dsn files and manifest.jsonl; a run that was stopped goes on there",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "-j", "--jobs", type=whole(1), metavar="N", help="processes (default: as many as CPUs)"
     )
     where.add_argument(
-        "--cluster", metavar="ADDRESS", help="of a Dask scheduler, such as tcp://host:8786, or its scheduler file"
-    )  # fmt: skip
+        "--cluster",
+        metavar="ADDRESS",
+        help="of a Dask scheduler, such as tcp://host:8786, or its scheduler file",
+    )
     parser.add_argument(
         "--force", action="store_true", help="encode again what is done, and replace what no batch wrote"
     )

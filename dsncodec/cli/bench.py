@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
-from ..writing import Written
+from ..files import Written
 from .common import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -33,19 +33,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders", nargs="*", metavar="FOLDER", help="pictures; each folder is a set of its own"
     )
     parser.add_argument(
-        "-o", "--output", default="bench-report", metavar="DIR",
+        "-o",
+        "--output",
+        default="bench-report",
+        metavar="DIR",
         help="raw rows and report (default %(default)s); a run that was stopped goes on from what is there",
-    )  # fmt: skip
+    )
     parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
     parser.add_argument(
-        "--codecs", type=_names, default=[], metavar="NAME,...",
+        "--codecs",
+        type=_names,
+        default=[],
+        metavar="NAME,...",
         help="codecs, such as avif,jpeg* (default: all that run here; --list says which)",
-    )  # fmt: skip
+    )
     parser.add_argument("--list", action="store_true", help="list the codecs, and those that cannot run here")
     parser.add_argument(
-        "--limit", type=_limits, default=[], metavar="N,...",
+        "--limit",
+        type=_limits,
+        default=[],
+        metavar="N,...",
         help="only the first N pictures of each folder; or one N for each",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--repeats", type=whole(1), default=1, metavar="N", help="code each file N times, for steadier times"
     )
@@ -56,9 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--anchor", default="avif", metavar="NAME", help="what others are compared with (default %(default)s)"
     )
     parser.add_argument(
-        "--show", action="append", default=[], metavar="FILE",
+        "--show",
+        action="append",
+        default=[],
+        metavar="FILE",
         help=f"a picture for the before/after view; may be repeated (default: the first of each folder); {NONE}: no view",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--show-bpp", type=positive, default=0.4, metavar="BPP", help="their rate (default %(default)s)"
     )

@@ -21,36 +21,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingComponent, SettingError, reason
-from ..folders import find
-from ..pool import process_pool
-from ..writing import STDOUT, check_free
+from .. import extras
+from ..errors import SettingError, reason
+from ..files import STDOUT, check_free, find
+from ..processes import process_pool
 
 STDIN = "-"
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 DSN = frozenset({".dsn"})
 
-_BENCH = "pip install dsncodec[bench]"
-_PARTS = {  # what only a running verb needs -> module, the command that brings it if it is an extra
-    "batch": ("dsncodec.batch", ""),
-    "cluster": ("dsncodec.cluster", "pip install dsncodec[cluster]"),
-    "pictures": ("dsncodec.cli.pictures", ""),
-    "planes": ("dsncodec.planes", ""),
-    "enhancement": ("dsncodec.enhancement", ""),
-    **{
-        f"bench.{part}": (f"dsncodec.bench.{part}", _BENCH)
-        for part in ("measure", "peers", "report", "samples", "store")
-    },
-    "fit": ("dsncodec.train.compressing", "pip install dsncodec[train]"),
-    "gatys": ("dsncodec.train.gatys", "pip install dsncodec[train]"),
-    "data": ("dsncodec.train.data", ""),
-    "tasks": ("dsncodec.train.tasks", "pip install dsncodec[train]"),
-    "loop": ("dsncodec.train.loop", "pip install dsncodec[train]"),
-    "export": ("dsncodec.train.export", "pip install dsncodec[train]"),
-    "recipe": ("dsncodec.train.recipe", ""),
-    "starts": ("dsncodec.train.starts", "pip install dsncodec[fit]"),
-    "start_files": ("dsncodec.train.start_files", ""),
+# What only a running verb needs -> its module
+_PARTS = {
+    "batch": "dsncodec.batch.run",
+    "cluster": "dsncodec.batch.dask",
+    "pictures": "dsncodec.cli.pictures",
+    "planes": "dsncodec.planes",
+    "enhancement": "dsncodec.processing.enhancement",
+    "bench.measure": "dsncodec.bench.measure",
+    "bench.peers": "dsncodec.bench.peers",
+    "bench.report": "dsncodec.bench.report",
+    "bench.samples": "dsncodec.bench.samples",
+    "bench.store": "dsncodec.bench.store",
+    "fit": "dsncodec.methods.coconet.compress",
+    "gatys": "dsncodec.processing.style_optimisation",
+    "data": "dsncodec.train.data.images",
+    "tasks": "dsncodec.train.tasks",
+    "loop": "dsncodec.train.trainer",
+    "export": "dsncodec.train.export.onnx",
+    "recipe": "dsncodec.train.recipe",
+    "starts": "dsncodec.train.tasks.latentgrid_init",
+    "start_files": "dsncodec.train.export.latentgrid_init",
 }
 
 
@@ -58,15 +59,10 @@ def load(part: str) -> Any:
     """Import a part when it is used, so that ``--help`` waits for nothing.
 
     Raises:
-        MissingComponent: it is an extra that is not installed.
+        MissingComponent: it needs an extra that is not installed.
     """
-    module, command = _PARTS[part]
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as exc:
-        if not command:
-            raise
-        raise MissingComponent(f"the package {exc.name} is not installed: {command}") from exc
+    module = _PARTS[part]
+    return extras.load(module) if module in extras.MODULES else importlib.import_module(module)
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -75,9 +71,11 @@ def load(part: str) -> Any:
 def add_files(parser: argparse.ArgumentParser, what: str) -> None:
     """The inputs, and the options of every verb that takes several files."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT",
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
         help=f"{what}; a folder stands for all of them below it, - for stdin",
-    )  # fmt: skip
+    )
     parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--json", action="store_true", help="one line of JSON per file on stdout")
     add_talk(parser)

@@ -7,7 +7,7 @@ from typing import Any
 
 import dsncodec
 
-from ..folders import PICTURES
+from ..files import PICTURES
 from .common import (
     Job,
     add_files,
@@ -29,9 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, "pictures that Pillow reads")
     parser.add_argument(
-        "--mask", required=True, metavar="FILE",
+        "--mask",
+        required=True,
+        metavar="FILE",
         help="a picture of the same size: what is not black in it is missing",
-    )  # fmt: skip
+    )
     add_output(parser, "beside the input, NAME-completed.png")
     add_format(parser)
     # fmt: off

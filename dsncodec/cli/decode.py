@@ -8,8 +8,8 @@ from typing import Any
 
 import dsncodec
 
-from ..codecs import FAITHFUL, LOOKS
-from ..writing import write, write_parts
+from ..files import write, write_parts
+from ..methods import DECODERS, FIDELITY
 from .common import (
     DSN,
     Job,
@@ -39,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "beside the input, .png, or .decoded.png where that is taken")
     add_format(parser)
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--reduce", action="store_true", help="only the low-resolution layer, no network")
+    part.add_argument(
+        "--preview",
+        "--reduce",
+        action="store_true",
+        help="what needs no network: the low-resolution layer, or the codec inside",
+    )
     part.add_argument(
         "--region",
         type=_region,
@@ -50,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=_size, metavar="WxH", help="draw a file of method coconet at this size"
     )
     parser.add_argument(
-        "--look", choices=LOOKS, default=FAITHFUL,
-        help="faithful (default): nearest to the original; perceptual: sharper, with texture that is partly invented "
+        "--decoder",
+        "--look",
+        choices=(*DECODERS, "faithful"),
+        default=FIDELITY,
+        help="fidelity (default): nearest to the original; perceptual: sharper, with texture that is partly invented "
         "(files of method dsn)",
-    )  # fmt: skip
+    )
     add_limit(parser)
     add_threads(parser)
 
@@ -88,15 +96,19 @@ def run(args: argparse.Namespace) -> int:
 def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file to one picture."""
     source, target = job.read(), str(job.target)
-    options = {**limit_of(args), "threads": args.threads, "look": args.look}
-    if args.suffix in _NETPBM and not (args.reduce or args.region or args.size):
+    options = {
+        **limit_of(args),
+        "threads": args.threads,
+        "decoder": FIDELITY if args.decoder == "faithful" else args.decoder,
+    }
+    if args.suffix in _NETPBM and not (args.preview or args.region or args.size):
         rows = dsncodec.decode_rows(source, **options)
         if rows.mode in _NETPBM[args.suffix]:
             write_parts(target, _netpbm(rows), args.force)
             return {"width": rows.width, "height": rows.height, "mode": rows.mode}
         image = rows.image()
     else:
-        image = dsncodec.decode(source, reduce=args.reduce, region=args.region, size=args.size, **options)
+        image = dsncodec.decode(source, preview=args.preview, region=args.region, size=args.size, **options)
     write(target, load("pictures").to_bytes(image, args.suffix), args.force)
     return {"width": image.width, "height": image.height, "mode": image.mode}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import dsncodec
 
-from ..folders import PICTURES
+from ..files import PICTURES
 from .common import (
     Job,
     add_files,
@@ -31,9 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "beside the input, NAME-denoised.png")
     add_format(parser)
     parser.add_argument(
-        "--sigma", type=positive, metavar="S",
+        "--sigma",
+        type=positive,
+        metavar="S",
         help="the noise's standard deviation in grey levels (default: found in the picture)",
-    )  # fmt: skip
+    )
     add_fit(parser)
     add_threads(parser)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -12,15 +14,16 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..folders import PICTURES
-from ..writing import STDOUT, check_free, write
+from ..files import PICTURES, STDOUT, check_free, write
+from ..methods import Progress, parser
+from ..options import ALL_NAMES, CLASSES, Options, names, options_of_call
+from ..validation import whole
 from .common import (
     DSN,
     STDIN,
     Job,
     Stopped,
     add_files,
-    add_fit,
     add_output,
     add_threads,
     byte_count,
@@ -30,15 +33,15 @@ from .common import (
     positive,
     run_all,
     take_last_as_output,
-    whole,
 )
 
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
-_POINT = ("scale", "levels", "chroma_levels", "base_quality")
-_FIT = ("seconds", "steps", "variant", "layers", "width")
-_KEPT = ("preview", "checkpoint")
-_RESTORED = ("base_psnr_db", "strength", "gain_db")
+_REPORTED = (
+    "width", "height", "mode", "method", "size_bytes", "bpp", "scale", "levels", "chroma_levels", "base_quality", "backends",
+    "model", "base_psnr_db", "strength", "gain_db",
+)  # fmt: skip
+_READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, "pictures that Pillow reads")
     add_output(parser, "beside the input, .dsn")
     add_settings(parser)
-    parser.add_argument(
-        "--preview", metavar="FILE", help="coconet: a .gif, .png or .webp that shows the picture as it grows"
-    )
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help="coconet: keep the fit there when it is stopped, and go on from there"
-    )  # fmt: skip
     parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
     parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
     add_threads(parser)
@@ -71,42 +68,21 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--target-bpp", type=positive, metavar="X", help="the best file of at most X bits per pixel"
     )
     rate.add_argument(
-        "--target-psnr", type=positive, dest="target_psnr_db", metavar="DB",
+        "--target-psnr",
+        type=positive,
+        dest="target_psnr_db",
+        metavar="DB",
         help="the smallest file of at least this PSNR",
-    )  # fmt: skip
-    point = parser.add_argument_group("or the settings themselves")
-    point.add_argument(
-        "--scale",
-        type=int,
-        metavar="1..4",
-        help="dsn: 2..4, of the low-resolution layer (default 3); restored: 1 or 2, the codec inside at full or half size",
-    )
-    point.add_argument("--levels", type=int, metavar="2..256", help="of its luma (default 256)")
-    point.add_argument("--chroma-levels", type=int, metavar="2..256", help="of its chroma (default: as luma)")
-    point.add_argument(
-        "--base-quality", type=int, metavar="0..100", help="of the codec inside, its own scale"
     )
     parser.add_argument(
-        "--method", choices=("restored", "dsn", "latentgrid", "coconet"),
-        help="a standard codec under a network, deep sampling, grids of symbols fitted to the picture, or one network fitted to "
-        "it (default: what the settings are of; restored)",
-    )  # fmt: skip
-    fit = parser.add_argument_group(
-        "of methods latentgrid (needs numba), which takes the first two, as effort 9 does; and coconet (needs torch)"
+        "--method",
+        choices=tuple(CLASSES),
+        help="how the picture is coded (default: what the settings are of, else restored)",
     )
-    add_fit(fit, "60; latentgrid: 1 to 180, by effort")
-    fit.add_argument("--layers", type=whole(1), metavar="N", help="hidden layers (default 5)")
-    fit.add_argument(
-        "--width",
-        type=whole(1),
-        metavar="N",
-        help="neurons of a layer (default: what the bytes asked for allow)",
-    )
-    parser.add_argument(
-        "--backend", default="auto", metavar="NAME",
-        help="restored: avif (default), jpeg, jxl, j2k; of method dsn: 7z, lzma2, j2k, jxl, jpegls, webp, or the "
-        "smallest (default)",
-    )  # fmt: skip
+    added: set[str] = set()
+    for cls in CLASSES.values():
+        _add_options(parser.add_argument_group(f"--method {cls.method}: {cls.title}"), cls, added)
+    parser.add_argument("--backend", metavar="NAME", help="the former name of --base and --entropy-coder")
     parser.add_argument(
         "--effort",
         type=int,
@@ -119,6 +95,21 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_options(group: argparse._ArgumentGroup, cls: type[Options], added: set[str]) -> None:
+    """A flag for each setting of a method; one that several methods have stands with the first."""
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name not in added:
+            others = [other.method for other in CLASSES.values() if field.name in names(other)][1:]
+            also = f"; also of {', '.join(others)}" if others else ""
+            group.add_argument(
+                f"--{field.name.replace('_', '-')}",
+                type=_READERS[field.metadata["kind"]],
+                metavar=field.metadata["metavar"],
+                help=field.metadata["help"] + also,
+            )
+            added.add(field.name)
+
+
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(text.split(","))
     if unknown := set(kinds) - set(_METADATA):
@@ -129,16 +120,17 @@ def _kinds(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> int:
     """Encode everything."""
     take_last_as_output(args, reads_dsn=False)
-    check(args)
+    options = check(args)
     jobs = plan(args, PICTURES, ".dsn")
     _check_names(jobs)
-    kept = [name for name in _KEPT if getattr(args, name) is not None]
-    if kept and (args.method != "coconet" or len(jobs) != 1):
-        raise SettingError(f"--{kept[0]} is of --method coconet, and of one picture")
-    if kept:
-        _check_apart(jobs[0], {f"--{name}": getattr(args, name) for name in kept})
-    if args.preview is not None:
-        check_free(args.preview, args.force, jobs[0].source)
+    if (single := options.given().keys() & set(options.single)) and len(jobs) != 1:
+        raise SettingError(f"--{min(single)} is of one picture, not of {len(jobs)}")
+    if kept := {
+        f"--{name}": str(options.given()[name]) for name in options.given() if name in options.single
+    }:
+        _check_apart(jobs[0], kept)
+    if (preview := options.given().get("preview")) is not None:
+        check_free(str(preview), args.force, jobs[0].source)
     return run_all(args, jobs, code, describe)
 
 
@@ -169,24 +161,27 @@ def _same(one: str, other: str) -> bool:
     return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
-def check(args: argparse.Namespace) -> None:
-    """An impossible setting is bad usage, whatever the pictures are: one pixel shows it."""
-    targets = [name for name in _TARGETS if getattr(args, name) is not None]
-    settings = [name for name in _POINT if name != "scale" or args.method != "restored"]
-    point = any(getattr(args, name) is not None for name in settings)
-    if len(targets) + point > 1:
-        raise SettingError("give one of a quality, a target, or the settings themselves")
-    pixel = load("pictures").Image.new("L", (1, 1))
-    reachable = {name: value for name, value in settings_of(args).items() if not name.startswith("target_")}
-    once = {"steps": 1} if _fits(args) else {}
-    dsncodec.encode(pixel, **reachable | once)
+def check(args: argparse.Namespace) -> Options:
+    """An impossible setting is bad usage, whatever the pictures are.
+
+    Raises:
+        SettingError: it is one.
+    """
+    from ..methods.rate_control import Target
+
+    whole("effort", args.effort, 0, 9)
+    options = options_of_args(args)
+    Target.of(**{name: getattr(args, name) for name in _TARGETS}, explicit=options.fixed())
+    return options
 
 
-def _fits(args: argparse.Namespace) -> bool:
-    """Whether a fit, which is long, may be a part of the work."""
-    if args.method is None and args.effort == 9 and args.backend == "auto":
-        return all(getattr(args, name) is None for name in ("scale", "levels", "chroma_levels"))
-    return args.method in ("coconet", "latentgrid")
+def options_of_args(args: argparse.Namespace) -> Options:
+    """The options that the flags mean."""
+    settings = {name: getattr(args, name) for name in (*ALL_NAMES, "backend")}
+    with warnings.catch_warnings():
+        # flags keep their old names for as long as keywords do, and say so in their help
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return options_of_call(args.method, settings, args.effort, stacklevel=1)
 
 
 class _Progress:
@@ -195,19 +190,19 @@ class _Progress:
     def __init__(self, line: Callable[..., None] | None) -> None:
         self.line, self.interrupted = line, False
 
-    def __call__(self, spent: float, mse: float, *bpp: float) -> None:
+    def __call__(self, progress: Progress) -> None:
+        self.interrupted = self.interrupted or progress.interrupted
         if self.line is not None:
-            self.line(spent, mse, *bpp)
-
-    def stop(self) -> None:
-        """Ctrl-C ended the fit."""
-        self.interrupted = True
+            self.line(progress.done, progress.mse, progress.bpp)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The keywords of ``dsncodec.encode``."""
-    names = (*_TARGETS, "method", *_POINT, "backend", "effort", "threads", *_FIT)
-    return {name: getattr(args, name) for name in names} | {_METADATA[kind]: b"" for kind in args.strip}
+    """The keywords of ``dsncodec.encode``, as plain values."""
+    options = options_of_args(args)
+    asked = {name: value for name in _TARGETS if (value := getattr(args, name)) is not None}
+    stripped = {_METADATA[kind]: b"" for kind in args.strip}
+    kept = {"effort": args.effort, "threads": args.threads}
+    return {"method": options.method} | options.given() | asked | kept | stripped
 
 
 def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -216,42 +211,25 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     Raises:
         Stopped: Ctrl-C was pressed, and nothing came of the picture for another reason.
     """
-    progress = _Progress(fit_line(args)) if _fits(args) else None
+    progress = _Progress(fit_line(args))
     try:
         return _coded(args, job, progress)
     except Exception as exc:
-        if progress is not None and progress.interrupted:
+        if progress.interrupted:
             raise Stopped from exc
         raise
 
 
-def _coded(args: argparse.Namespace, job: Job, progress: _Progress | None) -> dict[str, Any]:
+def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str, Any]:
     pictures = load("pictures")
     image = pictures.open_picture(job)
-    heard: dict[str, Any] = {name: getattr(args, name) for name in _KEPT}
-    if progress is not None:
-        heard["report"] = progress
-        if args.method != "coconet":
-            heard["interrupted"] = progress.stop
-    data = dsncodec.encode(image, **settings_of(args), **heard)
+    data = dsncodec.encode(image, **settings_of(args), progress=progress)
     info = asdict(dsncodec.read_info(data))
-    names = (
-        "width",
-        "height",
-        "mode",
-        "method",
-        "size_bytes",
-        "bpp",
-        *_POINT,
-        "backends",
-        "model",
-        *_RESTORED,
-    )
-    report = {name: info[name] for name in names}
+    report = {name: info[name] for name in _REPORTED}
     if args.psnr or args.target_psnr_db is not None:
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
         report["psnr_db"] = psnr if math.isfinite(psnr) else None
-    if progress is not None and progress.interrupted:
+    if progress.interrupted:
         report["interrupted"] = True
     write(str(job.target), data, args.force)
     if args.preserve_times and job.source != STDIN and job.target != STDOUT:
@@ -263,19 +241,11 @@ def _coded(args: argparse.Namespace, job: Job, progress: _Progress | None) -> di
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
     words = [f"{report['size_bytes']:,} bytes", f"{report['bpp']:.3f} bpp"]
-    if report["method"] == "dsn":
-        levels = "/".join(str(report[name]) for name in ("levels", "chroma_levels") if report[name])
-        words += [f"scale {report['scale']}", f"levels {levels}"]
-    elif report["method"] in ("coconet", "latentgrid"):
-        words.append(report["model"])
-    else:
-        words.append(f"base quality {report['base_quality']}")
-        if report["scale"] != 1:
-            words.append(f"scale {report['scale']}")
+    words.append(parser(report["method"]).summary(report))
     if report["backends"]:
         words.append("+".join(dict.fromkeys(report["backends"].values())))
-    if report["gain_db"]:
-        words.append(f"{report['model']} +{report['gain_db']:.2f} dB")
+    if report["model"]:
+        words.append(report["model"])
     if "psnr_db" in report:
         psnr = report["psnr_db"]
         words.insert(2, "lossless" if psnr is None else f"{psnr:.2f} dB")

@@ -7,8 +7,8 @@ from typing import Any
 
 import dsncodec
 
-from .. import weights
-from ..folders import PICTURES
+from ..files import PICTURES
+from ..networks import registry
 from .common import (
     Job,
     add_files,
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything."""
-    weights.picture_network("enhance", args.model)
+    registry.picture_network("enhance", args.model)
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, PICTURES, args.suffix, "-enhanced"), enhance, describe)
 

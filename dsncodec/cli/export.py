@@ -10,7 +10,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from ..writing import replacing
+from ..files import replacing
 from .common import EXIT_DONE, add_talk, load
 
 _MANIFEST = "manifest.toml"
@@ -22,9 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint", metavar="CHECKPOINT", help="checkpoint.pt of dsncodec train; or the .npz of a start"
     )
     parser.add_argument(
-        "-o", "--output", required=True, metavar="DIR",
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
         help="gets the .onnx files, or the .i32 file of a start, and their row in manifest.toml",
-    )  # fmt: skip
+    )
     parser.add_argument("--name", help="of the model (default: the recipe's)")
     parser.add_argument("--force", action="store_true", help="replace the model of this name")
     add_talk(parser)

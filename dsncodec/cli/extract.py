@@ -9,18 +9,8 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..writing import STDOUT, check_free, write
-from .common import (
-    DSN,
-    Job,
-    add_files,
-    add_limit,
-    add_output,
-    limit_of,
-    plan,
-    run_all,
-    take_last_as_output,
-)
+from ..files import STDOUT, check_free, write
+from .common import DSN, Job, add_files, add_limit, add_output, limit_of, plan, run_all, take_last_as_output
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PICTURES = ("picture", "network")  # what is pixels, and not symbols
@@ -35,17 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, ".dsn files")
     add_output(parser, "beside the input, NAME-layer with the payload's suffix")
     parser.add_argument(
-        "--plane", choices=("picture", "luma", "chroma", "alpha", "network"),
+        "--plane",
+        choices=("picture", "luma", "chroma", "alpha", "network"),
         help="(default: the base codec's picture; of method dsn, luma; of coconet, the network, as .onnx)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--format", choices=("own", "png", "jp2"),
+        "--format",
+        choices=("own", "png", "jp2"),
         help="own: the payload's kind; png, jp2: symbols as grey (default: as -o ends, or own)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--bare", action="store_true",
+        "--bare",
+        action="store_true",
         help="without ICC, EXIF, XMP and alpha (default: with all that this kind of file can carry; the others are named)",
-    )  # fmt: skip
+    )
     parser.add_argument("--stretch", action="store_true", help="png, jp2: spread the symbols over 0..255")
     add_limit(parser)
 
@@ -74,9 +67,13 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file's plane."""
     suffix, target = _suffix(args, job), str(job.target)
     found = dsncodec.extract(
-        job.read(), args.plane or "auto", format=_FORMATS[suffix], bare=args.bare, stretch=args.stretch,
+        job.read(),
+        args.plane or "auto",
+        format=_FORMATS[suffix],
+        bare=args.bare,
+        stretch=args.stretch,
         **limit_of(args),
-    )  # fmt: skip
+    )
     if target.endswith(_OWN):
         target = target.removesuffix(_OWN) + found.suffix
         check_free(target, args.force, job.source)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dsncodec
 
+from ..methods import parser
 from .common import DSN, Job, add_files, plan, run_all
 
 
@@ -30,7 +31,7 @@ def describe(report: dict[str, Any]) -> str:
     """The picture, and one aligned line for each other property."""
     rows = [
         ("file", f"{report['size_bytes']:,} bytes, {report['bpp']:.3f} bits per pixel"),
-        ("method", f"{report['method']}, {_settings(report)}"),
+        ("method", f"{report['method']}, {parser(report['method']).summary(report)}"),
     ]
     if report["model"]:
         named = f" (id {report['model_id']})" if report["model_id"] else ""
@@ -40,16 +41,3 @@ def describe(report: dict[str, Any]) -> str:
         rows.append((f"section {tag.strip()}", f"{length:>9,} bytes  {backend}".rstrip()))
     lines = [f"  {name:<14}{value}" for name, value in rows]
     return "\n".join([f"{report['width']} x {report['height']} {report['mode']}", *lines])
-
-
-def _settings(report: dict[str, Any]) -> str:
-    if report["method"] == "dsn":
-        chroma = f" (chroma {report['chroma_levels']})" if report["chroma_levels"] else ""
-        return f"scale {report['scale']}, {report['levels']} levels{chroma}"
-    if report["method"] == "coconet":
-        return "a network fitted to the picture"
-    if report["method"] == "latentgrid":
-        return "grids of symbols, fitted to the picture"
-    restored = f"network at strength {report['strength']:.2f}, +{report['gain_db']:.2f} dB"
-    base = f"base quality {report['base_quality']}" + (" at half the size" if report["scale"] == 2 else "")
-    return f"{base}, {restored if report['strength'] else 'no network'}"

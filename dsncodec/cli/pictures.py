@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from .. import metrics
 from ..errors import SettingError
+from ..files import write
 from ..planes import loaded, read_picture
-from ..writing import write
 from .common import DSN, Job
 
 _XMP_TAG = 700  # of TIFF

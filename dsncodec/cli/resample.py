@@ -7,20 +7,10 @@ from typing import Any
 
 import dsncodec
 
-from .. import weights
 from ..errors import SettingError
-from ..folders import PICTURES
-from .common import (
-    Job,
-    add_files,
-    add_format,
-    add_output,
-    add_threads,
-    load,
-    picture_suffix,
-    plan,
-    run_all,
-)
+from ..files import PICTURES
+from ..networks import registry
+from .common import Job, add_files, add_format, add_output, add_threads, load, picture_suffix, plan, run_all
 from .decode import describe
 from .denoise import fit_settings
 
@@ -39,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     """Resample everything."""
     model = getattr(args, "model", "dsn")
     if model == "dsn":
-        weights.for_scale(args.scale)
+        registry.for_scale(args.scale)
     elif model != "coconet":
-        weights.picture_network(model, f"x{args.scale}")
+        registry.picture_network(model, f"x{args.scale}")
     elif not 1 <= args.scale <= 16:
         raise SettingError(f"scale must be a whole number from 1 to 16, not {args.scale}")
     args.suffix = picture_suffix(args)

@@ -7,9 +7,9 @@ from typing import Any
 
 import dsncodec
 
-from .. import weights
 from ..errors import SettingError
-from ..folders import PICTURES
+from ..files import PICTURES
+from ..networks import registry
 from .common import (
     Job,
     add_files,
@@ -33,14 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "beside the input, NAME-stylized.png")
     add_format(parser)
     parser.add_argument(
-        "--style", default="udnie", metavar="NAME|FILE",
+        "--style",
+        default="udnie",
+        metavar="NAME|FILE",
         help="a style that ships (default udnie; a wrong name lists them); with --method optimise a picture",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--method", choices=("network", "optimise"), default="network",
+        "--method",
+        choices=("network", "optimise"),
+        default="network",
         help="a network trained for the style (default), or changing the pixels step by step: any style, a thousand "
         "times slower (needs torch)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--loss-networks",
         metavar="DIR",
@@ -62,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     elif any(value is not None for value in (args.loss_networks, args.steps, args.seconds)):
         raise SettingError("--loss-networks, --steps and --seconds are of --method optimise")
     else:
-        weights.picture_network("style", args.style)
+        registry.picture_network("style", args.style)
     args.suffix = picture_suffix(args)
     style = args.style if args.method == "optimise" else None
     jobs = plan(args, PICTURES, args.suffix, "-stylized", read=[style])

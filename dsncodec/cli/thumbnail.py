@@ -7,7 +7,7 @@ from typing import Any
 
 import dsncodec
 
-from ..writing import write
+from ..files import write
 from .common import (
     DSN,
     Job,
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 def shrink(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One file's thumbnail; it is never enlarged."""
-    image = dsncodec.decode(job.read(), reduce=True, **limit_of(args))
+    image = dsncodec.decode(job.read(), preview=True, **limit_of(args))
     if args.size is not None:
         image.thumbnail((args.size, args.size))
     write(str(job.target), load("pictures").to_bytes(image, args.suffix), args.force)

@@ -16,33 +16,45 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..writing import replacing
+from ..files import replacing
 from .common import EXIT_DONE, EXIT_INTERRUPTED, add_talk, complain, load, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
-        "source", nargs="+", metavar="RECIPE",
+        "source",
+        nargs="+",
+        metavar="RECIPE",
         help="a .toml file, or the name of a published recipe; with --pack: pictures, folders",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "-o", "--output", metavar="DIR",
+        "-o",
+        "--output",
+        metavar="DIR",
         help="folder of checkpoint.pt and log.csv (default runs/NAME), of starts an .npz file each; with --pack: the .npz file",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--set", action="append", default=[], type=_override, metavar="SECTION.KEY=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        type=_override,
+        metavar="SECTION.KEY=VALUE",
         help="change the recipe, such as optim.steps=1000; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--anneal", metavar="DIR",
+        "--anneal",
+        metavar="DIR",
         help="begin where the run in DIR is, and let its learning rate fall over this recipe's budget: DIR itself goes on later",
-    )  # fmt: skip
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU if there is one)")
     parser.add_argument(
-        "--log-every", type=positive, default=120.0, metavar="SECONDS",
+        "--log-every",
+        type=positive,
+        default=120.0,
+        metavar="SECONDS",
         help="how often to log and to save a checkpoint (default 120)",
-    )  # fmt: skip
+    )
     parser.add_argument("--pack", action="store_true", help="put pictures into one .npz file to train from")
     parser.add_argument(
         "--force", action="store_true", help="overwrite the .npz files of --pack and of starts"

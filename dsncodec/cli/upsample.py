@@ -15,10 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     resample.add_arguments(parser, "up")
     parser.add_argument(
-        "--model", choices=("dsn", "ppcn", "perceptual", "coconet"), default="dsn",
+        "--model",
+        choices=("dsn", "ppcn", "perceptual", "coconet"),
+        default="dsn",
         help="Up-SNet (default), PPCN (scale 4), a network trained for looks (4 and 8), or one fitted to the picture "
         "(needs torch; scales 1 to 16)",
-    )  # fmt: skip
+    )
     add_fit(parser)
 
 

@@ -24,6 +24,11 @@ def _installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def load(name: str) -> Any | None:
-    """A module of this package, "reading", say; None without numba: the caller has another way."""
-    return importlib.import_module(f"{__name__}.{name}") if available() else None
+# The modules of loops that others ask for by name: numba comes in with them
+READING = "dsncodec.methods.latentgrid.kernels.entropy"
+SEEING = "dsncodec.kernels.ssimulacra2"
+
+
+def load(module: str) -> Any | None:
+    """READING or SEEING; None without numba: the caller has another way."""
+    return importlib.import_module(module) if available() else None

@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import container, weights
+from dsncodec import container
 from dsncodec.api import read_structure
-from dsncodec.backends import BACKENDS, BASE_CODECS
-from dsncodec.codecs.base import NO_MODEL, UNIT_STRENGTH, Parameters
-from dsncodec.codecs.layer import read_layer
+from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.methods.dsn.bitstream import parse
+from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters
+from dsncodec.networks import registry
 
 HERE = Path(__file__).parent
 QUALITY = 50
@@ -42,12 +43,12 @@ def picture(mode: str, width: int = 53, height: int = 41) -> Image.Image:
 
 def dsn(mode: str, scale: int, levels: int, backend: str) -> bytes:
     """A file of method dsn."""
-    return dsncodec.encode(picture(mode), "dsn", scale=scale, levels=levels, backend=backend)
+    return dsncodec.encode(picture(mode), "dsn", scale=scale, levels=levels, entropy_coder=backend)
 
 
 def restored(base: str, strength: int, model_id: bytes, scale: int = 1, mode: str = "RGB") -> bytes:
     """A file of method restored, as if the encoder had found this strength best."""
-    data = dsncodec.encode(picture(mode), "restored", backend=base, base_quality=QUALITY, scale=scale)
+    data = dsncodec.encode(picture(mode), "restored", base=base, base_quality=QUALITY, scale=scale)
     header, sections = sections_of(data)
     parameters = replace(
         Parameters.unpack(sections["PARM"]), strength=strength, gain_db=0.0, model_id=model_id
@@ -65,13 +66,13 @@ def coconet(mode: str, variant: str) -> bytes:
 def latentgrid(mode: str) -> bytes:
     """A file of method latentgrid from the plain start. No two machines make the same: what is kept is what this one
     made."""
-    with mock.patch.object(weights, "starts", lambda: ()):
+    with mock.patch.object(registry, "starts", lambda: ()):
         return dsncodec.encode(picture(mode), "latentgrid", steps=300, threads=1)
 
 
-def latentgrid_from(start: weights.Start) -> bytes:
+def latentgrid_from(start: registry.Start) -> bytes:
     """A file of method latentgrid from a published start."""
-    with mock.patch.object(weights, "starts", lambda: (start,)):
+    with mock.patch.object(registry, "starts", lambda: (start,)):
         return dsncodec.encode(picture("RGB"), "latentgrid", steps=100, threads=1)
 
 
@@ -94,7 +95,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     made |= {f"rgb-q{QUALITY}-{base}": partial(restored, base, 0, NO_MODEL) for base in BASE_CODECS}
     # large enough for JPEG's short form to be the shorter one
     made["rgb-161x120-q50-jpeg"] = lambda: dsncodec.encode(
-        picture("RGB", 161, 120), "restored", backend="jpeg", base_quality=QUALITY
+        picture("RGB", 161, 120), "restored", base="jpeg", base_quality=QUALITY
     )
     made["l-q50-j2k-short"] = partial(restored, "j2k", 0, NO_MODEL, 1, "L")
     made |= {
@@ -105,7 +106,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
         f"rgb-q{QUALITY}-{row.base}-{row.name}": partial(
             restored, row.base, UNIT_STRENGTH, row.wire_id, row.scale
         )
-        for row in weights.restorations()
+        for row in registry.restorations()
         if row.default  # the others have files of their own time
     }
     made |= {
@@ -113,7 +114,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
     made |= {f"{mode.lower()}-latentgrid-plain": partial(latentgrid, mode) for mode in ("RGB", "LA")}
-    made |= {f"rgb-{start.name}": partial(latentgrid_from, start) for start in weights.starts()}
+    made |= {f"rgb-{start.name}": partial(latentgrid_from, start) for start in registry.starts()}
     return made
 
 
@@ -134,7 +135,7 @@ def main(wanted: list[str]) -> None:
         row = f'[[file]]\nname = "{name}.dsn"\ndecoded = "{name}.png"\nsha256 = "{hashlib.sha256(data).hexdigest()}"\n'
         header, sections = sections_of(data)
         if header.method == "dsn":
-            layer = read_layer(header, sections)
+            layer = parse(header, sections)
             symbols = hashlib.sha256(layer.luma.tobytes() + layer.chroma.tobytes()).hexdigest()
             row += f'sha256_symbols = "{symbols}"\n'
         rows.append(row)

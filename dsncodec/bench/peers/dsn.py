@@ -8,9 +8,10 @@ import numpy as np
 
 import dsncodec
 
-from ... import weights
-from ...codecs import DEFAULT_EFFORT
-from ...codecs.restored import BEST_FROM_EFFORT
+from ...methods import DEFAULT_EFFORT
+from ...methods.restored.codec import BEST_FROM_EFFORT
+from ...networks import registry
+from ...options import DeepSampling, Restored
 from . import Codec, UInt8Array, avif, j2k, jpeg, jxl
 
 QUALITIES = (0, 6, 18, 24, 41, 47, 59, 76, 100)  # of deep sampling: nine points of its table
@@ -33,8 +34,10 @@ _RESTORED = (  # base codec, effort, key, label, detail, qualities; of AVIF on o
 
 
 def codecs() -> list[Codec]:
-    """Both coding methods. One setting is one quality; the longest efforts run on request only."""
-    models = ", ".join(f"x{scale} {weights.for_scale(scale).wire_id.hex()[:6]}" for scale in weights.scales())
+    """The methods "restored" and "dsn". One setting is one quality; the longest efforts run on request only."""
+    models = ", ".join(
+        f"x{scale} {registry.for_scale(scale).wire_id.hex()[:6]}" for scale in registry.scales()
+    )
     sampled = [
         Codec(
             key=key,
@@ -63,26 +66,26 @@ def codecs() -> list[Codec]:
             decode=_decode,
         )
         for base, effort, key, label, detail, qualities in _RESTORED
-        if weights.restoration(base, effort >= BEST_FROM_EFFORT)
+        if registry.restoration(base, effort >= BEST_FROM_EFFORT)
     ]
     return restored + sampled
 
 
 def _restored_version(base: str, effort: int) -> str:
     best = effort >= BEST_FROM_EFFORT
-    networks = [row.wire_id.hex()[:6] for scale in (1, 2) if (row := weights.restoration(base, best, scale))]
+    networks = [row.wire_id.hex()[:6] for scale in (1, 2) if (row := registry.restoration(base, best, scale))]
     inside = {"avif": avif, "jpeg": jpeg, "jxl": jxl, "j2k": j2k}[base].version()
     return f"dsncodec {dsncodec.__version__}, networks {', '.join(networks)}, {inside}"
 
 
 def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
-    return dsncodec.encode(picture, method="dsn", quality=int(quality), effort=effort, threads=1)
+    return dsncodec.encode(picture, DeepSampling(), quality=int(quality), effort=effort, threads=1)
 
 
 def _restored(base: str, effort: int, picture: UInt8Array, quality: float) -> bytes:
     ours, own = (int(quality), None) if base == "avif" else (None, int(quality))
     return dsncodec.encode(
-        picture, "restored", backend=base, quality=ours, base_quality=own, effort=effort, threads=1
+        picture, Restored(base=base, base_quality=own), quality=ours, effort=effort, threads=1
     )
 
 

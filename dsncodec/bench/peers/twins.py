@@ -14,12 +14,13 @@ from PIL import Image
 
 import dsncodec
 
-from ... import api, backends, container, weights
-from ...codecs import DEFAULT_EFFORT
-from ...codecs.layer import Parameters, Point, latent_shapes, point_of_quality, read_layer
+from ... import api, carriers, container
 from ...container import Header
+from ...methods import DEFAULT_EFFORT
+from ...methods.dsn.bitstream import Parameters, Point, latent_shapes, parse, point_of_quality
+from ...methods.dsn.quantise import dequantise, dequantise_chroma, quantise, quantise_chroma
+from ...networks import registry
 from ...planes import crop_padded, to_pixels, to_planes
-from ...quantise import dequantise, dequantise_chroma, quantise, quantise_chroma
 from . import Codec, UInt8Array
 from .dsn import QUALITIES
 
@@ -54,9 +55,9 @@ def _encode(picture: UInt8Array, quality: float) -> bytes:
     luma = quantise(_pooled(planes[:1], rows, columns), point.levels)
     chroma = quantise_chroma(_pooled(planes[1:], chroma_rows, chroma_columns), point.chroma_levels)
     return container.pack(header, [
-        ("PARM", Parameters(point, weights.for_scale(point.scale).wire_id).pack()),
-        ("LUMA", backends.encode(luma, point.levels, "auto", DEFAULT_EFFORT)),
-        ("CHRO", backends.encode(chroma, point.chroma_levels, "auto", DEFAULT_EFFORT)),
+        ("PARM", Parameters(point, registry.for_scale(point.scale).wire_id).pack()),
+        ("LUMA", carriers.encode(luma, point.levels, "auto", DEFAULT_EFFORT)),
+        ("CHRO", carriers.encode(chroma, point.chroma_levels, "auto", DEFAULT_EFFORT)),
     ])  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def _pooled(planes: FloatArray, rows: int, columns: int) -> FloatArray:
 def _decode(kernel: Image.Resampling, data: bytes) -> UInt8Array:
     with api.opened(data) as stream:
         header, sections, _ = api.read_structure(stream, None)
-        layer = read_layer(header, dict(container.iter_payloads(stream, sections)))
+        layer = parse(header, dict(container.iter_payloads(stream, sections)))
     point: Point = layer.parameters.point
     size = (layer.luma.shape[2] * point.scale, layer.luma.shape[1] * point.scale)
     small = [dequantise(layer.luma, point.levels)[0], *dequantise_chroma(layer.chroma, point.chroma_levels)]

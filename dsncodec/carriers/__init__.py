@@ -1,0 +1,406 @@
+"""Who carries the low-resolution layer. One module per backend; ``load`` imports it only when it is used.
+
+Entropy backends are lossless: symbols <-> payload. Their modules have two functions::
+
+    encode(symbols: UInt8Array, levels: int, effort: int) -> bytes
+    decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array
+
+``symbols`` is 2-D, (rows, columns), each in 0..levels-1: planes of one section lie below each other.
+``decode`` returns exactly ``shape``, or raises CodestreamError; it checks the payload's own idea of its
+size against ``shape`` before it allocates anything, and never lets a library's exception through.
+
+Base codecs are lossy: colour <-> payload, which is the codec's own file. Their modules have::
+
+    encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
+    decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array
+
+``colour`` is (H, W, 1 or 3); ``quality`` 0..100 is the codec's own scale, bytes and PSNR rise with it.
+The bytes do not depend on ``threads``. ``decode`` keeps the same promises as that of an entropy backend.
+
+A base codec with a short form has two functions more, inverse to each other; ``short`` is what a .dsn file holds
+in the place of the file::
+
+    shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
+    lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
+
+What takes a base codec's file out of a .dsn file gives it the rest of that file to carry::
+
+    enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]
+
+The coded colours stay as they are, byte by byte. The second result says what the codec's kind of file cannot carry, and
+why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+
+UInt8Array = NDArray[np.uint8]
+
+
+class BackendModule(Protocol):
+    """What every module of the table offers."""
+
+    def encode(self, symbols: UInt8Array, levels: int, effort: int) -> bytes: ...
+
+    def decode(self, payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array: ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A row: the number on the wire, the module, and what the payload is as a file of its own."""
+
+    wire_id: int
+    module: str
+    extension: str
+    try_from_effort: int
+
+
+# The wire id is in every file ever written: never reuse or renumber one.
+BACKENDS = {
+    "lzma2": Backend(1, "dsncodec.carriers.lossless.lzma2", ".lzma2", 0),
+    "7z": Backend(2, "dsncodec.carriers.lossless.sevenzip", ".7z", 10),
+    "j2k": Backend(3, "dsncodec.carriers.lossless.j2k", ".j2k", 6),
+    "jxl": Backend(4, "dsncodec.carriers.lossless.jxl", ".jxl", 2),
+    "jpegls": Backend(5, "dsncodec.carriers.lossless.jpegls", ".jls", 0),
+    "webp": Backend(6, "dsncodec.carriers.lossless.webp", ".webp", 9),
+}
+
+
+class BaseCodecModule(Protocol):
+    """What every module of BASE_CODECS offers."""
+
+    def encode(self, colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes: ...
+
+    def decode(self, payload: bytes, shape: tuple[int, int, int]) -> UInt8Array: ...
+
+    def enclose(
+        self, file: bytes, shape: tuple[int, int, int], kept: Kept
+    ) -> tuple[bytes, dict[str, str]]: ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a picture has beside its colours; ``alpha`` gives it, (H, W), of the base codec's size."""
+
+    icc: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+    alpha: Callable[[], UInt8Array] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of its parts that there are."""
+        return tuple(name for name in ("alpha", "icc", "exif", "xmp") if getattr(self, name))
+
+    @property
+    def tiff(self) -> bytes:
+        """The EXIF without the six bytes that JPEG has before it."""
+        return self.exif.removeprefix(EXIF_IN_JPEG)
+
+    @property
+    def orientation(self) -> int:
+        """How the picture is to be turned, 1..8, by its EXIF; 1: not at all."""
+        tags = Image.Exif()
+        try:
+            tags.load(self.exif)
+            found = tags.get(_ORIENTATION, 1)
+        except Exception:  # what cannot be read turns nothing
+            return 1
+        return found if found in range(1, 9) else 1
+
+
+EXIF_IN_JPEG = b"Exif\0\0"
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class BaseCodec:
+    """A row: the numbers on the wire of the codec's own file and of its short form, the module, the suffix of the
+    codec's file, and the largest picture it holds, in pixels each way and in all. ``enclosed`` is the suffix of a file that
+    carries more than colours, where it is another.
+
+    ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
+    people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
+    that write different files: to a network, two names of one file would be two pictures.
+    """
+
+    wire_id: int
+    short_id: int | None
+    module: str
+    extension: str
+    max_side: int
+    max_pixels: int
+    scale: tuple[tuple[int, int], ...]
+    qualities: tuple[int, ...]
+    enclosed: str = ""
+
+    def own_quality(self, quality: int) -> int:
+        """The codec's own quality for one of ours, 0..100."""
+        known, own = zip(*self.scale)
+        wanted = round(float(np.interp(quality, known, own)))
+        return next(one for one in self.qualities if one >= wanted)
+
+    def holds(self, colour: UInt8Array) -> bool:
+        """Whether a picture (H, W, 1 or 3) is small enough."""
+        rows, columns = colour.shape[:2]
+        return max(rows, columns) <= self.max_side and rows * columns <= self.max_pixels
+
+
+# The wire id is in every file ever written: never reuse or renumber one. The limits are libavif's, libjpeg's, and those
+# of JPEG XL's level 5, which hold for JPEG 2000 too. The scales are where mean PSNR meets that of JPEG over the
+# tuning pictures.
+_AS_JPEG = (
+    (0, 0), (10, 8), (17, 17), (27, 25), (40, 31), (55, 36), (70, 43), (82, 51), (90, 61), (95, 74), (100, 100),
+)  # fmt: skip
+_JXL_AS_JPEG = (
+    (0, 0), (10, 11), (17, 19), (27, 30), (40, 50), (55, 62), (70, 73), (82, 82), (90, 89), (95, 93), (100, 100),
+)  # fmt: skip
+_J2K_AS_JPEG = (
+    (0, 0), (10, 20), (17, 25), (27, 30), (40, 34), (55, 38), (70, 42), (82, 48), (90, 55), (95, 62), (100, 100),
+)  # fmt: skip
+# The highest quality of each of libavif's 64 quantisers
+_OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
+BASE_CODECS = {
+    "avif": BaseCodec(16, 20, "dsncodec.carriers.lossy.avif", ".avif", 2**15, 2**28, _AS_JPEG, _OF_AVIF),
+    "jpeg": BaseCodec(
+        17,
+        21,
+        "dsncodec.carriers.lossy.jpeg",
+        ".jpg",
+        65_500,
+        65_500**2,
+        ((0, 0), (100, 100)),
+        tuple(range(1, 101)),
+    ),
+    "jxl": BaseCodec(
+        18, None, "dsncodec.carriers.lossy.jxl", ".jxl", 2**18, 2**28, _JXL_AS_JPEG, tuple(range(101))
+    ),
+    "j2k": BaseCodec(
+        19,
+        22,
+        "dsncodec.carriers.lossy.j2k",
+        ".j2k",
+        2**18,
+        2**28,
+        _J2K_AS_JPEG,
+        tuple(range(101)),
+        enclosed=".jp2",
+    ),
+}
+
+
+def load(name: str) -> BackendModule:
+    """Import an entropy backend's module.
+
+    Raises:
+        SettingError: no such backend.
+        MissingComponent: a package it needs is not installed.
+    """
+    if name not in BACKENDS:
+        raise SettingError(f"unknown entropy_coder {name!r}; one of {', '.join(['auto', *BACKENDS])}")
+    try:
+        module: BackendModule = importlib.import_module(BACKENDS[name].module)
+    except ImportError as exc:
+        raise MissingComponent(
+            f"backend {name} needs the package {exc.name}: pip install {exc.name}"
+        ) from exc
+    return module
+
+
+def encode(symbols: UInt8Array, levels: int, backend: str, effort: int) -> bytes:
+    """One section's payload: a byte that names the backend, then the backend's own bytes.
+
+    Args:
+        symbols: (C, h, w), each in 0..levels-1.
+        backend: a name of BACKENDS, or "auto": those worth trying at this effort, the smallest wins.
+        effort: 0..9.
+    """
+    stacked = symbols.reshape(-1, symbols.shape[-1])
+    if backend != "auto":
+        return bytes([BACKENDS[backend].wire_id]) + load(backend).encode(stacked, levels, effort)
+    tried = []
+    for name, row in BACKENDS.items():
+        if effort >= row.try_from_effort:
+            try:
+                tried.append(bytes([row.wire_id]) + load(name).encode(stacked, levels, effort))
+            except SettingError:  # this one cannot hold this shape; another can
+                continue
+    return min(tried, key=len)
+
+
+def backend_name(payload: bytes) -> str:
+    """The name of the backend that wrote a section's payload."""
+    return _name_in(BACKENDS, payload, "backend")
+
+
+def _name_in(table: Mapping[str, Backend | BaseCodec], payload: bytes, what: str) -> str:
+    """The row that a payload's first byte names."""
+    if not payload:
+        raise Corrupt("the section is empty", field=what)
+    for name, row in table.items():
+        if payload[0] in (row.wire_id, getattr(row, "short_id", None)):
+            return name
+    raise UnsupportedVersion(f"unknown {what} {payload[0]}", field=what)
+
+
+@contextlib.contextmanager
+def _as_corrupt(name: str) -> Iterator[None]:
+    """Whatever a library raises over hostile bytes, as Corrupt."""
+    try:
+        yield
+    except (CodestreamError, MissingComponent):
+        raise
+    except Exception as exc:
+        raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
+
+
+def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Array:
+    """A section's payload back to symbols of exactly ``shape`` (C, h, w).
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes.
+    """
+    name = backend_name(payload)
+    module = load(name)
+    planes, rows, columns = shape
+    with _as_corrupt(name):
+        symbols = module.decode(payload[1:], (planes * rows, columns), levels)
+    if symbols.shape != (planes * rows, columns) or symbols.dtype != np.uint8:
+        raise Corrupt(f"the {name} payload holds {symbols.dtype} {symbols.shape}", field=name)
+    if symbols.size and int(symbols.max()) >= levels:
+        raise Corrupt(f"a symbol is outside 0..{levels - 1}", field=name)
+    return symbols.reshape(shape)
+
+
+# --- base codecs
+
+
+def load_base(name: str) -> BaseCodecModule:
+    """Import a base codec's module.
+
+    Raises:
+        SettingError: no such base codec.
+        MissingComponent: a package it needs is not installed.
+    """
+    if name not in BASE_CODECS:
+        known = ", ".join(["auto", *BASE_CODECS])
+        raise SettingError(f"unknown base codec {name!r}; one of {known}")
+    module: BaseCodecModule = importlib.import_module(BASE_CODECS[name].module)
+    return module
+
+
+def has_base(name: str) -> bool:
+    """Whether a base codec can be used here: not every build of Pillow has each."""
+    try:
+        load_base(name)
+    except MissingComponent:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def written_by(library: str, instead: str) -> Iterator[None]:
+    """A base codec's look at the file it has just written: what its decoder would refuse is no file to give away.
+
+    Raises:
+        DsnError: the library is of another age.
+    """
+    try:
+        yield
+    except Corrupt as exc:
+        raise DsnError(
+            f"{library} writes files that decode would refuse ({exc}): use base={instead!r}"
+        ) from exc
+
+
+def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:
+    """The payload of a base codec: a byte that names it and its form, then its own file or that file's short form.
+
+    Args:
+        colour: (H, W, 1 or 3).
+        quality: 0..100, on the codec's own scale.
+        base: a name of BASE_CODECS.
+    Raises:
+        SettingError: the picture is larger than the codec holds.
+    """
+    if not BASE_CODECS[base].holds(colour):
+        row = BASE_CODECS[base]
+        raise SettingError(
+            f"{base} holds at most {row.max_side} pixels each way and {row.max_pixels} in all: use method dsn"
+        )
+    row, module = BASE_CODECS[base], load_base(base)
+    file = module.encode(colour, quality, effort, threads)
+    if row.short_id is not None:
+        short = _shortened(module, file, colour.shape)
+        if short is not None and len(short) < len(file):
+            return bytes([row.short_id]) + short
+    return bytes([row.wire_id]) + file
+
+
+def _shortened(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
+    """The short form of a base codec's file; None if that file would not come back byte for byte."""
+    try:
+        short: bytes = module.shorten(file, shape)
+        return short if module.lengthen(short, shape) == file else None
+    except (Corrupt, MissingComponent):
+        return None
+
+
+def base_file(payload: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file inside a base codec's payload, as the codec wrote it.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes of its short form; those of a whole file are not looked at.
+    """
+    name = base_name(payload)
+    if payload[0] == BASE_CODECS[name].wire_id:
+        return payload[1:]
+    module: Any = load_base(name)
+    with _as_corrupt(name):
+        file: bytes = module.lengthen(payload[1:], shape)
+    return file
+
+
+def enclosed_base(payload: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The file inside a base codec's payload, with what its kind can carry of the rest; and what it cannot, and why.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes, as far as they are looked at.
+    """
+    name = base_name(payload)
+    module = load_base(name)
+    file = base_file(payload, shape)
+    with _as_corrupt(name):
+        return module.enclose(file, shape, kept)
+
+
+def base_name(payload: bytes) -> str:
+    """The name of the base codec that wrote a payload."""
+    return _name_in(BASE_CODECS, payload, "base codec")
+
+
+def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """A base codec's payload back to colour of exactly ``shape`` (H, W, 1 or 3).
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes.
+    """
+    name = base_name(payload)
+    module = load_base(name)
+    file = base_file(payload, shape)
+    with _as_corrupt(name):
+        colour = module.decode(file, shape)
+    if colour.shape != shape or colour.dtype != np.uint8:
+        raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
+    return colour

@@ -1,0 +1,1 @@
+"""Entropy backends: symbols <-> payload, exactly."""

@@ -1,0 +1,209 @@
+"""JPEG XL, lossless, as a bare codestream (no boxes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import Corrupt, SettingError
+
+UInt8Array = NDArray[np.uint8]
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+MAX_SIDE, MAX_SYMBOLS = 2**18, 2**28  # of level 5; the library puts what is larger into boxes
+SIDES = ((8, 11, 14, 30), (0, 256, 2304, 18688))  # of a frame: widths and offsets
+_LENGTHS = ((10, 14, 22, 30), (0, 1024, 17408, 4211712))  # of its parts
+_PATCHES = 2  # the flag of a frame that shows parts of the frame before
+_REGULAR, _REFERENCE = 0, 2  # kinds of frames
+# What follows the SizeHeader: 8 bits, no animation, preview or extra channels; grey, D65, sRGB, relative; no
+# extensions, no transforms of its own. (count, value), neighbours joined.
+_GREY = ((6, 0b100000), (3, 0), (2, 0), (2, 1), (2, 1), (1, 0), (2, 2), (4, 11), (2, 1), (2, 0), (1, 1))
+
+_COLOUR = ((6, 0b100000), (3, 0), (1, 1), (2, 0), (1, 1))  # the same, all defaults of colour: sRGB
+# A JPEG file's coefficients: VarDCT, no smoothing of the lowest frequency, YCbCr; any halved chroma; then no upsampling,
+# one pass, the picture's own size, replaces what was there, the last frame
+_OF_JPEG = (((4, 0), (2, 2), (8, 111), (1, 1)), ((2, 0), (2, 0), (1, 0), (2, 0), (1, 1)))
+
+
+def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
+    """Effort 7 of the library; from our effort 8 on also its 9, which wins at few levels."""
+    if max(symbols.shape) > MAX_SIDE or symbols.size > MAX_SYMBOLS:
+        raise SettingError(f"jxl holds at most {MAX_SIDE} symbols each way and {MAX_SYMBOLS} in all")
+    tries = [7] if effort < 8 else [7, 9]
+    coded = [
+        imagecodecs.jpegxl_encode(symbols, lossless=True, effort=e, usecontainer=False, numthreads=1)
+        for e in ([3] if effort < 4 else tries)
+    ]
+    return bytes(min(coded, key=len))
+
+
+def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
+    """The size in the codestream's own header is compared with ``shape`` first, and its frames are counted.
+
+    An array that is there already makes the library refuse further channels and frames, undecoded.
+    """
+    if size_of(payload) != shape:
+        raise Corrupt(f"the payload says {size_of(payload)}, the header {shape}", field="jxl")
+    check_frames(payload)
+    return np.asarray(imagecodecs.jpegxl_decode(payload, numthreads=1, out=np.empty(shape, np.uint8)))
+
+
+def size_of(payload: bytes) -> tuple[int, int]:
+    """(rows, columns) from the SizeHeader of a bare codestream."""
+    return read_size(Bits(payload))
+
+
+class Bits:
+    """What follows the signature of a bare codestream, bit by bit, from the lowest of each byte up."""
+
+    def __init__(self, payload: bytes) -> None:
+        if payload[:2] != b"\xff\x0a" or len(payload) < 12:
+            raise Corrupt("not a bare JPEG XL codestream", field="jxl")
+        self.payload, self.at = payload, 16
+
+    def take(self, count: int) -> int:
+        """The next bits as a number."""
+        stop = self.at + count
+        if stop > 8 * len(self.payload):
+            raise Corrupt("the codestream ends too soon", field="jxl")
+        whole = int.from_bytes(self.payload[self.at // 8 : -(-stop // 8)], "little")
+        value = whole >> self.at % 8 & ((1 << count) - 1)
+        self.at = stop
+        return value
+
+    def one_of(self, *widths: int) -> tuple[int, int]:
+        """Two bits that choose a width, and a number of that width."""
+        chosen = self.take(2)
+        return chosen, self.take(widths[chosen])
+
+    def match(self, fields: tuple[tuple[int, int], ...]) -> bool:
+        """Take fields of (count, value), and say whether they have these values."""
+        return [self.take(count) for count, _ in fields] == [value for _, value in fields]
+
+    def align(self) -> None:
+        """On to the next whole byte."""
+        self.at = -(-self.at // 8) * 8
+
+
+def read_size(bits: Bits) -> tuple[int, int]:
+    """(rows, columns) of a SizeHeader (ISO/IEC 18181-1, D.2)."""
+    small = bits.take(1)
+
+    def side() -> int:
+        return (bits.take(5) + 1) * 8 if small else bits.one_of(9, 13, 18, 30)[1] + 1
+
+    rows = side()
+    ratio = bits.take(3)
+    if ratio:
+        numerator, denominator = _RATIOS[ratio]
+        return rows, rows * numerator // denominator
+    return rows, side()
+
+
+def u32(bits: Bits, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
+    """A number of one of four (widths, offsets)."""
+    chosen, value = bits.one_of(*kind[0])
+    return value + kind[1][chosen]
+
+
+def skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
+    """To the end of a frame by its table of contents, which gives the length of each part in bytes."""
+    groups, coarse = (-(-rows // side) * -(-columns // side) for side in (group, 8 * group))
+    if bits.take(1):
+        raise Corrupt("a frame whose parts are out of order", field="jxl")
+    bits.align()
+    parts = 1 if groups == 1 else 2 + coarse + groups
+    length = sum(u32(bits, _LENGTHS) for _ in range(parts))
+    bits.align()
+    bits.at += 8 * length
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a frame's header says, as far as it says how much work the frame is."""
+
+    kind: int
+    patches: bool
+    rows: int
+    columns: int
+    group_side: int
+
+
+def check_frames(payload: bytes) -> None:
+    """One frame of the picture's size; before it at most one of patches, which is not larger.
+
+    A frame of one colour costs 20 bytes and is as much work as any other: a short file could hold a million.
+    Source: ISO/IEC 18181-1, F (frame header, table of contents).
+
+    Raises:
+        Corrupt: more frames, or one such as a lossless grey picture does not need.
+    """
+    bits = Bits(payload)
+    rows, columns = read_size(bits)
+    if not bits.match(_GREY):
+        raise Corrupt("not plain grey of 8 bits", field="jxl")
+    bits.align()
+    frame = _frame(bits, rows, columns)
+    if frame.kind == _REFERENCE:
+        if frame.rows * frame.columns > max(rows * columns, 2**16):
+            raise Corrupt("a frame of patches is larger than the picture", field="jxl")
+        skip_contents(bits, frame.rows, frame.columns, frame.group_side)
+        frame = _frame(bits, rows, columns)
+        if frame.kind == _REFERENCE:
+            raise Corrupt("more than one frame of patches", field="jxl")
+    elif frame.patches:
+        raise Corrupt("patches of no frame", field="jxl")
+
+
+def check_recompressed(codestream: bytes) -> None:
+    """One frame, such as the library makes of a JPEG file without a profile.
+
+    Raises:
+        Corrupt: anything else.
+    """
+    for metadata in (_GREY, _COLOUR):
+        bits = Bits(codestream)
+        read_size(bits)
+        if bits.match(metadata):
+            bits.align()
+            before, behind = _OF_JPEG
+            plain = bits.match(before)
+            bits.take(6)
+            if plain and bits.match(behind):
+                return
+    raise Corrupt("not the one frame of a recompressed JPEG file", field="jxl")
+
+
+def _frame(bits: Bits, rows: int, columns: int) -> _Frame:
+    """The next frame's header: modular, no upsampling, one pass; the last one if it is regular."""
+
+    def expect(count: int, *values: int) -> int:
+        value = bits.take(count)
+        if value not in values:
+            raise Corrupt("a frame such as a lossless grey picture does not need", field="jxl")
+        return value
+
+    expect(1, 0)  # not all defaults
+    kind = expect(2, _REGULAR, _REFERENCE)
+    expect(1, 1)  # modular
+    flags = bits.take(4) + 1 if expect(2, 0, 1) else 0
+    if flags not in (0, _PATCHES):
+        raise Corrupt("noise or splines in a frame", field="jxl")
+    expect(3, 0)  # not YCbCr, no upsampling
+    group_side = 128 << bits.take(2)
+    if kind == _REGULAR:
+        expect(2, 0)  # passes
+        expect(1, 0)  # the picture's own size
+        expect(2, 0)  # replaces what was there
+        expect(1, 1)  # the last frame
+    else:
+        if expect(1, 0, 1):  # of its own size
+            columns, rows = u32(bits, SIDES), u32(bits, SIDES)
+        bits.take(3)  # the number it is kept under; before or after the colour transform
+    expect(2, 0)  # no name
+    expect(1, 0)  # no default filters after decoding
+    expect(5, 0)  # nor others: smoothing, edge-preserving, extensions of both
+    expect(2, 0)
+    return _Frame(kind, flags == _PATCHES, rows, columns, group_side)

@@ -1,0 +1,1 @@
+"""Base codecs: colour <-> the codec's own file."""

@@ -1,0 +1,292 @@
+"""AVIF as a base codec: lossy, by Pillow's libavif, 4:4:4 tuned for PSNR; grey as 4:0:0."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+from PIL.AvifImagePlugin import AvifImageFile
+
+from ...errors import Corrupt, MissingComponent
+from ...planes import pixels_of
+from .. import Kept, written_by
+from ..boxes import box, listed
+
+UInt8Array = NDArray[np.uint8]
+
+if not features.check_module("avif"):
+    raise MissingComponent("Pillow is built without libavif: install a wheel of Pillow 11.3 or later")
+
+SPEEDS = (10, 9, 8, 7, 6, 6, 6, 5, 3, 2)  # libavif's, of effort 0..9
+# Without row-mt, which libaom turns on at two threads, the bytes are the same at any number of them
+_ADVANCED = {"tune": "psnr", "row-mt": "0"}
+_ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
+_SEQUENCE_HEADER = 1  # the kind of OBU
+_FRAMES = (3, 6)  # a frame's header, with or without its tiles
+
+
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
+    """(H, W, 1 or 3) to an AVIF file. More than one thread helps from 1024 x 1024 on, where there are tiles."""
+    grey = colour.shape[2] == 1
+    image = Image.fromarray(colour[..., 0]).convert("RGB") if grey else Image.fromarray(colour)
+    buffer = io.BytesIO()
+    image.save(
+        buffer,
+        "AVIF",
+        quality=quality,
+        speed=SPEEDS[effort],
+        subsampling="4:0:0" if grey else "4:4:4",
+        max_threads=threads,
+        advanced=_ADVANCED,
+    )
+    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
+        size_of(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """An AVIF file to exactly ``shape`` (H, W, 1 or 3); its own sizes are compared before it is decoded.
+
+    There are two: the one that a reader shows, and that of the coded frame, which libavif would scale.
+    Not by Image.open, which has a limit of its own.
+    """
+    if size_of(payload) != shape[:2]:
+        raise Corrupt(f"the payload says {size_of(payload)}, the header {shape[:2]}", field="avif")
+    with AvifImageFile(io.BytesIO(payload)) as image:
+        if image.size != (shape[1], shape[0]):
+            raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="avif")
+        image.load()
+    vars(image).pop("_decoder", None)  # and with it libavif's own copies of the picture
+    colour = image if image.mode == "RGB" else image.convert("RGB")
+    return np.ascontiguousarray(pixels_of(colour)[..., : shape[2]])
+
+
+def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """What lies in the boxes: the coded picture. What they say besides, ``lengthen`` knows."""
+    return file[len(_around(b"", shape)) :]
+
+
+def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file that libavif makes of a coded picture (H, W, 1 or 3)."""
+    return _around(short, shape) + short
+
+
+def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The 275 (grey: 269) bytes before the coded picture. Source: ISO/IEC 14496-12, 23008-12 and 23000-22."""
+    rows, columns, channels = shape
+    grey = channels == 1
+    kind = box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf" + (b"" if grey else b"MA1A"))
+    handler = box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+    primary = box(b"pitm", bytes(4) + struct.pack(">H", 1))
+    item = box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
+    items = box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
+    level = (
+        int.from_bytes(coded[4:6], "big") >> 6 & 0x1F
+    )  # behind 12 00 0a 09, after 5 bits of the sequence header
+    profile = 0 if grey else 1
+    properties = [
+        box(b"ispe", struct.pack(">III", 0, columns, rows)),
+        box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
+        box(b"av1C", bytes([0x81, profile << 5 | level, 0x1C if grey else 0, 0])),
+        box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
+    ]
+    links = box(b"ipma", bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 1, 2, 0x83, 4]))
+    known = box(b"iprp", box(b"ipco", b"".join(properties)) + links)
+    where_bytes = 8 + _ILOC.size
+    before = len(kind) + 12 + len(handler) + len(primary) + where_bytes + len(items) + len(known) + 8
+    where = box(b"iloc", _ILOC.pack(0, 0x44, 0, 1, 1, 0, 1, before, len(coded)))
+    meta = box(b"meta", bytes(4) + handler + primary + where + items + known)
+    return kind + meta + struct.pack(">I4s", 8 + len(coded), b"mdat")
+
+
+# What an orientation of EXIF is in AVIF: quarter turns against the clock, and then the axis of a mirror
+_TURNS = {2: (None, 1), 3: (2, None), 4: (None, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+_ESSENTIAL = 0x80
+_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+
+
+def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
+    """The file with items of EXIF and XMP, an ICC profile, and alpha as a second coded picture, lossless.
+
+    EXIF's orientation also becomes a property of the picture: readers of AVIF go by that alone.
+    Source: ISO/IEC 14496-12, 8.11; 23008-12, 6.5 (properties) and A.2.1 (EXIF); 23000-22 (alpha).
+    """
+    size_of(file)  # raises unless the boxes are those that this module knows
+    meta = _boxes(_boxes(file)[b"meta"][4:])
+    properties, links = _properties(meta[b"iprp"])
+    left_out: dict[str, str] = {}
+
+    def added(kind: bytes, content: bytes, essential: bool = False) -> int:
+        properties.append(box(kind, content))
+        return len(properties) | (_ESSENTIAL if essential else 0)
+
+    if kept.icc:
+        links.append(added(b"colr", b"prof" + kept.icc))
+    turns, mirror = _TURNS.get(kept.orientation, (None, None))
+    turned = []
+    if turns is not None:
+        turned.append(added(b"irot", bytes([turns]), essential=True))
+    if mirror is not None:
+        turned.append(added(b"imir", bytes([mirror]), essential=True))
+    where = _ILOC.unpack(meta[b"iloc"])
+    # item -> what iinf says of it, its bytes, and how it speaks of the first
+    items = [(meta[b"iinf"][6:], file[where[7] : where[7] + where[8]], b"")]
+    coding = [(links + turned)]
+
+    def item(said: bytes, content: bytes, about: bytes) -> None:
+        number = len(items) + 1
+        items.append((box(b"infe", struct.pack(">IHH", 2 << 24, number, 0) + said), content, about))
+
+    if kept.alpha is not None:
+        found = _lossless(kept.alpha())
+        if found is None:
+            left_out["alpha"] = f"libavif {features.version_module('avif')} does not code it without loss"
+        else:
+            coded, av1c = found
+            sizes = [at + 1 for at, one in enumerate(properties) if one[4:8] == b"ispe"]
+            about = [added(b"pixi", bytes(4) + b"\1\x08"), added(b"av1C", av1c, essential=True)]
+            coding.append([*sizes[:1], *about, added(b"auxC", bytes(4) + _ALPHA), *turned])
+            item(b"av01Alpha\0", coded, b"auxl")
+    if kept.exif:
+        start = len(kept.exif) - len(kept.tiff)
+        item(b"ExifExif\0", struct.pack(">I", start) + kept.exif, b"cdsc")
+    if kept.xmp:
+        item(b"mimeXMP\0application/rdf+xml\0", kept.xmp, b"cdsc")
+    return _with_items(file, meta, properties, coding, items), left_out
+
+
+def _properties(iprp: bytes) -> tuple[list[bytes], list[int]]:
+    """The properties' boxes, and the numbers of those that the one picture has."""
+    known = _boxes(iprp)
+    links = known[b"ipma"]
+    if links[:10] != bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1]) or len(links) != 11 + links[10]:
+        raise Corrupt("not the properties of one picture", field="avif")
+    return [box(*one) for one in listed(known[b"ipco"], "avif")], list(links[11:])
+
+
+def _lossless(alpha: UInt8Array) -> tuple[bytes, bytes] | None:
+    """A coded picture of one plane and its av1C; None if it does not come back."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).convert("RGB").save(
+        buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced={"row-mt": "0"}
+    )
+    file = buffer.getvalue()
+    if not np.array_equal(decode(file, (*alpha.shape, 1))[..., 0], alpha):
+        return None
+    meta = _boxes(_boxes(file)[b"meta"][4:])
+    where = _ILOC.unpack(meta[b"iloc"])
+    properties, _ = _properties(meta[b"iprp"])
+    av1c = next(one[8:] for one in properties if one[4:8] == b"av1C")
+    return file[where[7] : where[7] + where[8]], av1c
+
+
+def _with_items(
+    file: bytes,
+    meta: dict[bytes, bytes],
+    properties: list[bytes],
+    coding: list[list[int]],
+    items: list[tuple[bytes, bytes, bytes]],
+) -> bytes:
+    """The file anew: ``coding`` has the properties of pictures; of each item, what it is, its bytes, and its kind of
+    reference to the first."""
+    infos = box(b"iinf", bytes(4) + struct.pack(">H", len(items)) + b"".join(info for info, _, _ in items))
+    references = b"".join(
+        box(about, struct.pack(">HHH", number, 1, 1))
+        for number, (_, _, about) in enumerate(items, 1)
+        if about
+    )
+    links = b"".join(struct.pack(">HB", at, len(one)) + bytes(one) for at, one in enumerate(coding, 1))
+    known = box(
+        b"iprp",
+        box(b"ipco", b"".join(properties)) + box(b"ipma", bytes(4) + struct.pack(">I", len(coding)) + links),
+    )
+    before = [box(b"ftyp", _boxes(file)[b"ftyp"])]
+    others = [box(b"hdlr", meta[b"hdlr"]), box(b"pitm", meta[b"pitm"]), infos]
+    others += [box(b"iref", bytes(4) + references)] if references else []
+    others.append(known)
+    at = len(before[0]) + 12 + sum(map(len, others)) + 16 + 14 * len(items) + 8
+    places = b""
+    for number, (_, content, _) in enumerate(items, 1):
+        places += struct.pack(">HHHII", number, 0, 1, at, len(content))
+        at += len(content)
+    places = box(b"iloc", bytes(4) + struct.pack(">BBH", 0x44, 0, len(items)) + places)
+    body = box(b"meta", bytes(4) + b"".join([*others[:2], places, *others[2:]]))
+    return before[0] + body + box(b"mdat", b"".join(content for _, content, _ in items))
+
+
+def size_of(payload: bytes) -> tuple[int, int]:
+    """(rows, columns) of the coded frame of an AVIF file that is one still picture and nothing else.
+
+    No film, grid, alpha or thumbnail: each would be a frame whose size nobody has looked at.
+    Source: ISO/IEC 14496-12, 8.11 (the boxes); AV1 specification, 5.3 and 5.5 (the sequence header).
+    """
+    try:
+        boxes = _boxes(payload)
+        meta = _boxes(boxes[b"meta"][4:])
+        where = _ILOC.unpack(meta[b"iloc"])
+        items, item = struct.unpack_from(">H", meta[b"iinf"], 4), _boxes(meta[b"iinf"][6:])
+        plain = items == (1,) and item[b"infe"][8:12] == b"av01" and b"moov" not in boxes
+        if not plain or (where[:4], where[5:7]) != ((0, 0x44, 0, 1), (0, 1)):
+            raise Corrupt("not a single still picture", field="avif")
+        sizes = _frame_sizes(payload[where[7] : where[7] + where[8]])
+    except (KeyError, IndexError, struct.error) as exc:
+        raise Corrupt("not an AVIF file as this codec writes it", field="avif") from exc
+    if len(sizes) != 1:
+        raise Corrupt(f"{len(sizes)} sizes of the coded frame", field="avif")
+    return sizes.pop()
+
+
+def _boxes(data: bytes) -> dict[bytes, bytes]:
+    """The contents of boxes that lie one behind the other, each kind once, with sizes of 32 bits."""
+    found: dict[bytes, bytes] = {}
+    for kind, content in listed(data, "avif"):
+        if kind in found:
+            raise Corrupt(f"impossible box {kind!r}", field="avif")
+        found[kind] = content
+    return found
+
+
+def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
+    """(rows, columns) of all sequence headers; under this kind of header, frames have just that size.
+
+    There is one frame: a flat one of any size takes 300 bytes, and libavif would decode each of a thousand.
+    """
+    found, frames = set(), 0
+    at = 0
+    while at < len(coded):
+        if coded[at] & 0x87 != 0x02:  # a length, and no extension
+            raise Corrupt("impossible OBU header", field="avif")
+        kind, length = coded[at] >> 3, 0
+        for shift in range(0, 56, 7):  # leb128, of at most 8 bytes
+            at += 1
+            length |= (coded[at] & 0x7F) << shift
+            if coded[at] < 0x80:
+                break
+        at += 1
+        if kind == _SEQUENCE_HEADER:
+            found.add(_frame_size(coded[at : at + length]))
+        frames += kind in _FRAMES
+        at += length
+    if frames != 1:
+        raise Corrupt(f"{frames} frames", field="avif")
+    return found
+
+
+def _frame_size(header: bytes) -> tuple[int, int]:
+    bits, left = int.from_bytes(header[:8].ljust(8, b"\0"), "big"), 64
+
+    def take(count: int) -> int:
+        nonlocal left
+        left -= count
+        return bits >> left & ((1 << count) - 1)
+
+    take(3)  # the profile
+    if (take(1), take(1)) != (1, 1):  # still_picture, reduced_still_picture_header
+        raise Corrupt("the sequence header is not that of a still picture", field="avif")
+    take(5)  # the level
+    width_bits, height_bits = take(4) + 1, take(4) + 1
+    columns = take(width_bits) + 1
+    return take(height_bits) + 1, columns

@@ -1,0 +1,1 @@
+"""Range coders: integers <-> bytes. They know nothing of images."""

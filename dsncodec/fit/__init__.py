@@ -1,1 +1,0 @@
-"""Fitting the networks and latents of method "latentgrid" to one picture; needs numba."""

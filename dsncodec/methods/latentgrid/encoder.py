@@ -1,0 +1,416 @@
+"""The method "latentgrid": symbols on grids of seven sizes, an integer probability model, and a small synthesis, all
+fitted to one picture.
+
+Fitting needs numba; reading does not, and is in ``grids``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import container, extras, kernels
+from ...container import Header
+from ...errors import MissingComponent, SettingError
+from ...metrics import psnr_db
+from ...networks import registry
+from ...options import LatentGrid
+from ...processes import thread_count
+from .. import DEFAULT_EFFORT, Job, Progress, rate_control
+from ..sections import encode_alpha
+from .bitstream import PLAIN, nets_of, pack_sections, reconstruct
+
+__all__ = ["Encoder", "Point", "encode", "encoder_of", "fitter"]
+
+UInt8Array = NDArray[np.uint8]
+Sections = list[tuple[str, bytes]]
+Report = Callable[[float, float, float], None]
+
+MAX_FIT_PIXELS = 2**25
+SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what effort buys
+MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
+WIDTH = 32  # of the synthesis, without a published start
+TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
+
+ENOUGH_STEPS = 12_000  # for any picture: what is left of the budget goes to more fits, and the best is kept
+LEAST_SHARE = 0.5  # of a fit's budget: less is not worth another one
+FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
+# Towards a target: short fits find the price of a bit, then one goes for it
+PILOTS, PILOT_SHARE = 2, 0.06  # and the part of the budget of each
+SURE_STEPS = 100  # of a short fit: what fewer say counts less
+# A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
+AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after the other
+RETRY_SHARE = 0.1  # of the budget
+LEAST_RETRY_STEPS = 60
+MOST_RAISED = 30.0  # the price, over that of the whole fit: beyond, a picture is made flat rather than small
+CLOSE, CLEAR = 0.98, 0.03  # the part of the bytes allowed that is aimed at, and the dB above those asked for
+
+
+def fitter() -> Any:
+    """The module that fits, its loops compiled.
+
+    Raises:
+        MissingComponent: numba is not installed.
+    """
+    if not kernels.available():
+        raise MissingComponent(
+            "method latentgrid fits with numba, which is not installed or turned off: pip install dsncodec[fit]"
+        )
+    return _compiled()
+
+
+@functools.cache
+def _compiled() -> Any:
+    """That takes seconds the first time, which are not the picture's."""
+    fit = extras.load("dsncodec.methods.latentgrid.fit")
+    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, PLAIN, 1)
+    job.run(fit.Aim(TRADES[0]), fit.Budget(None, 2))
+    job.finished()
+    return fit
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a fit aims at: ``trade`` is the price of a bit for each pixel in squared error, samples in 0..1. It is where
+    the fit begins, if the bytes of the whole file or a PSNR are given."""
+
+    trade: float
+    max_bytes: int | None = None
+    psnr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A picture as a file would hold it: its sections but alpha's, and the colours a reader gets."""
+
+    sections: Sections
+    colour: UInt8Array
+
+
+class Encoder:
+    """One picture on its way into a file.
+
+    Args:
+        threads: of the fit; default: the CPUs this process may use.
+        effort: 0..9: seconds, where the options give neither them nor steps.
+        report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
+            bits per pixel; a last time with 1, unless the fit was interrupted or missed its target.
+        interrupted: called where Ctrl-C has ended a fit early, whatever becomes of it then.
+    Raises:
+        SettingError: too large a picture.
+        MissingComponent: numba is not installed.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        pixels: UInt8Array,
+        threads: int | None,
+        options: LatentGrid,
+        effort: int = DEFAULT_EFFORT,
+        report: Report | None = None,
+        interrupted: Callable[[], None] | None = None,
+    ) -> None:
+        self._tell_interrupted = interrupted
+        self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
+        if header.width * header.height > MAX_FIT_PIXELS:
+            raise SettingError(
+                f"{header.width} x {header.height} pixels are too many for method latentgrid, which takes "
+                f"{MAX_FIT_PIXELS}; the methods restored and dsn take them"
+            )
+        self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
+        self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
+        if self.seconds is None and self.steps is None:
+            self.seconds, self.steps = SECONDS[effort], MAX_STEPS
+        self._alpha: Sections = []
+        if header.has_alpha:
+            self._alpha = [("ALPH", encode_alpha(pixels[..., -1], effort))]
+        self._extra: Sections = []
+        self._coded: dict[Point, Coded] = {}
+        fitter()
+
+    def point_for_target(self, target: rate_control.Target, extra: Sequence[tuple[str, bytes]]) -> Point:
+        """The one point that serves a target: a fit is too long to try several.
+
+        Args:
+            extra: the other sections of the file.
+        """
+        self._extra = list(extra)
+        pixels = self.header.width * self.header.height
+        if target.psnr_db is not None:
+            return Point(_limited(2 * 10 ** (-target.psnr_db / 10)), psnr_db=target.psnr_db)
+        if (max_bytes := target.bytes_for(pixels)) is not None:
+            # what photographs need at a trade, about; the fit finds out
+            guess = _limited(3e-4 * (8 * max(max_bytes, 1) / pixels) ** -1.5)
+            return Point(guess, max_bytes=max_bytes)
+        return self.point_of_quality(
+            rate_control.DEFAULT_QUALITY if target.quality is None else target.quality
+        )
+
+    def sections(self, point: Point) -> Sections:
+        """The coded picture as (tag, payload). The fit happens here, once for each point."""
+        return self._fitted(point).sections + self._alpha
+
+    def reconstruct(self, point: Point) -> UInt8Array:
+        """The colour planes a reader gets, (H, W, 1 or 3)."""
+        return self._fitted(point).colour
+
+    def point_of_quality(self, quality: int) -> Point:
+        """The price of a bit of a quality."""
+        first, last = TRADES
+        return Point(first * (last / first) ** (quality / 100))
+
+    def _fitted(self, point: Point) -> Coded:
+        if point not in self._coded:
+            self._coded[point] = self._fit(point)
+        return self._coded[point]
+
+    def _fit(self, point: Point) -> Coded:
+        """Fit until the real file is what was asked for; or until Ctrl-C, which may leave it short of a PSNR.
+
+        Raises:
+            SettingError: it is not, however often one goes on.
+            KeyboardInterrupt: a second one, after the fit's own.
+        """
+        fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
+        psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
+        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), psnr), 0.0
+        for _ in range(PILOTS if not aim.fixed else 0):
+            with self._opened(aim) as job:
+                job.run(fit.Aim(aim.trade), self._budget(PILOT_SHARE), self._reporting(done, PILOT_SHARE))
+                done += PILOT_SHARE
+                if job.interrupted:
+                    return self._finished(job, aim, point)
+                wanted = aim.corrected(aim.trade, *job.outlook(aim.trade)) / aim.trade
+                aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
+        return self._best(aim, point, done)
+
+    def _best(self, aim: Any, point: Point, done: float) -> Coded:
+        """Of a fit, and where it needs only a part of the budget, of others that follow. Ctrl-C ends those at once.
+
+        Args:
+            done: the part of the budget that is gone.
+        """
+        best, number, going = None, 0, True
+        while going:
+            begun = time.monotonic()
+            try:
+                with self._opened(aim, number) as job:
+                    budget = self._budget(1 - done)
+                    budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
+                    share = ENOUGH_STEPS / self.steps if self.steps else 0.0
+                    job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
+                    steps = job.steps
+                    if best is None:
+                        best = self._finished(job, aim, point)
+                    elif not job.interrupted:
+                        coded = self._finished(job, aim, point, ())
+                        best = min(best, coded, key=lambda one: self._worth(one, point))
+            except (SettingError, KeyboardInterrupt) as ended:
+                if best is None:
+                    raise
+                if isinstance(ended, KeyboardInterrupt):
+                    self._was_interrupted()
+                    return best
+            if job.interrupted:
+                return best
+            gone = max(steps / self.steps if self.steps else 0.0, self._part(time.monotonic() - begun))
+            done, number = done + gone, number + 1
+            going = steps == ENOUGH_STEPS and 1 - done >= LEAST_SHARE * gone
+        assert best is not None
+        self._say_done(best)
+        return best
+
+    @contextlib.contextmanager
+    def _opened(self, aim: Any, number: int = 0) -> Iterator[Any]:
+        """A fit from the init made for such a price, every other one from none, in a context that closes it, and says
+        whether it was interrupted."""
+        start = (WIDTH, PLAIN) if number % 2 or self.init == "zero" else _start(aim.trade)
+        job = fitter().Fit(self.colour, *start, self.threads, seed=number)
+        try:
+            yield job
+        finally:
+            job.close()
+            if job.interrupted:
+                self._was_interrupted()
+
+    def _was_interrupted(self) -> None:
+        if self._tell_interrupted is not None:
+            self._tell_interrupted()
+
+    def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
+        """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""
+        error = float(np.mean(np.square(coded.colour.astype(np.float32) - self.colour))) / 255**2
+        size = self._size(coded.sections)
+        if point.max_bytes is not None:
+            return self._missed(coded, point) > 0, error
+        if point.psnr_db is not None:
+            return self._missed(coded, point) > 0, size
+        return False, error + point.trade * 8 * size / (self.header.width * self.header.height)
+
+    def _finished(self, job: Any, aim: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
+        """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
+
+        Raises:
+            SettingError: the target is missed in the end.
+        """
+        coded = self._packed(job.finished(self._finish_seconds()))
+        reached, first = [self._missed(coded, point)], job.trade
+        for begin in again:
+            if reached[-1] <= 0 or (job.interrupted and point.max_bytes is None):
+                break
+            aim = self._further(replace(aim, trade=job.trade), reached, coded, first)
+            budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
+            job.run(aim, budget, self._reporting(0, 0), begin)
+            coded = self._packed(job.finished(self._finish_seconds()))
+            reached.append(self._missed(coded, point))
+        if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
+            raise SettingError(self._out_of_reach(point, min(reached)))
+        return coded
+
+    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Any:
+        """Such a part of what there is for moving: what comes at the end has seconds of its own."""
+        seconds = None
+        if self.seconds is not None:
+            seconds = max(self.seconds * (1 - FINISH_SHARE) * share, least_steps * seconds_per_step)
+        steps = None if self.steps is None else max(round(self.steps * share), least_steps)
+        return fitter().Budget(seconds, steps)
+
+    def _reporting(self, done: float, share: float) -> Report | None:
+        """The report of a fit that is a part of the work."""
+        report = self.report
+        if report is None:
+            return None
+
+        def say(spent: float, error: float, bpp: float) -> None:
+            steps = done + share * spent if self.steps else 0.0
+            self._said = min(max(self._said, steps, self._part(time.monotonic() - self._begun)), 0.99)
+            report(self._said, error, bpp)
+
+        return say
+
+    def _part(self, seconds: float) -> float:
+        """Of the seconds that there are."""
+        return seconds / self.seconds if self.seconds else 0.0
+
+    def _say_done(self, coded: Coded) -> None:
+        if self.report is not None:
+            error = np.mean(np.square(coded.colour.astype(np.float32) - self.colour)) / 255**2
+            bits = 8 * self._variable(coded.sections)
+            self.report(1.0, float(error), bits / (self.header.width * self.header.height))
+
+    def _finish_seconds(self) -> float:
+        """What the search for cheaper weights and the moves of symbols may take."""
+        return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
+
+    def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
+        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
+        further each time: a retry is short.
+
+        Args:
+            reached: by how much each file so far missed.
+            first: the price that the fit ended with before.
+        """
+        missed, urge = reached[-1], len(reached)
+        if aim.max_bytes is not None:
+            share = 1 + missed / max(self._variable(coded.sections), 1)
+            least = max(int(aim.max_bytes - 1.05 * missed), 1)
+            trade = aim.trade * 1.03**urge * share ** (2 * urge)
+            return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
+        more = missed + 0.02 * urge
+        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 6))
+
+    def _missed(self, coded: Coded, point: Point) -> float:
+        """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
+        if point.max_bytes is not None:
+            return self._size(coded.sections) - point.max_bytes
+        if point.psnr_db is not None:
+            return point.psnr_db - psnr_db(self.colour, coded.colour)
+        return 0
+
+    def _out_of_reach(self, point: Point, missed: float) -> str:
+        if point.max_bytes is not None:
+            least = round(point.max_bytes + missed)
+            return (
+                f"the fit reached {least} bytes, not {point.max_bytes}: give it more seconds, or more bytes"
+            )
+        assert point.psnr_db is not None
+        best = point.psnr_db - missed
+        return f"the fit reached {best:.2f} dB, not {point.psnr_db:g}: give it more seconds, or ask for less"
+
+    def _room(self, max_bytes: int | None) -> int | None:
+        """Of a file's bytes, those to aim at for weights and symbols.
+
+        Raises:
+            SettingError: there are none.
+        """
+        if max_bytes is None:
+            return None
+        others = self._size([("PARM", bytes(8)), ("NETW", b""), ("LATS", b"")])
+        if others >= max_bytes:
+            raise SettingError(f"no fit reaches {max_bytes} bytes: all but the picture takes {others} bytes")
+        return max(int(CLOSE * (max_bytes - others)), 1)
+
+    def _size(self, sections: Sections) -> int:
+        """Bytes of the whole file."""
+        return len(container.pack(self.header, sections + self._alpha + self._extra))
+
+    def _variable(self, sections: Sections) -> int:
+        return sum(len(payload) for tag, payload in sections if tag != "PARM")
+
+    def _packed(self, fitted: Any) -> Coded:
+        sections = pack_sections(self.header, fitted.parameters, fitted.differences, fitted.grids)
+        nets = nets_of(fitted.parameters, fitted.differences)
+        return Coded(sections, reconstruct(self.header, nets, fitted.grids, self.threads))
+
+
+def encode(job: Job, options: LatentGrid) -> bytes:
+    """A whole codestream, see ``dsncodec.encode``.
+
+    Raises:
+        SettingError: the target is out of reach, or too large a picture.
+        MissingComponent: numba is not installed.
+    """
+    header = job.header(options.method)
+    encoder = encoder_of(job, options)
+    point = encoder.point_for_target(job.target, job.metadata)
+    return container.pack(header, encoder.sections(point) + job.metadata)
+
+
+def encoder_of(job: Job, options: LatentGrid) -> Encoder:
+    """The encoder of a job, which reports to it."""
+    header, tell = job.header(options.method), job.progress
+    if tell is None:
+        return Encoder(header, job.picture.pixels, job.threads, options, job.effort)
+    last = Progress(0.0, math.nan)
+
+    def report(done: float, mse: float, bpp: float) -> None:
+        nonlocal last
+        last = Progress(done, mse, bpp)
+        tell(last)
+
+    def interrupted() -> None:
+        tell(replace(last, interrupted=True))
+
+    return Encoder(header, job.picture.pixels, job.threads, options, job.effort, report, interrupted)
+
+
+def _start(trade: float) -> tuple[int, bytes]:
+    """Width and id of the published start made for the price nearest to this one, or of the plain one."""
+    rows = [row for row in registry.starts() if row.default]
+    if not rows:
+        return WIDTH, PLAIN
+    row = min(rows, key=lambda row: abs(math.log(row.lam / trade)))
+    return row.width, row.wire_id[:4]
+
+
+def _limited(trade: float) -> float:
+    return min(max(trade, TRADES[1] / 10), TRADES[0])

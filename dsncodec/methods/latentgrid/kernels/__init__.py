@@ -1,0 +1,1 @@
+"""Inner loops of the method "latentgrid" as machine code, by numba."""

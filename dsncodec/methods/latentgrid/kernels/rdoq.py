@@ -1,0 +1,342 @@
+"""Rounded symbols moved by one, one after the other, wherever the loss falls: a move is weighed exactly, by all bits that
+see the symbol and all pixels that it reaches.
+
+Arrays are laid out as in ``fitting``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .matmul import jit
+from .objective import _SPATIAL, LEFT, _context_rows, _laplace
+
+GROWTH = (3, 4)  # by how much a doubled cell reaches further, before and behind
+_DOWN, _ACROSS = _SPATIAL[:, 0].copy(), _SPATIAL[:, 1].copy()
+# (rows, columns) from the first of a cell's four children to the cells of their grid that see it
+_CHILDREN = np.array(
+    [(0, 0), (0, 1), (1, 0), (1, 1), (0, -1), (1, -1), (0, 2), (1, 2), (-1, 0), (-1, 1), (2, 0), (2, 1)]
+)
+_SEEING = 1 + len(_DOWN) + len(_CHILDREN) + 16
+_LARGEST = np.float32(127)
+
+
+class Grid(NamedTuple):
+    """Symbols of a grid, padded, and what each takes, (rows, columns); ``bias`` of its first layer; ``band`` as
+    ``fitting.rate`` has it, and the band's last row + 1."""
+
+    symbols: Any
+    bits: Any
+    bias: Any
+    band: Any
+    end: Any
+
+
+class Law(NamedTuple):
+    """The context network but for the first biases; the first two matrices are transposed."""
+
+    w1: Any
+    w2: Any
+    b2: Any
+    w3: Any
+    b3: Any
+
+
+class Picture(NamedTuple):
+    """The planes (7, rows, columns), mixed ones (with a border), and colours before they are clipped; the wanted colours;
+    and the layers between: taps (6, 4), P transposed, p, Q, q, S, K."""
+
+    planes: Any
+    mixed: Any
+    colours: Any
+    target: Any
+    taps: Any
+    p: Any
+    pb: Any
+    q: Any
+    qb: Any
+    s: Any
+    kernel: Any
+
+
+@jit
+def _bits_of(grid: Any, coarser: Any, coarsest: Any, y: int, x: int, law: Any, rows: Any, h: Any) -> Any:
+    """What one symbol takes; rows (15,) and h (2, 16) are room."""
+    zero = np.float32(0)
+    _context_rows(y, grid.band, rows)
+    q, q1, q2 = grid.symbols, coarser.symbols, coarsest.symbols
+    c, c1 = LEFT + x, LEFT + (x >> 1)
+    for j in range(16):
+        h[0, j] = grid.bias[j]
+        h[1, j] = law.b2[j]
+    for i in range(16):
+        if i < 12:
+            value = q[rows[i], c + _ACROSS[i]]
+        elif i == 12:
+            value = q1[rows[12], c1]
+        elif i == 13:
+            value = q1[rows[12], c1 + (1 if x & 1 else -1)]
+        elif i == 14:
+            value = q1[rows[13], c1]
+        else:
+            value = q2[rows[14], LEFT + (x >> 2)]
+        if value != zero:
+            for j in range(16):
+                h[0, j] += law.w1[i, j] * value
+    for i in range(16):
+        value = max(h[0, i], zero)
+        h[0, i] = value
+        if value != zero:
+            for j in range(16):
+                h[1, j] += law.w2[i, j] * value
+    middle, octaves = law.b3[0], law.b3[1]
+    for j in range(16):
+        value = h[0, j] + max(h[1, j], zero)
+        middle += law.w3[0, j] * value
+        octaves += law.w3[1, j] * value
+    return _laplace(q[y + 1, c] - middle, octaves)[0]
+
+
+@jit
+def count_bits(grid: Any, coarser: Any, coarsest: Any, law: Any, first: int, last: int) -> None:
+    """Sets the bits of rows first..last-1."""
+    rows, h = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
+    for y in range(first, last):
+        for x in range(grid.bits.shape[1]):
+            grid.bits[y, x] = _bits_of(grid, coarser, coarsest, y, x, law, rows, h)
+
+
+@jit
+def colour(picture: Any, first: int, last: int) -> None:
+    """Sets the colours of rows first..last-1 from the mixed planes."""
+    c, g, k = picture.colours, picture.mixed, picture.kernel
+    columns = c.shape[2]
+    for o in range(3):
+        for y in range(first, last):
+            for x in range(columns):
+                c[o, y, x] = g[o, y + 1, LEFT + x]
+            for i in range(3):
+                for r in range(3):
+                    k0, k1, k2 = k[o, i, r, 0], k[o, i, r, 1], k[o, i, r, 2]
+                    for x in range(columns):
+                        at = LEFT + x
+                        c[o, y, x] += (
+                            k0 * g[i, y + r, at - 1] + k1 * g[i, y + r, at] + k2 * g[i, y + r, at + 1]
+                        )
+
+
+@jit
+def _response(at: int, k: int, sides: Any, taps: Any, out: Any, room: Any) -> tuple[int, int]:
+    """What a one at a place of a line of grid k is in a line of the picture: ``out``, and its first and last place."""
+    first, last = at, at
+    out[0] = np.float32(1)
+    for level in range(k - 1, -1, -1):
+        for i in range(last - first + 1):
+            room[i] = out[i]
+        low, high = max(2 * first - GROWTH[0], 0), min(2 * last + GROWTH[1], sides[level] - 1)
+        for j in range(low, high + 1):
+            total = np.float32(0)
+            for t in range(4):
+                source = (j >> 1) + (2 - t if j & 1 else t - 2)
+                source = min(max(source, 0), sides[level + 1] - 1)
+                if first <= source <= last:
+                    total += taps[level, t] * room[source - first]
+            out[j - low] = total
+        first, last = low, high
+    return first, last
+
+
+@jit
+def _spoiled(
+    picture: Any,
+    k: int,
+    y0: int,
+    y1: int,
+    x0: int,
+    x1: int,
+    down: Any,
+    across: Any,
+    delta: Any,
+    more: Any,
+    new: Any,
+) -> float:
+    """How much the squared error rises if plane k has delta * down * across more in rows y0..y1, columns x0..x1.
+
+    Args:
+        more: set to what the mixed planes then have more, from two rows and columns before these on.
+        new: set to the colours, from one row and column before these on.
+    """
+    v, g, c, target, _, p, pb, q, qb, s, kernel = picture
+    rows, columns = target.shape[1], target.shape[2]
+    zero, one = np.float32(0), np.float32(1)
+    ny, nx = y1 - y0 + 1, x1 - x0 + 1
+    for j in range(3):
+        for x in range(nx + 4):
+            more[j, 0, x] = more[j, 1, x] = more[j, ny + 2, x] = more[j, ny + 3, x] = zero
+        for y in range(2, ny + 2):
+            more[j, y, 0] = more[j, y, 1] = more[j, y, nx + 2] = more[j, y, nx + 3] = zero
+    u = np.empty(7, np.float32)
+    for y in range(ny):
+        scaled = delta * down[y]
+        for x in range(nx):
+            for i in range(7):
+                u[i] = v[i, y0 + y, x0 + x]
+            u[k] += scaled * across[x]
+            u0, u1, u2, u3, u4, u5, u6 = u[0], u[1], u[2], u[3], u[4], u[5], u[6]
+            a0, a1, a2 = qb[0], qb[1], qb[2]
+            for j in range(len(pb)):
+                h = (
+                    pb[j] + p[0, j] * u0 + p[1, j] * u1 + p[2, j] * u2 + p[3, j] * u3
+                    + p[4, j] * u4 + p[5, j] * u5 + p[6, j] * u6
+                )  # fmt: skip
+                h = max(h, zero)
+                a0 += q[0, j] * h
+                a1 += q[1, j] * h
+                a2 += q[2, j] * h
+            for i in range(7):
+                a0 += s[0, i] * u[i]
+                a1 += s[1, i] * u[i]
+                a2 += s[2, i] * u[i]
+            at = LEFT + x0 + x
+            more[0, y + 2, x + 2] = a0 - g[0, y0 + y + 1, at]
+            more[1, y + 2, x + 2] = a1 - g[1, y0 + y + 1, at]
+            more[2, y + 2, x + 2] = a2 - g[2, y0 + y + 1, at]
+    for j in range(3):  # beyond an edge of the picture lies the edge
+        for y in range(2, ny + 2):
+            if x0 == 0:
+                more[j, y, 1] = more[j, y, 2]
+            if x1 == columns - 1:
+                more[j, y, nx + 2] = more[j, y, nx + 1]
+        for x in range(nx + 4):
+            if y0 == 0:
+                more[j, 1, x] = more[j, 2, x]
+            if y1 == rows - 1:
+                more[j, ny + 2, x] = more[j, ny + 1, x]
+    total = 0.0
+    low, high = (0 if x0 > 0 else 1), (nx + 2 if x1 < columns - 1 else nx + 1)
+    for o in range(3):
+        for y in range(max(y0 - 1, 0), min(y1 + 1, rows - 1) + 1):
+            b = y - y0 + 1
+            for a in range(low, high):
+                new[o, b, a] = c[o, y, x0 - 1 + a] + more[o, b + 1, a + 1]
+            for i in range(3):
+                for r in range(3):
+                    k0, k1, k2 = kernel[o, i, r, 0], kernel[o, i, r, 1], kernel[o, i, r, 2]
+                    for a in range(low, high):
+                        new[o, b, a] += (
+                            k0 * more[i, b + r, a] + k1 * more[i, b + r, a + 1] + k2 * more[i, b + r, a + 2]
+                        )
+            found = zero
+            for a in range(low, high):
+                x = x0 - 1 + a
+                before = min(max(c[o, y, x], zero), one) - target[o, y, x]
+                after = min(max(new[o, b, a], zero), one) - target[o, y, x]
+                found += after * after - before * before
+            total += float(found)
+    return total
+
+
+@jit
+def _take(
+    picture: Any,
+    k: int,
+    y0: int,
+    y1: int,
+    x0: int,
+    x1: int,
+    down: Any,
+    across: Any,
+    delta: Any,
+    more: Any,
+    new: Any,
+) -> None:
+    """What ``_spoiled`` weighed comes true."""
+    rows, columns = picture.target.shape[1], picture.target.shape[2]
+    for y in range(y0, y1 + 1):
+        for x in range(x0, x1 + 1):
+            picture.planes[k, y, x] += delta * down[y - y0] * across[x - x0]
+            for j in range(3):
+                picture.mixed[j, y + 1, LEFT + x] += more[j, y - y0 + 2, x - x0 + 2]
+    for j in range(3):
+        for y in range(max(y0 - 1, 0), min(y1 + 1, rows - 1) + 1):
+            for x in range(max(x0 - 1, 0), min(x1 + 1, columns - 1) + 1):
+                picture.colours[j, y, x] = new[j, y - y0 + 1, x - x0 + 1]
+
+
+@jit
+def refine(
+    k: int, grid: Any, coarser: Any, coarsest: Any, finer: Any, finest: Any, law: Any, picture: Any,
+    heights: Any, widths: Any, first: int, last: int, bit_price: float, error_price: float,
+) -> int:  # fmt: skip
+    """Rows first..last-1 of grid k; gives how many symbols were moved.
+
+    Args:
+        coarser, coarsest: the next two grids, or grids of zeros.
+        finer, finest: those before it; the second, or both, are not looked at where there are none.
+        heights, widths: of all grids.
+        bit_price, error_price: of a bit, and of squared error.
+    """
+    rows, h = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
+    reach = (1 + GROWTH[0] + GROWTH[1]) << k
+    down, across, room = np.empty((3, reach), np.float32)
+    more, new = np.zeros((2, 3, reach + 4, reach + 4), np.float32)
+    seeing = np.empty((_SEEING, 3), np.int64)  # grid 0, 1 or 2 (this, finer, finest), row, column
+    then = np.empty(_SEEING, np.float32)
+    q, moved = grid.symbols, 0
+    for y in range(first, last):
+        y0, y1 = _response(y, k, heights, picture.taps, down, room)
+        for x in range(widths[k]):
+            n = 0
+            for i in range(-1, 12):  # itself first
+                b, a = (y, x) if i < 0 else (y - _DOWN[i], x - _ACROSS[i])
+                if b < grid.end and 0 <= a < widths[k]:
+                    seeing[n, 0], seeing[n, 1], seeing[n, 2] = 0, b, a
+                    n += 1
+            if k >= 1:
+                for i in range(12):
+                    b, a = 2 * y + _CHILDREN[i, 0], 2 * x + _CHILDREN[i, 1]
+                    if finer.band[0] <= b < finer.end and 0 <= a < widths[k - 1]:
+                        seeing[n, 0], seeing[n, 1], seeing[n, 2] = 1, b, a
+                        n += 1
+            if k >= 2:
+                for i in range(16):
+                    b, a = 4 * y + (i >> 2), 4 * x + (i & 3)
+                    if b < finest.end and a < widths[k - 2]:
+                        seeing[n, 0], seeing[n, 1], seeing[n, 2] = 2, b, a
+                        n += 1
+            x0, x1 = _response(x, k, widths, picture.taps, across, room)
+            old = q[y + 1, LEFT + x]
+            for delta in (np.float32(1), np.float32(-1)):
+                if abs(old + delta) > _LARGEST:
+                    continue
+                q[y + 1, LEFT + x] = old + delta
+                change = np.float32(0)
+                for i in range(n):
+                    b, a = seeing[i, 1], seeing[i, 2]
+                    if seeing[i, 0] == 0:
+                        then[i] = _bits_of(grid, coarser, coarsest, b, a, law, rows, h)
+                        change += then[i] - grid.bits[b, a]
+                    elif seeing[i, 0] == 1:
+                        then[i] = _bits_of(finer, grid, coarser, b, a, law, rows, h)
+                        change += then[i] - finer.bits[b, a]
+                    else:
+                        then[i] = _bits_of(finest, finer, grid, b, a, law, rows, h)
+                        change += then[i] - finest.bits[b, a]
+                spoiled = _spoiled(picture, k, y0, y1, x0, x1, down, across, delta, more, new)
+                if bit_price * change + error_price * spoiled >= 0:
+                    q[y + 1, LEFT + x] = old
+                    continue
+                moved += 1
+                for i in range(n):
+                    b, a = seeing[i, 1], seeing[i, 2]
+                    if seeing[i, 0] == 0:
+                        grid.bits[b, a] = then[i]
+                    elif seeing[i, 0] == 1:
+                        finer.bits[b, a] = then[i]
+                    else:
+                        finest.bits[b, a] = then[i]
+                _take(picture, k, y0, y1, x0, x1, down, across, delta, more, new)
+                break
+    return moved

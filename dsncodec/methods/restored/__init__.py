@@ -1,0 +1,1 @@
+"""The method "restored": a standard codec, and a network that restores what it lost."""

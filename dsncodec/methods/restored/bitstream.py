@@ -1,0 +1,185 @@
+"""A base codec's picture and what is known of it: the half of the method "restored" that runs no network.
+
+Sections: ``PARM`` (below), ``BASE`` (the base codec's own file), and with alpha ``ALPH`` (the plane
+itself through an entropy backend, lossless).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import carriers
+from ...container import Header
+from ...errors import Corrupt, UnsupportedVersion
+from ...networks import registry
+from .. import Facts, Window
+from ..sections import OneSize, decode_alpha, pooled, required
+from .half_size import doubled, half_shape
+
+UInt8Array = NDArray[np.uint8]
+
+SCALES = (1, 2)
+TAGS = frozenset({"PARM", "BASE", "ALPH"})
+# what ``extract`` takes out unless told otherwise
+MAIN_PART = "picture"
+UNIT_STRENGTH = 64  # the strength at which the network's correction is added as it is
+GAIN_STEP_DB = 0.02
+PSNR_STEP_DB = 0.25
+NO_MODEL = b""
+ID_BYTES = 4  # of a network's id; files of container version 1 had 8
+_PARM = struct.Struct("<BBBBB")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the PARM section says.
+
+    ``quality`` is the base codec's, and ``psnr_db`` how near its picture is to the original, over all
+    samples: both tell the network what to expect. ``strength`` is how much of the network's correction is
+    added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it wins over the base codec's picture, at
+    full size, as measured over all of it. ``model_id`` is how the network's id begins, or empty. With ``scale`` 2 the
+    base codec has the picture at half its size.
+    """
+
+    quality: int
+    psnr_db: float
+    strength: int
+    gain_db: float
+    model_id: bytes
+    scale: int = 1
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared error of the base codec's picture, on a scale of 0..1."""
+        return float(10 ** (-self.psnr_db / 20))
+
+    def rounded(self) -> Parameters:
+        """What a reader gets."""
+        return Parameters.unpack(self.pack())
+
+    def pack(self) -> bytes:
+        """5 bytes, and the first 4 of the network's id where one is run; see docs/format.md."""
+        steps = ((self.psnr_db, PSNR_STEP_DB), (self.gain_db, GAIN_STEP_DB))
+        psnr, gain = (min(255, max(0, round(value / step))) for value, step in steps)
+        return _PARM.pack(self.scale, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Parameters:
+        """Raises Corrupt unless these are bytes that mean something."""
+        model_id = payload[_PARM.size :]
+        if len(payload) < _PARM.size or len(model_id) not in (0, ID_BYTES, 8):
+            raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
+        scale, quality, psnr, strength, gain = _PARM.unpack_from(payload)
+        if scale not in SCALES or quality > 100 or (strength and not any(model_id)):
+            raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
+        return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id, scale)
+
+
+@dataclass(frozen=True)
+class Parsed(OneSize):
+    """The base codec's decoded picture ``small``, (ceil(H / scale), ceil(W / scale), 1 or 3); the same at full size,
+    ``colour`` (H, W, 1 or 3); and alpha (H, W) or None."""
+
+    header: Header
+    parameters: Parameters
+    base: str
+    small: UInt8Array
+    colour: UInt8Array
+    alpha: UInt8Array | None
+
+    def preview(self) -> UInt8Array:
+        """What any reader of the extracted file sees, (ceil(H / scale), ceil(W / scale), channels)."""
+        if self.alpha is None:
+            return self.small
+        alpha = self.alpha if self.parameters.scale == 1 else pooled(self.alpha, self.parameters.scale)
+        return np.concatenate([self.small, alpha[..., None]], -1)
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether a network runs, or the base codec has the picture at half its size."""
+        return self.parameters.strength != 0 or self.parameters.scale != 1
+
+    def pixels(self, window: Window | None, threads: int | None, decoder: str) -> UInt8Array:
+        """As ``ParsedFile``: the base codec's picture after the network."""
+        # loads the inference runtime
+        from . import codec as restored
+
+        return restored.decode(self, window, threads)
+
+    def with_alpha(self, colour: UInt8Array, window: tuple[slice, slice]) -> UInt8Array:
+        """Colour of a window with the alpha of that window behind it, if there is any."""
+        if self.alpha is None:
+            return colour
+        return np.concatenate([colour, self.alpha[window][..., None]], -1)
+
+
+def base_shape(header: Header, scale: int) -> tuple[int, int, int]:
+    """(rows, columns, 1 or 3) of the base codec's picture."""
+    full = (header.height, header.width, header.colour_planes)
+    return full if scale == 1 else half_shape(full)
+
+
+def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
+    """Sections to the base codec's picture.
+
+    Raises:
+        CodestreamError: a section is missing, or does not hold what the header promises.
+    """
+    parameters = Parameters.unpack(required(sections, "PARM"))
+    payload = required(sections, "BASE")
+    alpha = decode_alpha(header, sections)
+    small = carriers.decode_base(payload, base_shape(header, parameters.scale))
+    full = base_shape(header, 1)
+    colour = small if parameters.scale == 1 else doubled(small, full)
+    return Parsed(header, parameters, carriers.base_name(payload), small, colour, alpha)
+
+
+def validate(header: Header, sections: dict[str, bytes]) -> None:
+    """All that can be checked without decoding.
+
+    Raises:
+        CodestreamError: a section is missing, or names what this release does not have.
+    """
+    parameters = Parameters.unpack(required(sections, "PARM"))
+    base = carriers.base_name(required(sections, "BASE"))
+    if parameters.strength:
+        registry.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
+    if header.has_alpha:
+        carriers.backend_name(required(sections, "ALPH"))
+
+
+def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
+    """The fields of ``ImageInfo`` that are this method's.
+
+    Args:
+        parameters: the PARM section.
+        first_bytes: the first byte of each other section that the method knows.
+    """
+    found = Parameters.unpack(parameters)
+    used = {}
+    if "BASE" in first_bytes:
+        used["BASE"] = carriers.base_name(first_bytes["BASE"])
+    if "ALPH" in first_bytes:
+        used["ALPH"] = carriers.backend_name(first_bytes["ALPH"])
+    try:
+        model = registry.restoration_of_wire_id(found.model_id).name if found.strength else ""
+    except UnsupportedVersion:
+        model = "unknown"
+    return {
+        "scale": found.scale, "levels": None, "chroma_levels": None, "backends": used, "model": model,
+        "model_id": found.model_id.hex() if found.strength else "", "base_quality": found.quality,
+        "base_psnr_db": found.psnr_db, "strength": found.strength / UNIT_STRENGTH,
+        "gain_db": round(found.gain_db, 2),
+    }  # fmt: skip
+
+
+def summary(facts: Mapping[str, object]) -> str:
+    """The settings in a few words."""
+    half = " at half the size" if facts["scale"] == 2 else ""
+    network = f"network at strength {facts['strength']:.2f}, +{facts['gain_db']:.2f} dB"
+    return f"base quality {facts['base_quality']}{half}, {network if facts['strength'] else 'no network'}"

@@ -1,0 +1,486 @@
+"""A standard codec under a network: base codec -> file, and file -> base codec -> restoration network.
+
+The network was trained for one base codec at all its qualities. The encoder decodes what it wrote, and
+stores how much of the network's correction brings the picture nearest to the original: none, if none does.
+At low rates the base codec may carry the picture at half its size (scale 2). What is compared is what a reader gets:
+whole pictures after the network, rounded to grey levels. An estimate only says what to look at.
+
+Source: Cai et al., "Deep Sampling Networks", 2017, section 4.4 codes the low-resolution layer with a
+standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched image compression", 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import carriers, container
+from ...container import Header
+from ...networks import registry
+from ...networks.inference import Tile, Window, common, moved, network, tiles
+from ...options import Restored
+from ...planes import TO_YCBCR, crop_padded
+from ...processes import thread_count
+from .. import DEFAULT_EFFORT, Job, rate_control
+from ..sections import encode_alpha
+from .bitstream import NO_MODEL, UNIT_STRENGTH, Parameters, Parsed
+from .half_size import doubled, half_shape, halved
+from .similarity import Similarity
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+TILE = 256  # pixels of a side, a multiple of every network's unit
+LEAST_GAIN_DB = 0.01  # below, running a network is not worth a reader's time
+SIMILARITY_LOSS = 0.0004  # of luma SSIM, the most that a gain of PSNR may cost
+LUMA = TO_YCBCR[0]
+
+# What effort buys
+HALF_FROM_EFFORT = 4  # half the size is tried too, at low qualities
+BEST_FROM_EFFORT = 6  # the larger network
+OTHERS_FROM_EFFORT = 8  # all base codecs are tried
+
+# Half the size: it never won above this quality of the base codec on the tuning pictures, and what it needs for
+# the same bytes lay this much higher
+HALF_UP_TO_QUALITY = 26
+HALF_QUALITY_HIGHER = (8, 30)
+LEAST_SIDE_OF_HALF = 32
+# Nor did it win where halving alone, without a codec, errs by so much more than full size through codec and network
+HALVING_LOSS_DB = 1.0
+
+# Payloads of two neighbouring qualities differ by about this factor: where to look for the largest that fits,
+# and from where on the next one is taken not to fit
+SIZE_STEP = 1.08
+NEAR_ENOUGH = 1.03
+
+# Corrections of so many pixels are kept, 12 bytes each; of larger pictures the network runs over a sample first, of
+# which a strength is made, and then over all to see what that gives: blocks of this side, in equal numbers from
+# where the base codec erred least to where it erred most
+MOST_KEPT_PIXELS = 2**22
+SAMPLE_BLOCK = 96
+SAMPLE_SHARE = 1 / 12  # of all blocks, and at least as many as there are ranks
+SAMPLE_RANKS = 4
+WORTH_ANOTHER_LOOK = 0.995  # what another strength must leave of the error
+
+
+@dataclass(frozen=True)
+class Way:
+    """What carries a picture: a base codec, at full size (scale 1) or at half of it (2)."""
+
+    base: str
+    scale: int
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A picture as a file would hold it. ``mse``, over all colour samples, and ``similarity``, SSIM of luma, are of what
+    a reader gets; ``plain_similarity`` is of the base picture, at full size.
+    """
+
+    payload: bytes
+    parameters: Parameters
+    mse: float
+    similarity: float
+    plain_similarity: float
+
+
+class Encoder:
+    """One picture on its way into files. A point is a quality of the base codec, 0..100 on its own scale, at full
+    size, or at half of it if ``scale`` is 2. With ``scale`` None, whatever serves a reader better with no more bytes
+    may take its place: half the size, or another base codec.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        pixels: UInt8Array,
+        threads: int | None,
+        effort: int = DEFAULT_EFFORT,
+        scale: int | None = None,
+        base: str = "auto",
+    ) -> None:
+        self.header, self.threads, self.effort, self.scale = header, thread_count(threads), effort, scale
+        self.base = base
+        self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
+        self.alpha = pixels[..., -1] if header.has_alpha else None
+        self._payloads: dict[tuple[Way, int], bytes] = {}
+        self._coded: dict[tuple[Way, int], Coded] = {}
+        self._pictures: dict[bytes, UInt8Array] = {}  # payload -> what a reader gets, of the last point alone
+
+    @property
+    def points(self) -> list[int]:
+        """The base codec's own qualities."""
+        return list(range(101))
+
+    def point_of_quality(self, quality: int) -> int:
+        """The base codec's own quality for one of ours."""
+        return carriers.BASE_CODECS[self._base].own_quality(quality)
+
+    def between(self, low: int, high: int) -> list[int]:
+        """There is nothing between two neighbouring qualities."""
+        return []
+
+    def sections(self, point: int) -> list[tuple[str, bytes]]:
+        """The coded picture as (tag, payload)."""
+        _, best = self._best(point)
+        sections = [("PARM", best.parameters.pack()), ("BASE", best.payload)]
+        if self.alpha is not None:
+            sections.append(("ALPH", self._alpha_payload))
+        return sections
+
+    def reconstruct(self, point: int) -> UInt8Array:
+        """The colour planes a reader of this quality gets, (H, W, 1 or 3)."""
+        way, best = self._best(point)
+        if best.payload not in self._pictures:
+            self._pictures[best.payload] = self._shown(way, best.parameters, self._decoded(way, best.payload))
+        return self._pictures[best.payload]
+
+    @property
+    def _base(self) -> str:
+        return self.base if self.base != "auto" else self._bases[0]
+
+    @cached_property
+    def _bases(self) -> list[str]:
+        """The base codecs that hold the picture."""
+        fitting = [
+            name
+            for name, row in carriers.BASE_CODECS.items()
+            if row.holds(self.colour) and carriers.has_base(name)
+        ]
+        return fitting or ["jxl"]  # which says what it holds
+
+    @cached_property
+    def _half(self) -> UInt8Array:
+        return halved(self.colour)
+
+    @cached_property
+    def _alpha_payload(self) -> bytes:
+        assert self.alpha is not None
+        return encode_alpha(self.alpha, self.effort)
+
+    @cached_property
+    def _similarity(self) -> Similarity:
+        return Similarity(self.colour)
+
+    @cached_property
+    def _halving_mse(self) -> float:
+        """What halving and doubling cost, without any codec."""
+        return self._mse(doubled(self._half, self.colour.shape))
+
+    def _mse(self, shown: UInt8Array) -> float:
+        return mean_squared_error(self.colour, shown)
+
+    def _best(self, point: int) -> tuple[Way, Coded]:
+        """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
+        similar to it than the base codec's picture."""
+        way = Way(self._base, self.scale or 1)
+        best = self._code(way, point)
+        limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
+        for other, qualities in self._others(way, point, best.mse):
+            quality = self._largest_within(other, qualities, limit)
+            if quality is not None:
+                candidate = self._code(other, quality)
+                if candidate.mse < best.mse and candidate.similarity >= floor:
+                    way, best = other, candidate
+        self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
+        return way, best
+
+    def _others(self, way: Way, point: int, mse: float) -> Iterator[tuple[Way, Sequence[int]]]:
+        """What else is worth a try at this effort, and the qualities among which it would be.
+
+        Args:
+            mse: of the base codec at this quality, as a reader gets it.
+        """
+        if self.scale is not None:
+            return
+        half = Way(way.base, 2)
+        if (
+            self.effort >= HALF_FROM_EFFORT
+            and point <= HALF_UP_TO_QUALITY
+            and min(self.colour.shape[:2]) >= LEAST_SIDE_OF_HALF
+            and self._model(half) is not None
+            and self._halving_mse < mse * 10 ** (HALVING_LOSS_DB / 10)
+        ):
+            low, high = (point + more for more in HALF_QUALITY_HIGHER)
+            yield half, [q for q in carriers.BASE_CODECS[way.base].qualities if low <= q <= high]
+        if self.effort >= OTHERS_FROM_EFFORT and self.base == "auto":
+            for base in self._bases[1:]:
+                yield Way(base, 1), carriers.BASE_CODECS[base].qualities
+
+    def _largest_within(self, way: Way, qualities: Sequence[int], limit: int) -> int | None:
+        """The highest of some qualities whose payload is no larger, or one so near that the next would not fit; None if
+        none fits. Sizes rise with quality, by about the same factor from one to the next.
+        """
+        low, high, at = -1, len(qualities), len(qualities) // 2
+        while high - low > 1:
+            size = self._size(way, qualities[at])
+            low, high = (at, high) if size <= limit else (low, at)
+            if size <= limit < size * NEAR_ENOUGH:
+                break
+            if low >= 0 and high < len(qualities):
+                below, above = (math.log(self._size(way, qualities[i])) for i in (low, high))
+                at = low + int((math.log(limit) - below) / max(above - below, 1e-9) * (high - low))
+            else:
+                at += math.floor(math.log(limit / size) / math.log(SIZE_STEP))
+            at = min(max(at, low + 1), high - 1)
+        return qualities[low] if low >= 0 else None
+
+    def _model(self, way: Way) -> registry.Restoration | None:
+        return registry.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale)
+
+    def _payload(self, way: Way, quality: int) -> bytes:
+        if (way, quality) not in self._payloads:
+            colour = self.colour if way.scale == 1 else self._half
+            coded = carriers.encode_base(colour, quality, way.base, self.effort, self.threads)
+            self._payloads[way, quality] = coded
+        return self._payloads[way, quality]
+
+    def _size(self, way: Way, quality: int) -> int:
+        return len(self._payload(way, quality))
+
+    def _decoded(self, way: Way, payload: bytes) -> UInt8Array:
+        """The base picture at full size."""
+        shape = self.colour.shape
+        if way.scale == 1:
+            return carriers.decode_base(payload, shape)
+        return doubled(carriers.decode_base(payload, half_shape(shape)), shape)
+
+    def _shown(self, way: Way, parameters: Parameters, decoded: UInt8Array) -> UInt8Array:
+        layer = Parsed(self.header, parameters, way.base, decoded, decoded, None)
+        return _restored(layer, None, self.threads)
+
+    def _code(self, way: Way, quality: int) -> Coded:
+        if (way, quality) not in self._coded:
+            coded, shown = self._chosen(way, quality, self._payload(way, quality))
+            self._coded[way, quality] = coded
+            self._pictures[coded.payload] = shown
+        return self._coded[way, quality]
+
+    def _chosen(self, way: Way, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
+        """With how much of the network's correction serves this picture best, and the picture that a reader gets.
+
+        Strengths are tried until one gives what a reader sees nearer to the original, over the whole picture, and
+        leaves SSIM where it was; with none of them no network is run.
+        """
+        decoded = self._decoded(way, payload)
+        error, similarity = self._mse(decoded), self._similarity(decoded)
+        psnr = 10 * math.log10(255**2 / error) if error else 99.0
+        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
+        best = Coded(payload, parameters, error, similarity, similarity), decoded
+        model = self._model(way)
+        if model is None or not error:
+            return best
+        corrections = Corrections(Restorer(model, decoded, parameters, self.threads))
+        seen, most = self._first_look(corrections), 255
+        strength = seen.strength
+        while strength and seen.gain_db(strength) >= LEAST_GAIN_DB:
+            shown, seen = self._look(corrections, strength)
+            mse, similar = self._mse(shown), self._similarity(shown)
+            gain_db = 10 * math.log10(error / mse) if mse else 99.0
+            fine = gain_db >= LEAST_GAIN_DB and similar >= similarity - SIMILARITY_LOSS
+            if fine and mse < best[0].mse:
+                said = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id)
+                best = Coded(payload, said.rounded(), mse, similar, similarity), shown
+            if not fine:
+                most = strength * 2 // 3
+            wanted = min(seen.strength, most)
+            if fine and seen.left(wanted) > WORTH_ANOTHER_LOOK * seen.left(strength):
+                break
+            strength = wanted
+        return best
+
+    def _first_look(self, corrections: Corrections) -> Products:
+        """What the correction would do; of a picture whose correction is not kept, by a sample."""
+        restorer = corrections.restorer
+        sample = [] if corrections.kept else self._sample(restorer)
+        found = ((tile, restorer.correction(tile)) for tile in sample) if sample else corrections
+        return sum((self._products(restorer, tile, correction) for tile, correction in found), Products())
+
+    def _look(self, corrections: Corrections, strength: int) -> tuple[UInt8Array, Products]:
+        """What a reader gets with a strength, and what the correction does to all of the picture."""
+        restorer, seen = corrections.restorer, Products()
+        shown, share = np.empty_like(restorer.decoded), np.float32(strength / UNIT_STRENGTH)
+        for tile, correction in corrections:
+            seen += self._products(restorer, tile, correction)
+            shown[tile.inner] = added(restorer.decoded[tile.inner], correction, share)
+        return shown, seen
+
+    def _sample(self, restorer: Restorer) -> list[Tile]:
+        """Blocks of the picture, from all ranks of the base codec's error; none of one that is narrower than a block."""
+        blocks = list(restorer.blocks(SAMPLE_BLOCK))
+        if not blocks:
+            return []
+        errors = [float(np.square(self._wanted(restorer, tile)).sum()) for tile in blocks]
+        ranked = [blocks[i] for i in np.argsort(errors, kind="stable")]
+        count = max(SAMPLE_RANKS, round(SAMPLE_SHARE * len(blocks)))
+        return [ranked[(2 * i + 1) * len(ranked) // (2 * count)] for i in range(count)]
+
+    def _wanted(self, restorer: Restorer, tile: Tile) -> FloatArray:
+        wanted: FloatArray = self.colour[tile.inner].astype(np.float32)
+        wanted -= restorer.decoded[tile.inner]  # both end at the picture's edges
+        return wanted
+
+    def _products(self, restorer: Restorer, tile: Tile, correction: FloatArray) -> Products:
+        wanted = self._wanted(restorer, tile)
+        pairs = ((correction, wanted), (correction, correction), (wanted, wanted))
+        return Products(*(float(np.vdot(a, b)) for a, b in pairs))
+
+
+def mean_squared_error(a: UInt8Array, b: UInt8Array) -> float:
+    """Over all samples, exactly; rows are taken in strips."""
+    total = 0
+    for top in range(0, len(a), 256):
+        apart = a[top : top + 256].astype(np.int32) - b[top : top + 256]
+        total += int(np.square(apart).sum(dtype=np.int64))
+    return total / a.size
+
+
+@dataclass(frozen=True)
+class Products:
+    """Sums over samples: of the correction times what is wanted, of the correction's square, and of the wanted's."""
+
+    along: float = 0.0
+    length: float = 0.0
+    error: float = 0.0
+
+    @property
+    def strength(self) -> int:
+        """With which least of the error is left, but for rounding."""
+        return min(255, round(UNIT_STRENGTH * self.along / self.length)) if self.along > 0 else 0
+
+    def left(self, strength: int) -> float:
+        """What part of the squared error a strength leaves, but for rounding."""
+        share = strength / UNIT_STRENGTH
+        return max(0.0, 1 - (2 * share * self.along - share**2 * self.length) / max(self.error, 1e-9))
+
+    def gain_db(self, strength: int) -> float:
+        """The same as a gain of PSNR."""
+        return -10 * math.log10(max(self.left(strength), 1e-9))
+
+    def __add__(self, other: Products) -> Products:
+        return Products(self.along + other.along, self.length + other.length, self.error + other.error)
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A base codec's picture under its network."""
+
+    model: registry.Restoration
+    decoded: UInt8Array  # (H, W, 1 or 3), at full size
+    parameters: Parameters  # as a reader has them
+    threads: int
+
+    def tiles(self, window: Window) -> Iterator[Tile]:
+        """Tiles that cover a window, in whole units of the network; the last ones may reach beyond the picture."""
+        unit, (rows, columns) = self.model.unit, self.decoded.shape[:2]
+        bounds = -(-rows // unit) * unit, -(-columns // unit) * unit
+        y, x = (slice(side.start // unit * unit, -(-side.stop // unit) * unit) for side in window)
+        return tiles((y, x), bounds, TILE, self.model.halo)
+
+    def blocks(self, side: int) -> Iterator[Tile]:
+        """Whole blocks of a side in pixels, as many as there are."""
+        rows, columns = (length // side * side for length in self.decoded.shape[:2])
+        unit = self.model.unit
+        bounds = tuple(-(-length // unit) * unit for length in self.decoded.shape[:2])
+        return tiles((slice(0, rows), slice(0, columns)), (bounds[0], bounds[1]), side, self.model.halo)
+
+    def correction(self, tile: Tile) -> FloatArray:
+        """What the network would add in a tile, (rows, columns, 1 or 3), in grey levels, cut at the picture's edges."""
+        colour = crop_padded(self.decoded, *tile.outer)
+        if colour.shape[2] == 1:
+            colour = colour.repeat(3, 2)
+        x = np.ascontiguousarray(colour.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        net = network(registry.checked_restoration(self.model), self.threads)
+        known = self.parameters.quality / 100, self.parameters.rmse
+        quality, rmse = (np.full((1, 1, 1), value, np.float32) for value in known)
+        added = (net(x, quality, rmse) - x)[:, *tile.crop] * np.float32(255)
+        if self.decoded.shape[2] == 1:
+            added = np.tensordot(LUMA, added, 1)[None]
+        rows, columns = (side.stop - side.start for side in self._inside(tile))
+        return np.ascontiguousarray(added[:, :rows, :columns].transpose(1, 2, 0))
+
+    def _inside(self, tile: Tile) -> Window:
+        y, x = tile.inner
+        rows, columns = self.decoded.shape[:2]
+        return slice(y.start, min(y.stop, rows)), slice(x.start, min(x.stop, columns))
+
+
+class Corrections:
+    """What a network would add to a whole picture: tiles, and the correction of each. The network runs once if they are
+    ``kept``, else each time that they are asked for.
+    """
+
+    def __init__(self, restorer: Restorer) -> None:
+        rows, columns = restorer.decoded.shape[:2]
+        self.restorer, self._window = restorer, (slice(0, rows), slice(0, columns))
+        self.kept = rows * columns <= MOST_KEPT_PIXELS
+        self._found: list[tuple[Tile, FloatArray]] = []
+
+    def __iter__(self) -> Iterator[tuple[Tile, FloatArray]]:
+        found = ((tile, self.restorer.correction(tile)) for tile in self.restorer.tiles(self._window))
+        if not self.kept:
+            return found
+        self._found = self._found or list(found)
+        return iter(self._found)
+
+
+def added(base: UInt8Array, correction: FloatArray, share: np.float32) -> UInt8Array:
+    """A share of the correction on the base picture, rounded half up."""
+    values = base + share * correction
+    return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.float32).astype(np.uint8)
+
+
+def _restored(layer: Parsed, region: Window | None, threads: int) -> UInt8Array:
+    """A region of the colour planes after the network, (rows, columns, 1 or 3)."""
+    window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
+    parameters = layer.parameters
+    if parameters.strength == 0:
+        return layer.colour[window]
+    model = registry.restoration_of_wire_id(parameters.model_id, layer.base, parameters.scale)
+    restorer = Restorer(model, layer.colour, parameters, threads)
+    share = np.float32(parameters.strength / UNIT_STRENGTH)
+    out = np.empty(
+        (window[0].stop - window[0].start, window[1].stop - window[1].start, layer.colour.shape[2]), np.uint8
+    )
+    for tile in restorer.tiles(window):
+        part = common(tile.inner, window)
+        correction = restorer.correction(tile)[moved(part, tile.inner)]
+        out[moved(part, window)] = added(layer.colour[part], correction, share)
+    return out
+
+
+def decode(layer: Parsed, region: Window | None, threads: int | None) -> UInt8Array:
+    """The base codec's picture to pixels, (rows, columns, channels) uint8 with alpha last.
+
+    Args:
+        region: rows and columns of the full picture; None is all of it.
+    Raises:
+        UnsupportedVersion: the network is not in this release.
+        Corrupt: the network is not for this base codec.
+    """
+    window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
+    return layer.with_alpha(_restored(layer, window, thread_count(threads)), window)
+
+
+def encode(job: Job, options: Restored) -> bytes:
+    """A whole codestream, see ``dsncodec.encode``.
+
+    Raises:
+        SettingError: the target is out of reach.
+    """
+    header = job.header(options.method)
+    # a base quality means full size, unless told otherwise
+    scale = 1 if options.base_quality is not None and options.scale is None else options.scale
+    encoder = Encoder(header, job.picture.pixels, job.threads, job.effort, scale, options.base)
+
+    def pack(point: int) -> bytes:
+        return container.pack(header, encoder.sections(point) + job.metadata)
+
+    if options.base_quality is not None:
+        return pack(options.base_quality)
+    return rate_control.search(encoder, job.target, pack)

@@ -1,0 +1,61 @@
+"""What coding methods share: that some sections must be there, the alpha plane, and one size."""
+
+from __future__ import annotations
+
+from typing import Never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import carriers
+from ..container import Header
+from ..errors import Corrupt, SettingError
+from ..planes import crop_padded
+
+UInt8Array = NDArray[np.uint8]
+
+NO_SIZE = "a size can be given for files of method coconet only, and not beside preview"
+
+
+def required(sections: dict[str, bytes], tag: str) -> bytes:
+    """A section's payload.
+
+    Raises:
+        Corrupt: it is not there.
+    """
+    if tag not in sections:
+        raise Corrupt("the section is missing", field=tag)
+    return sections[tag]
+
+
+class OneSize:
+    """A parsed file whose pixels are of one size."""
+
+    def at_size(self, width: int, height: int) -> Never:
+        """Raises SettingError, always."""
+        raise SettingError(NO_SIZE)
+
+
+def encode_alpha(alpha: UInt8Array, effort: int) -> bytes:
+    """The plane (H, W), lossless, by the smallest backend, whatever that of the colours is: not each one holds
+    so large a plane."""
+    return carriers.encode(np.ascontiguousarray(alpha)[None], 256, "auto", effort)
+
+
+def decode_alpha(header: Header, sections: dict[str, bytes]) -> UInt8Array | None:
+    """The plane (H, W), or None where the mode has none.
+
+    Raises:
+        CodestreamError: the section is missing or broken.
+    """
+    if not header.has_alpha:
+        return None
+    return carriers.decode(required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+
+
+def pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
+    """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
+    rows, columns = (-(-side // scale) for side in alpha.shape)
+    padded = crop_padded(alpha[..., None], slice(0, rows * scale), slice(0, columns * scale))
+    blocks = padded.reshape(rows, scale, columns, scale)
+    return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Networks at inference: ONNX Runtime sessions and tiles, the registry of weights, networks from image to image."""

@@ -1,0 +1,352 @@
+"""The settings of each coding method: one frozen dataclass a method. The API, the command, Pillow, batches and benchmarks
+read names, defaults, checks and help from here.
+
+>>> LatentGrid(seconds=120)
+LatentGrid(seconds=120.0, steps=None, init='published')
+>>> options_of("dsn", {"levels": 64}).levels
+64
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .errors import SettingError
+from .validation import positive, whole
+
+PREVIEWS = (".gif", ".png", ".webp")
+VARIANTS = ("sine", "paper")
+INITS = ("published", "zero")
+PathLike = str | os.PathLike[str]
+
+
+def setting(default: Any, help: str, metavar: str, kind: str) -> Any:
+    """A field of options. ``kind`` is how a command line reads it: "int", "float" or "str"; ``help`` says the rest."""
+    return field(default=default, metadata={"help": help, "metavar": metavar, "kind": kind})
+
+
+class Options:
+    """What all methods' options share. ``method`` is the name on the wire; ``explicit`` names the settings that fix the
+    operating point in the place of a quality or a target."""
+
+    method: ClassVar[str]
+    title: ClassVar[str]
+    explicit: ClassVar[tuple[str, ...]] = ()
+    # settings that are of one picture: no default for several
+    single: ClassVar[tuple[str, ...]] = ()
+
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, by name."""
+        return {
+            f.name: value
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, f.name)) != f.default
+        }
+
+    def fixed(self) -> list[str]:
+        """The settings given that fix the operating point."""
+        return [name for name in self.explicit if getattr(self, name) is not None]
+
+    def _check(self, name: str, checked: Any) -> None:
+        """Keep a checked value in the place of what the caller gave."""
+        object.__setattr__(self, name, checked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored(Options):
+    """A standard codec, and a network that restores what it lost. The default; about a second.
+
+    Args:
+        base: the base codec, "avif", "jpeg", "jxl" or "j2k"; "auto": avif, for sides beyond 32768 jpeg, beyond 65500 jxl.
+        base_quality: 0..100, the base codec's own quality, in the place of ``quality``; at full size unless ``scale`` is 2.
+        scale: 1, or 2 for the base codec at half the size; None: from effort 4 on 2 at low rates, where it serves better.
+    Raises:
+        SettingError: an impossible value.
+    """
+
+    method = "restored"
+    title = "a standard codec under a network (the default)"
+    explicit = ("base_quality",)
+
+    base: str = setting("auto", "the codec inside: avif (default), jpeg, jxl, j2k", "NAME", "str")
+    base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
+    scale: int | None = setting(None, "the codec inside at full size, 1, or at half of it, 2", "1|2", "int")
+
+    def __post_init__(self) -> None:
+        if self.base != "auto":
+            # loads NumPy and the codec's package
+            from . import carriers
+
+            carriers.load_base(self.base)
+        if self.scale is not None:
+            self._check("scale", whole("scale", self.scale, 1, 2))
+        if self.base_quality is not None:
+            self._check("base_quality", whole("base_quality", self.base_quality, 0, 100))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSampling(Options):
+    """Deep sampling (Cai et al. 2017): a small picture that a network made to be enlarged by another.
+
+    With any of ``scale``, ``levels`` and ``chroma_levels`` given, the others are 3, 256, and the levels of luma.
+
+    Args:
+        scale: 2, 3 or 4, of the low-resolution layer.
+        levels: 2..256, the alphabet of its luma.
+        chroma_levels: 2..256, the alphabet of its chroma.
+        entropy_coder: what carries the symbols: "lzma2", "7z", "j2k", "jxl", "jpegls", "webp"; "auto": the smallest of those
+            tried.
+    Raises:
+        SettingError: an impossible value.
+    """
+
+    method = "dsn"
+    title = "deep sampling: a small picture between two networks"
+    explicit = ("scale", "levels", "chroma_levels")
+
+    scale: int | None = setting(None, "of the low-resolution layer (default 3)", "2..4", "int")
+    levels: int | None = setting(None, "of its luma (default 256)", "2..256", "int")
+    chroma_levels: int | None = setting(None, "of its chroma (default: as luma)", "2..256", "int")
+    entropy_coder: str = setting(
+        "auto", "what carries the symbols: 7z, lzma2, j2k, jxl, jpegls, webp, or the smallest (default)", "NAME", "str",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.entropy_coder != "auto":
+            # loads NumPy and the coder's package
+            from . import carriers
+
+            carriers.load(self.entropy_coder)
+        if self.scale is not None:
+            from .networks import registry
+
+            self._check("scale", registry.for_scale(self.scale).scale)
+        for name in ("levels", "chroma_levels"):
+            if getattr(self, name) is not None:
+                self._check(name, whole(name, getattr(self, name), 2, 256))
+
+
+def _check_budget(options: LatentGrid | CocoNet | Best) -> None:
+    """The budget of a fit, as numbers."""
+    if options.seconds is not None:
+        options._check("seconds", positive("seconds", options.seconds))
+    if options.steps is not None:
+        options._check("steps", whole("steps", options.steps, 1))
+
+
+_SECONDS = "how long the fit may take"
+_STEPS = "and how many steps (default: no limit)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentGrid(Options):
+    """Grids of symbols and small networks, fitted to this picture: the fewest bytes. Needs numba, the extra ``[fit]``.
+
+    Args:
+        seconds, steps: the fit's budget, whichever ends first; default: 1 to 180 seconds, by effort.
+        init: "published": the fit begins with a published init of the weights; "zero": with none.
+    Raises:
+        SettingError: an impossible value.
+    """
+
+    method = "latentgrid"
+    title = "grids of symbols, fitted to the picture (needs numba)"
+
+    seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
+    steps: int | None = setting(None, _STEPS, "N", "int")
+    init: str = setting("published", "weights to begin with: published (default) or zero", "NAME", "str")
+
+    def __post_init__(self) -> None:
+        _check_budget(self)
+        if self.init not in INITS:
+            raise SettingError(f"init must be one of {', '.join(INITS)}, not {self.init!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoNet(Options):
+    """One coordinate network, fitted to this picture; its quantised weights are the file (Bricman and Ionescu 2018). Needs
+    torch, the extra ``[train]``.
+
+    Args:
+        seconds, steps: the fit's budget, whichever ends first; default: 60 seconds.
+        variant: "sine", ours; or "paper": six coordinates, tanh layers, Adam.
+        layers, width: hidden layers, and neurons of each; default: 5, and what the bytes asked for allow.
+        preview: a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
+        checkpoint: a file that is written every few seconds and when the fit is interrupted; a fit goes on from it.
+    Raises:
+        SettingError: an impossible value.
+    """
+
+    method = "coconet"
+    title = "one network fitted to the picture (needs torch)"
+    explicit = ("width",)
+    single = ("preview", "checkpoint")
+
+    seconds: float | None = setting(None, f"{_SECONDS} (default 60)", "S", "float")
+    steps: int | None = setting(None, _STEPS, "N", "int")
+    variant: str | None = setting(
+        None, "ours (default), or the paper's coordinates and tanh layers", "NAME", "str"
+    )
+    layers: int | None = setting(None, "hidden layers (default 5)", "N", "int")
+    width: int | None = setting(
+        None, "neurons of a layer (default: what the bytes asked for allow)", "N", "int"
+    )
+    preview: PathLike | None = setting(
+        None, "a .gif, .png or .webp that shows the picture as it grows", "FILE", "str"
+    )
+    checkpoint: PathLike | None = setting(
+        None, "keep the fit there when it is stopped, and go on from there", "FILE", "str"
+    )
+
+    def __post_init__(self) -> None:
+        _check_budget(self)
+        if self.variant not in (None, *VARIANTS):
+            raise SettingError(f"unknown variant {self.variant!r}; one of {', '.join(sorted(VARIANTS))}")
+        for name in ("layers", "width"):
+            if getattr(self, name) is not None:
+                self._check(name, whole(name, getattr(self, name), 1))
+        for name in ("preview", "checkpoint"):
+            if getattr(self, name) is not None:
+                self._check(name, os.fspath(getattr(self, name)))
+        if self.preview is not None and os.path.splitext(self.preview)[1].lower() not in PREVIEWS:
+            raise SettingError(f"a preview is a {', '.join(PREVIEWS)} file, not {self.preview}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best(Options):
+    """Restored at effort 9, then a LatentGrid fit to the quality of that file or to the bytes given: the better file.
+
+    Without numba, and for pictures that are too large to fit, it is Restored alone.
+
+    Args:
+        base_quality: of the standard codec, in the place of ``quality``.
+        seconds, steps: the fit's budget, whichever ends first; default: 180 seconds.
+    Raises:
+        SettingError: an impossible value.
+    """
+
+    method = "best"
+    title = "the first of these, then latent grids: the better file"
+    explicit = ("base_quality",)
+
+    base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
+    seconds: float | None = setting(None, f"{_SECONDS} (default 180)", "S", "float")
+    steps: int | None = setting(None, _STEPS, "N", "int")
+
+    def __post_init__(self) -> None:
+        _check_budget(self)
+        if self.base_quality is not None:
+            self._check("base_quality", whole("base_quality", self.base_quality, 0, 100))
+
+
+CLASSES: dict[str, type[Options]] = {
+    row.method: row for row in (Restored, DeepSampling, LatentGrid, CocoNet, Best)
+}
+# The setting that names what carries the picture, by method: 0.2 called both ``backend``
+CARRIERS = {"restored": "base", "dsn": "entropy_coder"}
+OLD_NAMES = ("backend", "report")
+
+
+def names(cls: type[Options]) -> tuple[str, ...]:
+    """The settings of a method."""
+    return tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+
+
+ALL_NAMES = tuple(dict.fromkeys(name for cls in CLASSES.values() for name in names(cls)))
+
+
+def options_of_call(
+    method: str | Options | None, settings: Mapping[str, Any], effort: int, stacklevel: int
+) -> Options:
+    """The options that a call of ``encode`` means, by today's names and by those of 0.2, with a DeprecationWarning for these.
+
+    Args, Raises: as ``options_of``. ``effort`` 9 with neither a method nor settings but a fit's budget stood for "best".
+    """
+    if settings.get("backend") is not None:
+        deprecated("backend", 'base (of "restored") or entropy_coder (of "dsn")', stacklevel + 1)
+    given = {name for name, value in settings.items() if value is not None}
+    if method is None and effort == 9 and given <= set(names(Best)):
+        deprecated("effort=9 without a method", 'method "best"', stacklevel + 1)
+        method = Best.method
+    return options_of(method, settings)
+
+
+def deprecated(old: str, new: str, stacklevel: int) -> None:
+    """Say what a name is called now."""
+    warnings.warn(
+        f"{old} is now called {new}; the old name goes in 0.4", DeprecationWarning, stacklevel=stacklevel + 1
+    )
+
+
+def options_of(method: str | Options | None, settings: Mapping[str, Any]) -> Options:
+    """The options that a call of ``encode`` means.
+
+    Args:
+        method: options as they are, a method's name, or None: the method that the settings are of, else "restored".
+        settings: fields of the options, by name. None stands for the default. "backend" is the former name of "base" and of
+            "entropy_coder".
+    Raises:
+        SettingError: an unknown method or setting, a setting of another method, or an impossible value.
+    """
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(method, Options):
+        if settings:
+            raise SettingError(
+                f"{', '.join(settings)}: to be given in the options, {type(method).__name__}(...)"
+            )
+        return method
+    backend = settings.pop("backend", "auto")
+    if method is None:
+        method = _method_of(settings, backend)
+    if method not in CLASSES:
+        raise SettingError(f"unknown method {method!r}; one of {', '.join(CLASSES)}")
+    cls = CLASSES[method]
+    if wrong := [name for name in settings if name not in names(cls)]:
+        raise SettingError(_not_of(wrong, method))
+    if backend != "auto":
+        if method not in CARRIERS:
+            raise SettingError(_not_of(["backend"], method))
+        settings[CARRIERS[method]] = backend
+    return cls(**settings)
+
+
+def _method_of(settings: Mapping[str, Any], backend: str) -> str:
+    """The method that the settings are of. JPEG XL and JPEG 2000 carry symbols, or are base codecs: the latter where
+    nothing else speaks of deep sampling.
+
+    Raises:
+        SettingError: no method has this backend.
+    """
+    from . import carriers
+
+    if backend not in ("auto", *carriers.BASE_CODECS, *carriers.BACKENDS):
+        known = f"auto, {', '.join(carriers.BASE_CODECS)} (restored), {', '.join(carriers.BACKENDS)} (dsn)"
+        raise SettingError(f"unknown backend {backend!r}; one of {known}")
+    if settings.keys() & {"base", "base_quality"}:
+        return "restored"
+    of_dsn = settings.keys() & {"levels", "chroma_levels", "entropy_coder"} or settings.get("scale", 1) != 1
+    return "dsn" if of_dsn or backend not in ("auto", *carriers.BASE_CODECS) else "restored"
+
+
+def _not_of(wrong: list[str], method: str) -> str:
+    """Whose settings these are, and what this method has."""
+    if unknown := [name for name in wrong if name not in (*ALL_NAMES, "backend")]:
+        return f"no method has a setting {' or '.join(unknown)}; {method} has {', '.join(names(CLASSES[method]))}"
+    takers = [
+        name
+        for name, cls in CLASSES.items()
+        if set(wrong) - {"backend"} <= set(names(cls)) and ("backend" not in wrong or name in CARRIERS)
+    ]
+    if not takers:
+        return f"{' and '.join(wrong)} are settings of different methods, and not of {method}"
+    of = (
+        f"method {takers[0]}"
+        if len(takers) == 1
+        else f"the methods {', '.join(takers[:-1])} and {takers[-1]}"
+    )
+    return f"{' and '.join(wrong)}: of {of}, not {method}"

@@ -1,0 +1,41 @@
+"""Processes that work for this one, and that end with it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import threading
+
+from .validation import whole
+
+
+def cpu_count() -> int:
+    """How many CPUs this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def thread_count(threads: int | None) -> int:
+    """As many threads as this process may use, or fewer if ``threads`` says so."""
+    return cpu_count() if threads is None else min(whole("threads", threads, 1), cpu_count())
+
+
+def process_pool(processes: int) -> concurrent.futures.ProcessPoolExecutor:
+    """An executor of fresh processes. They ignore an interrupt, and do not outlive a parent that is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(processes, spawn, _begin)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent: what we have begun, we finish
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this, a worker would wait for ever for work: it holds both ends of the pipe that brings it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

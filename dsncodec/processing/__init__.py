@@ -1,0 +1,1 @@
+"""Pictures to pictures: enlarge, shrink, denoise, fill holes, enhance, style."""

@@ -1,0 +1,1 @@
+"""What training sees: packed images, and pairs of original and coded pictures."""

@@ -1,0 +1,1 @@
+"""Losses: pixels, features, SSIMULACRA 2."""

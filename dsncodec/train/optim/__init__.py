@@ -1,0 +1,1 @@
+"""Optimisers that torch and NumPy do not have."""

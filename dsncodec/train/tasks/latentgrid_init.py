@@ -1,0 +1,319 @@
+"""Training the starts of method "latentgrid": networks that suit many pictures, one set for each price of a bit.
+
+Each crop has latents of its own, which stay while the crops take turns; the networks are shared. A step is what a fit
+does, for a batch of crops side by side. In the end starts of high prices move to where whole fits go from them: the mean
+of their weights (Reptile: Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018). Needs the extra
+[fit], not torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...errors import SettingError
+from ...methods.latentgrid.bitstream import MAX_WIDTH, MIN_WIDTH, PLAIN, WIDTH_STEP
+from ...methods.latentgrid.fit import Aim, Budget, Fit, eased
+from ...methods.latentgrid.objective import Canvas
+from ...methods.latentgrid.weights import Weights, random_weights
+from ..data.images import find_images
+from ..export.latentgrid_init import Info, TrainedStart, short
+from ..optim.adam import Adam
+from ..recipe import fill, read_table
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+Pair = tuple[float, ...]  # first and last value
+
+MEANS = (0.9, 0.999)  # of the latents' steps: longer than a fit's, as a crop's turn comes seldom
+LOG = ("lambda", "step", "seconds", "loss", "psnr_db", "bpp")
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """What there is to see: ``crops`` squares of ``size`` pixels, taken from the folders in turn, ``shares`` of each."""
+
+    train: tuple[str, ...] = ("data/train/hq", "data/train/bsd200", "data/train/t91")
+    shares: tuple[int, ...] = (6, 3, 1)
+    crops: int = 80
+    size: int = 192
+    again: int = 72  # others, of another seed, for the last phase
+
+
+@dataclass(frozen=True)
+class PhaseSettings:
+    """How latents and networks move for one price: ``visits`` of each crop, and what changes meanwhile."""
+
+    visits: int = 480
+    temperature: Pair = (0.3, 0.1)
+    noise: Pair = (0.22, 0.17)
+    latents: Pair = (0.1, 0.004)
+    weights: Pair = (4e-3, 2e-4)
+
+
+@dataclass(frozen=True)
+class FitsSettings:
+    """Whole fits, for each price from ``least_lambda`` on: of ``crops`` new squares of ``size`` pixels, ``steps`` long."""
+
+    least_lambda: float = 6e-3
+    crops: int = 48
+    size: int = 256
+    steps: int = 1500
+
+
+@dataclass(frozen=True)
+class StartsRecipe:
+    """All starts of one width. ``lambdas`` are prices of a bit; ``first`` is the one that is trained from random weights."""
+
+    name: str
+    task: str = "latentgrid"
+    width: int = 32
+    lambdas: tuple[float, ...] = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2)
+    first: float = 2e-3
+    batch: int = 4
+    threads: int = 2
+    seed: int = 0
+    data: CropSettings = field(default_factory=CropSettings)
+    middle: PhaseSettings = field(default_factory=PhaseSettings)
+    outwards: PhaseSettings = field(
+        default_factory=lambda: PhaseSettings(240, (0.25, 0.1), (0.2, 0.17), (0.06, 0.004), (3e-3, 2e-4))
+    )
+    again: PhaseSettings = field(
+        default_factory=lambda: PhaseSettings(330, (0.3, 0.1), (0.22, 0.17), (0.1, 0.002), (2e-3, 5e-5))
+    )
+    fits: FitsSettings = field(default_factory=FitsSettings)
+
+    def __post_init__(self) -> None:
+        for wrong, says in (
+            (self.first not in self.lambdas or min(self.lambdas) <= 0, "first must be one of lambdas, above 0"),
+            (not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
+             f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}"),
+            (not 1 <= self.batch <= min(self.data.crops, self.data.again), "batch must be 1..data.crops and 1..data.again"),
+            (min(self.threads, self.data.size, self.fits.crops, self.fits.size, self.fits.steps) < 1,
+             "threads, data.size, fits.crops, fits.size and fits.steps must be at least 1"),
+            (len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
+             "data.shares must say a number above 0 for each folder of data.train"),
+        ):  # fmt: skip
+            if wrong:
+                raise SettingError(f"recipe {self.name}: {says}")
+
+    @property
+    def chains(self) -> tuple[list[float], list[float]]:
+        """The prices below the first, falling, and those above it, rising."""
+        below = sorted((lam for lam in self.lambdas if lam < self.first), reverse=True)
+        return below, sorted(lam for lam in self.lambdas if lam > self.first)
+
+
+def read(path: str | Path, overrides: Mapping[str, str] = {}) -> StartsRecipe:
+    """The recipe of a file; ``overrides`` as ``recipe.read_table`` takes them.
+
+    Raises:
+        SettingError: no such file, not TOML, or a key or value that does not fit.
+    """
+    return fill(StartsRecipe, read_table(path, overrides), str(path))
+
+
+def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
+    """The crops, (size, size, 3) each, of different pictures as long as there are such; small pictures are left out.
+
+    Raises:
+        SettingError: a folder has no picture that is large enough.
+    """
+    rng = np.random.default_rng(seed)
+    files = [find_images([folder]) for folder in settings.train]
+    piles = [list(rng.permutation(len(paths))) for paths in files]
+    turns = [k for k, share in enumerate(settings.shares) for _ in range(share)]
+    crops: list[UInt8Array] = []
+    size, missed = settings.size, 0
+    while len(crops) < settings.crops:
+        k = turns[len(crops) % len(turns)]
+        if not piles[k]:
+            piles[k] = list(rng.permutation(len(files[k])))
+        with Image.open(files[k][piles[k].pop()]) as image:
+            rgb = np.asarray(image.convert("RGB"))
+        rows, columns = rgb.shape[0] - size, rgb.shape[1] - size
+        if min(rows, columns) < 0:
+            missed += 1
+            if missed > 2 * len(files[k]):
+                raise SettingError(
+                    f"training data: no picture of {settings.train[k]} is as large as {size} pixels"
+                )
+            continue
+        missed = 0
+        y, x = rng.integers(0, rows + 1), rng.integers(0, columns + 1)
+        crops.append(np.ascontiguousarray(rgb[y : y + size, x : x + size]))
+    return crops
+
+
+class Trainer:
+    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again whenever a later phase is
+    over with it, and log.csv."""
+
+    def __init__(self, recipe: StartsRecipe, out: str | Path, force: bool = False) -> None:
+        """Raises FileExistsError: without ``force``, a file of an earlier run is there, which this one would replace."""
+        self.recipe, self.out, self.force = recipe, Path(out), force
+        self.written: list[Path] = []
+        log = self.out / "log.csv"
+        for path in [log, *map(self._path, recipe.lambdas)]:
+            if path.exists() and not force:
+                raise FileExistsError(errno.EEXIST, f"{path} exists; --force overwrites it")
+
+    def run(self, log_every: float = 120.0) -> None:
+        """Train all; a line on stderr and in the log every ``log_every`` seconds.
+
+        Raises:
+            SettingError: no pictures; or the loss is no number any more.
+        """
+        recipe = self.recipe
+        crops = read_crops(recipe.data, recipe.seed)
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (
+            open(self.out / "log.csv", "w" if self.force else "x", newline="", buffering=1) as file,
+            ThreadPoolExecutor(recipe.threads) as pool,
+        ):
+            log = csv.writer(file, lineterminator="\n")
+            log.writerow(LOG)
+            middle = _State([Canvas(crop) for crop in crops], random_weights(recipe.width, recipe.seed))
+            self._train(middle, recipe.first, recipe.middle, pool, log, log_every)
+            done = {recipe.first: (middle.weights.copy(), middle.steps, middle.seconds)}
+            for chain in recipe.chains:
+                state = middle.copy(crops)
+                for lam in chain:
+                    self._train(state, lam, recipe.outwards, pool, log, log_every)
+                    done[lam] = state.weights.copy(), state.steps, state.seconds
+            others = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
+            for lam, (weights, steps, seconds) in sorted(done.items(), reverse=True):
+                state = _State([Canvas(crop) for crop in others], weights, steps, seconds)
+                self._train(state, lam, recipe.again, pool, log, log_every)
+                if lam >= recipe.fits.least_lambda:
+                    self._fit(state, lam, pool, log)
+
+    def _train(
+        self,
+        state: _State,
+        lam: float,
+        phase: PhaseSettings,
+        pool: ThreadPoolExecutor,
+        log: Any,
+        log_every: float,
+    ) -> None:
+        """One price, and its file."""
+        recipe = self.recipe
+        begun = last = time.monotonic()
+        before = state.seconds
+        total = phase.visits * len(state.canvases) // recipe.batch
+        mover = Adam(state.weights.flat.size)
+        losses: list[tuple[float, float]] = []  # mean squared error and bits per pixel of each visit
+        turns = _turns(len(state.canvases), recipe.batch, recipe.seed + 1)
+        for step in range(total):
+            temperature, noise, latents, size = (
+                eased(pair, step / total)
+                for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
+            )
+
+            def visit(number: int) -> tuple[float, float, FloatArray]:
+                canvas = state.canvases[number]
+                canvas.soften(temperature, noise, step * 31 + number)
+                loss, gradient = canvas.gradients(state.weights, lam)
+                canvas.step(lam, latents, *MEANS)
+                return loss.mse(canvas.pixels), loss.bits / canvas.pixels, gradient.flat
+
+            found = list(pool.map(visit, next(turns)))
+            gradient = np.sum([by_weights for _, _, by_weights in found], 0) / np.float32(recipe.batch)
+            mover.step(state.weights.flat, gradient, size)
+            state.steps += 1
+            state.seconds = before + time.monotonic() - begun
+            losses += [(mse, bpp) for mse, bpp, _ in found]
+            if time.monotonic() - last > log_every or step + 1 == total:
+                last = time.monotonic()
+                self._log(lam, (step + 1) / total, state, losses, log)
+                losses = []
+        self._save(state, lam)
+
+    def _fit(self, state: _State, lam: float, pool: ThreadPoolExecutor, log: Any) -> None:
+        """Whole fits from the weights as they are: these become the mean of what the fits end with."""
+        recipe, fits = self.recipe, self.recipe.fits
+        before, begun = state.seconds, time.monotonic()
+        crops = read_crops(replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13)
+
+        def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
+            job = Fit(crop, recipe.width, PLAIN, 1, begin=state.weights)
+            job.run(Aim(lam), Budget(None, fits.steps))
+            loss = job.canvas.loss(job.weights)
+            return loss.mse(job.canvas.pixels), loss.bits / job.canvas.pixels, job.weights.flat
+
+        found = list(pool.map(fitted, crops))
+        state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
+        state.steps += fits.steps * fits.crops // recipe.batch
+        state.seconds = before + time.monotonic() - begun
+        self._log(lam, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
+        self._save(state, lam)
+
+    def _path(self, lam: float) -> Path:
+        return self.out / f"{self.recipe.name}-{short(lam)}.npz"
+
+    def _save(self, state: _State, lam: float) -> None:
+        recipe = self.recipe
+        info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
+        path = self._path(lam)
+        TrainedStart(lam, recipe.width, state.weights.flat, info).save(
+            path, self.force or path in self.written
+        )
+        if path not in self.written:
+            self.written.append(path)
+
+    def _log(
+        self, lam: float, progress: float, state: _State, losses: list[tuple[float, float]], log: Any
+    ) -> None:
+        mse, bpp = np.array(losses).T
+        values = (
+            short(lam), state.steps, round(state.seconds), f"{np.mean(mse + lam * bpp):.4e}",
+            f"{np.mean(-10 * np.log10(np.maximum(mse, 1e-12))):.2f}", f"{bpp.mean():.4f}",
+        )  # fmt: skip
+        if not np.isfinite(mse).all() or not np.isfinite(bpp).all():
+            raise SettingError(f"recipe {self.recipe.name}: the loss is no number after {state.steps} steps")
+        log.writerow(values)
+        line = "  ".join(f"{name} {value}" for name, value in zip(LOG, values))
+        print(f"{self.recipe.name}: {progress:6.1%}  {line}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class _State:
+    """All that moves, and how long it has moved since the weights were random."""
+
+    canvases: list[Canvas]
+    weights: Weights
+    steps: int = 0
+    seconds: float = 0.0
+
+    def copy(self, crops: list[UInt8Array]) -> _State:
+        """The same latents and weights, and the means of Adam at zero."""
+        canvases = [
+            Canvas(crop, latents=[grid.copy() for grid in canvas.latents])
+            for crop, canvas in zip(crops, self.canvases)
+        ]
+        return _State(canvases, self.weights.copy(), self.steps, self.seconds)
+
+
+def _turns(count: int, batch: int, seed: int) -> Iterator[list[int]]:
+    """Which crops are visited together: each once before any comes again, but that a batch has none twice."""
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    while True:
+        if len(order) < batch:
+            order += rng.permutation(count).tolist()
+        found = [order.pop() for _ in range(batch)]
+        if len(set(found)) < batch:
+            found = rng.permutation(count)[:batch].tolist()
+        yield found
