@@ -75,7 +75,7 @@ def methods(threads: int) -> dict[str, Method]:
     """Ours first; OpenCV's where it is installed."""
 
     def ours(broken: UInt8Array, missing: BoolArray) -> UInt8Array:
-        return np.asarray(dsncodec.complete(broken, missing, threads=threads))
+        return np.asarray(dsncodec.inpaint(broken, missing, threads=threads))
 
     def biharmonic(broken: UInt8Array, missing: BoolArray) -> UInt8Array:
         return to_uint8(inpaint_biharmonic(broken, missing, channel_axis=-1) * 255)

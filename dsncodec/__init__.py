@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .methods import Progress
     from .options import Best, CocoNet, DeepSampling, LatentGrid, Restored
     from .pillow_plugin import register_pillow
-    from .processing.api import complete, denoise, downsample, enhance, stylize, upsample
+    from .processing.api import complete, denoise, downsample, enhance, inpaint, stylize, upsample
 
 __version__ = "0.3.0"
 
@@ -42,7 +42,7 @@ _HOME = {
     "options": ["Best", "CocoNet", "DeepSampling", "LatentGrid", "Restored"],
     "extraction": ["Extracted", "extract"],
     "pillow_plugin": ["register_pillow"],
-    "processing.api": ["complete", "denoise", "downsample", "enhance", "stylize", "upsample"],
+    "processing.api": ["complete", "denoise", "downsample", "enhance", "inpaint", "stylize", "upsample"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -51,8 +51,7 @@ __all__ = [
     "FitWarning", "ImageInfo", "LatentGrid", "LimitExceeded", "Metadata", "MissingComponent",
     "NotADsnFile", "Progress", "Restored", "Rows", "SettingError", "Truncated", "UnsupportedVersion",
     "complete", "decode", "decode_rows", "denoise", "downsample", "encode", "enhance", "extract",
-    "read_info", "register_pillow", "stylize", "upsample",
-    "verify",
+    "inpaint", "read_info", "register_pillow", "stylize", "upsample", "verify",
 ]  # fmt: skip
 
 

@@ -473,13 +473,13 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, call: Any) -> tuple[Shape, Any, An
 
 SEEN = np.eye(32, dtype=bool)
 PAPERS: dict[str, tuple[Any, tuple[int, int], int]] = {  # what is called, layers and neurons, pixels
-    "denoise": (lambda image: dsncodec.denoise(image, variant="paper"), (15, 200), 1024),
+    "denoise": (lambda image: dsncodec.denoise(image, method="paper"), (15, 200), 1024),
     "upsample": (
-        lambda image: dsncodec.upsample(image, 4, model="coconet", variant="paper"),
+        lambda image: dsncodec.upsample(image, 4, model="coconet", method="paper"),
         (10, 200),
         1024,
     ),
-    "complete": (lambda image: dsncodec.complete(image, SEEN, variant="paper"), (10, 200), 1024 - 32),
+    "inpaint": (lambda image: dsncodec.inpaint(image, SEEN, method="paper"), (10, 200), 1024 - 32),
 }
 
 

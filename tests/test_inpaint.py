@@ -64,7 +64,7 @@ def broken(pixels: UInt8Array, missing: areas.BoolArray) -> UInt8Array:
 
 
 def completed(pixels: UInt8Array, missing: areas.BoolArray) -> UInt8Array:
-    found = np.asarray(dsncodec.complete(broken(pixels, missing), missing, threads=1))
+    found = np.asarray(dsncodec.inpaint(broken(pixels, missing), missing, threads=1))
     np.testing.assert_array_equal(found[~missing], pixels[~missing])
     return found
 
@@ -182,7 +182,7 @@ def test_pages_of_text_and_landscapes_keep_their_colours() -> None:
 def test_modes(mode: str) -> None:
     image = picture(mode, 90, 70)
     missing = covered((70, 90), 24, [(20, 30)]) | scratches((70, 90), 1)
-    found = dsncodec.complete(image, missing)
+    found = dsncodec.inpaint(image, missing)
     assert (found.mode, found.size) == (mode, (90, 70))
     before, after = (np.asarray(one).reshape(70, 90, -1) for one in (image, found))
     np.testing.assert_array_equal(after[~missing], before[~missing])
@@ -230,12 +230,12 @@ def test_the_same_pixels_whatever_the_threads_and_whatever_lay_in_the_holes() ->
     shape = clean.shape[:2]
     # the second and third so near that they see each other's holes
     missing = covered(shape, 40, [(50, 60), (200, 300), (200, 370)]) | words(shape)
-    first = dsncodec.complete(broken(clean, missing), missing, threads=1)
+    first = dsncodec.inpaint(broken(clean, missing), missing, threads=1)
     black = np.where(missing[..., None], np.uint8(0), clean)
     for again in (
-        dsncodec.complete(clean, missing, threads=1),
-        dsncodec.complete(black, missing, threads=2),
-        dsncodec.complete(black, missing, threads=5, seconds=0.001, variant="sine"),
+        dsncodec.inpaint(clean, missing, threads=1),
+        dsncodec.inpaint(black, missing, threads=2),
+        dsncodec.inpaint(black, missing, threads=5, seconds=0.001),
     ):
         np.testing.assert_array_equal(np.asarray(again), np.asarray(first))
 
@@ -248,16 +248,15 @@ def test_a_hole_does_not_change_with_what_is_far_away() -> None:
     np.testing.assert_array_equal(one[near], two[near])
 
 
-def test_steps_and_report() -> None:
+def test_steps_and_progress() -> None:
     clean = pictures.photograph("chelsea.png")
     missing = covered(clean.shape[:2], 32, [(60, 70), (200, 300)]) | scratches(clean.shape[:2], 0)
-    told: list[tuple[float, float]] = []
+    told: list[dsncodec.Progress] = []
     made = [
-        np.asarray(dsncodec.complete(clean, missing, steps=steps, report=lambda *what: told.append(what)))
-        for steps in (1, 10)
+        np.asarray(dsncodec.inpaint(clean, missing, steps=steps, progress=told.append)) for steps in (1, 10)
     ]
     assert (made[0] != made[1]).any()
-    parts, errors = zip(*told)
+    parts, errors = zip(*((now.done, now.mse) for now in told))
     assert parts[-1] == 1 and list(parts[: len(parts) // 2]) == sorted(parts[: len(parts) // 2])
     assert 0 < max(errors) < 0.1
 
@@ -270,8 +269,8 @@ def test_it_needs_no_torch() -> None:
         "from dsncodec.errors import MissingComponent\n"
         "missing = np.zeros((60, 80), bool); missing[20:40, 30:50] = True\n"
         "image = np.full((60, 80, 3), 90, np.uint8)\n"
-        "assert (np.asarray(dsncodec.complete(image, missing)) == 90).all()\n"
-        "try: dsncodec.complete(image, missing, variant='paper')\n"
+        "assert (np.asarray(dsncodec.inpaint(image, missing)) == 90).all()\n"
+        "try: dsncodec.inpaint(image, missing, method='paper')\n"
         "except MissingComponent as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

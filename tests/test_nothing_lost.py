@@ -34,10 +34,10 @@ PRECIOUS = b"precious"
 READS_ONLY = {"info", "verify"}
 EXTRA = {  # what a verb cannot do without, or what makes it quick
     "encode": ["--backend", "jpeg", "--effort", "0"],
-    "complete": ["--mask", "{mask}", "--steps", "1"],
+    "inpaint": ["--mask", "{mask}", "--steps", "1"],
     "denoise": ["--steps", "1", "--sigma", "9"],
 }
-NEEDS_TORCH = {"complete", "denoise"}
+NEEDS_TORCH = {"inpaint", "denoise"}
 
 
 @dataclass(frozen=True)
@@ -353,7 +353,7 @@ def test_a_mask_and_a_style_are_inputs(home: Path, sources: Path, capsys: pytest
     shutil.copy(sources / "mask.png", mask)
     before = files(home)
     asked = [
-        "complete",
+        "inpaint",
         str(home / "orig.png"),
         "--mask",
         str(mask),

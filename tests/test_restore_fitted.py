@@ -1,4 +1,4 @@
-"""Restoration by networks that are fitted to one picture: denoise, complete, upsample; and their verbs."""
+"""Restoration by networks that are fitted to one picture: denoise, inpaint, upsample; and their verbs."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_denoise_keeps_mode_size_metadata_and_alpha(size: tuple[int, int], mode:
         np.testing.assert_array_equal(back.getchannel("A"), image.getchannel("A"))
 
 
-# --- complete
+# --- inpaint
 
 
 def test_a_hole_is_filled_and_the_rest_stays() -> None:
@@ -150,36 +150,36 @@ def test_masks_of_every_kind() -> None:
     missing[2:4, 3:6] = True
     grey = Image.fromarray(missing.astype(np.uint8) * 255)
     found = [
-        np.asarray(dsncodec.complete(image, mask, **FAST))
+        np.asarray(dsncodec.inpaint(image, mask, **FAST))
         for mask in (missing, grey, grey.convert("1"), grey.convert("RGB"), missing.astype(np.uint8))
     ]
     for one in found:
         np.testing.assert_array_equal(one, found[0])
     np.testing.assert_array_equal(found[0][~missing], np.asarray(image)[~missing])
     np.testing.assert_array_equal(found[0][..., 3], np.asarray(image)[..., 3])
-    nothing = dsncodec.complete(image, np.zeros((7, 9), bool), **FAST)
+    nothing = dsncodec.inpaint(image, np.zeros((7, 9), bool), **FAST)
     np.testing.assert_array_equal(np.asarray(nothing), np.asarray(image))
 
 
 def test_impossible_masks() -> None:
     image = picture("RGB", 9, 7)
     with pytest.raises(SettingError, match="7 x 9"):
-        dsncodec.complete(image, np.zeros((9, 7), bool), **FAST)
+        dsncodec.inpaint(image, np.zeros((9, 7), bool), **FAST)
     with pytest.raises(SettingError, match="whole picture"):
-        dsncodec.complete(image, np.ones((7, 9), bool), **FAST)
+        dsncodec.inpaint(image, np.ones((7, 9), bool), **FAST)
     with pytest.raises(SettingError, match="whole picture"):
-        dsncodec.complete(picture("L", 1, 1), np.ones((1, 1), bool), **FAST)
+        dsncodec.inpaint(picture("L", 1, 1), np.ones((1, 1), bool), **FAST)
 
 
 # --- upsample
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
-@pytest.mark.parametrize("variant", ["sine", "paper"])
+@pytest.mark.parametrize("method", ["zero_shot", "paper"])
 @pytest.mark.parametrize("size", [(5, 3), (1, 1)], ids=str)
-def test_sizes(size: tuple[int, int], variant: str, mode: str) -> None:
+def test_sizes(size: tuple[int, int], method: str, mode: str) -> None:
     for scale in (4, 5):
-        large = dsncodec.upsample(picture(mode, *size), scale, model="coconet", variant=variant, **FAST)
+        large = dsncodec.upsample(picture(mode, *size), scale, model="coconet", method=method, **FAST)
         assert (large.mode, large.size) == (mode, (size[0] * scale, size[1] * scale))
 
 
@@ -238,26 +238,26 @@ def test_quarters_are_the_same_problem_in_every_position() -> None:
 # --- settings
 
 
-@pytest.mark.parametrize("setting", [{"seconds": 0}, {"steps": 0}, {"variant": "x"}, {"threads": 0}], ids=str)
+@pytest.mark.parametrize("setting", [{"seconds": 0}, {"steps": 0}, {"method": "x"}, {"threads": 0}], ids=str)
 def test_impossible_settings(setting: dict[str, Any]) -> None:
     image = picture("RGB", 4, 4)
     for call in (
         lambda: dsncodec.denoise(image, **setting),
-        lambda: dsncodec.complete(image, np.zeros((4, 4), bool), **setting),
+        lambda: dsncodec.inpaint(image, np.zeros((4, 4), bool), **setting),
         lambda: dsncodec.upsample(image, 2, model="coconet", **setting),
     ):
         with pytest.raises(SettingError):
             call()
 
 
-@pytest.mark.parametrize("more", [{"sigma": 0}, {"sigma": -1}, {"sigma": 5, "variant": "paper"}], ids=str)
+@pytest.mark.parametrize("more", [{"sigma": 0}, {"sigma": -1}, {"sigma": 5, "method": "paper"}], ids=str)
 def test_impossible_noise(more: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match="sigma"):
         dsncodec.denoise(picture("RGB", 4, 4), **more, **FAST)
 
 
 def test_settings_of_upsample() -> None:
-    for more in ({"model": "coconet", "scale": 17}, {"model": "x"}, {"seconds": 3}):
+    for more in ({"model": "coconet", "scale": 17}, {"model": "x"}, {"seconds": 3}, {"method": "paper"}):
         with pytest.raises(SettingError):
             dsncodec.upsample(picture("RGB", 4, 4), **more)  # type: ignore[arg-type]
 
@@ -287,7 +287,7 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.eye(9, 12, dtype=np.uint8) * 255).save(mask)
     fast = ["--steps", "2", "--threads", "1"]
     assert main(["denoise", str(photo), "--sigma", "9", *fast]) == 0
-    assert main(["complete", str(photo), "--mask", str(mask), *fast]) == 0
+    assert main(["inpaint", str(photo), "--mask", str(mask), *fast]) == 0
     assert main(["upsample", str(photo), "--scale", "5", "--model", "coconet", *fast]) == 0
     assert main(["encode", str(photo), "--method", "coconet", "--width", "6", *fast]) == 0
     assert "sine, 5 x 6" in capsys.readouterr().out
@@ -295,7 +295,7 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tmp_path / "a.dsn")]) == 0
     sizes = {path.name: size_of(path) for path in tmp_path.glob("*.png")}
     assert sizes == {
-        "a.png": (12, 9), "mask.png": (12, 9), "a-denoised.png": (12, 9), "a-completed.png": (12, 9),
+        "a.png": (12, 9), "mask.png": (12, 9), "a-denoised.png": (12, 9), "a-inpainted.png": (12, 9),
         "a-up5.png": (60, 45), "b.png": (24, 18),
     }  # fmt: skip
 
@@ -303,7 +303,7 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["denoise", "--seconds", "0"], ["denoise", "--steps", "0"], ["denoise", "--sigma", "0"], ["complete"], ["upsample", "--steps", "3"],
+        ["denoise", "--seconds", "0"], ["denoise", "--steps", "0"], ["denoise", "--sigma", "0"], ["inpaint"], ["upsample", "--steps", "3"],
         ["upsample", "--model", "coconet", "--scale", "0"], ["encode", "--steps", "3"],
         ["encode", "--method", "coconet", "--width", "5", "-q", "5"], ["decode", "--size", "0x5"],
     ],
@@ -320,6 +320,6 @@ def test_bad_usage(arguments: list[str], tmp_path: Path) -> None:
 def test_a_mask_of_another_size_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, size in (("a.png", (12, 9)), ("mask.png", (9, 12))):
         picture("L", *size).save(tmp_path / name)
-    code = main(["complete", str(tmp_path / "a.png"), "--mask", str(tmp_path / "mask.png"), "--steps", "1"])
+    code = main(["inpaint", str(tmp_path / "a.png"), "--mask", str(tmp_path / "mask.png"), "--steps", "1"])
     assert code == 1
     assert "mask is 9 x 12" in capsys.readouterr().err

@@ -309,9 +309,22 @@ def test_a_budget_in_seconds_ends(networks: str) -> None:
     told: list[float] = []
     dsncodec.stylize(
         rgb(33, 32), rgb(30, 30), method="optimise", loss_networks=networks, seconds=0.01, threads=1,
-        report=lambda part, _: told.append(part),
+        progress=lambda now: told.append(now.done),
     )  # fmt: skip
     assert told[-1] >= 1 and all(part < 1 for part in told[:-1])
+
+
+def test_the_former_name_of_progress(networks: str) -> None:
+    photo, told = rgb(16, 16), list[tuple[float, float]]()
+    settings = {"method": "optimise", "loss_networks": networks, "steps": 2, "threads": 1}
+    with pytest.warns(DeprecationWarning, match="report is now called progress") as caught:
+        dsncodec.stylize(photo, photo, report=lambda *now: told.append(now), **settings)
+    assert caught[0].filename == __file__
+    now: list[dsncodec.Progress] = []
+    dsncodec.stylize(photo, photo, progress=now.append, **settings)
+    assert told == [(one.done, one.mse) for one in now] and len(told) == 2
+    with pytest.raises(TypeError, match="unexpected keyword argument 'variant'"):
+        dsncodec.stylize(photo, "tiny", variant="paper")
 
 
 def test_what_optimisation_needs(networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
             "bicubic": np.asarray(Image.fromarray(small).resize(rgb.shape[1::-1], Image.Resampling.BICUBIC))
         }
         large["matched bicubic"] = matched(large["bicubic"], small)
-        for variant, steps in (("sine", args.steps), ("paper", args.paper)):
+        for method, steps in (("zero_shot", args.steps), ("paper", args.paper)):
             if not steps:
                 continue
             enlarged = dsncodec.upsample(
-                small, SCALE, model="coconet", variant=variant, steps=steps, threads=args.threads
+                small, SCALE, model="coconet", method=method, steps=steps, threads=args.threads
             )
-            large[variant] = np.asarray(enlarged)
+            large[method] = np.asarray(enlarged)
         found = {way: (psnr_db(rgb, picture), ssim(rgb, picture)) for way, picture in large.items()}
         kept += [(name, args.shrink, way, *pair) for way, pair in found.items()]
         base = found["bicubic"][0]

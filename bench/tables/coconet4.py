@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         strip = [clean]
         for kind, missing in holes(seed).items():
             broken = np.where(missing[..., None], np.array([255, 0, 255], np.uint8), clean)
-            settings = {"variant": "paper", "steps": args.steps, "threads": args.threads}
-            found = np.asarray(dsncodec.complete(broken, missing, **settings))
+            settings = {"method": "paper", "steps": args.steps, "threads": args.threads}
+            found = np.asarray(dsncodec.inpaint(broken, missing, **settings))
             smooth = to_uint8(inpaint_biharmonic(broken, missing, channel_axis=-1) * 255)
             strip += [broken, found]
             rows.append((

@@ -31,10 +31,7 @@ VERBS = {  # name -> module, what it is for
     "upsample": ("dsncodec.cli.upsample", "enlarge pictures with Up-SNet, or a network fitted to them"),
     "downsample": ("dsncodec.cli.downsample", "shrink pictures with Down-SNet"),
     "denoise": ("dsncodec.cli.denoise", "remove noise from pictures with networks fitted to them"),
-    "complete": (
-        "dsncodec.cli.complete",
-        "fill in missing regions of pictures from the rest of each",
-    ),
+    "inpaint": ("dsncodec.cli.inpaint", "fill in missing regions of pictures from the rest of each"),
     "enhance": ("dsncodec.cli.enhance", "make a phone's photos look more like a camera's"),
     "stylize": ("dsncodec.cli.stylize", "show pictures in the style of a painting"),
     "batch": (
@@ -45,6 +42,9 @@ VERBS = {  # name -> module, what it is for
     "train": ("dsncodec.cli.train", "train the networks of a recipe"),
     "export": ("dsncodec.cli.export", "turn a training checkpoint into weight files"),
 }
+
+# former name -> name; it goes in 0.4
+OLD_VERBS = {"complete": "inpaint"}
 
 _STYLE: dict[str, Any] = {  # an abbreviated option breaks when another one is added
     "allow_abbrev": False,
@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _heed_termination()
         args = _parser(arguments).parse_args(arguments)
+        if args.verb in OLD_VERBS:
+            complain(f"{args.verb} is now called {OLD_VERBS[args.verb]}; the old name goes in 0.4")
         status: int = args.run(args)
         sys.stdout.flush()
         return status
@@ -95,11 +97,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         **_STYLE,
     )
     parser.add_argument("-V", "--version", action="version", version=f"dsncodec {__version__}")
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    verbs = parser.add_subparsers(metavar="VERB", required=True, dest="verb")
     for name, (module_name, purpose) in VERBS.items():
         sentence = purpose[0].upper() + purpose[1:] + "."
-        verb = verbs.add_parser(name, help=purpose, description=sentence, **_STYLE)
-        if name in arguments:
+        former = [old for old, new in OLD_VERBS.items() if new == name]
+        verb = verbs.add_parser(name, aliases=former, help=purpose, description=sentence, **_STYLE)
+        if not {name, *former}.isdisjoint(arguments):
             module = importlib.import_module(module_name)
             module.add_arguments(verb)
             verb.set_defaults(run=module.run)

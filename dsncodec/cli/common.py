@@ -19,12 +19,15 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import extras
 from ..errors import SettingError, reason
 from ..files import STDOUT, check_free, find
 from ..processes import process_pool
+
+if TYPE_CHECKING:
+    from .. import methods
 
 STDIN = "-"
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -107,20 +110,29 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fit(parser: argparse._ActionsContainer, seconds: str = "60") -> None:
-    """The budget and the kind of a fit."""
+def add_fit(parser: argparse._ActionsContainer, ours: str, what: str) -> None:
+    """The budget and the method of a fit; ``ours`` is the default, ``what`` says it for the help."""
     parser.add_argument(
         "--seconds",
         type=positive,
         metavar="S",
-        help=f"how long the fit may take (default {seconds}; of the paper's variant 3000 epochs, which may be hours)",
+        help="how long the fit may take (default 60; of --method paper 3000 epochs, which may be hours)",
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="and how many steps (default: no limit)")
     parser.add_argument(
-        "--variant",
-        choices=("sine", "paper"),
-        help="ours (default), or the paper's coordinates and tanh layers",
+        "--method",
+        choices=(ours, "paper"),
+        help=f"{what} (default), or the paper's network of coordinates",
     )
+    add_old_variant(parser, ours)
+
+
+def add_old_variant(parser: argparse._ActionsContainer, ours: str) -> None:
+    """``--method`` by the name it had before 0.3, when ``ours`` was called "sine"."""
+    parser.add_argument(
+        "--variant", dest="method", type=lambda name: ours if name == "sine" else name, choices=(ours, "paper"),
+        metavar="NAME", help=f"the former name of --method, and its sine of {ours}",
+    )  # fmt: skip
 
 
 def decibels(mse: float) -> str:
@@ -130,21 +142,21 @@ def decibels(mse: float) -> str:
 
 def fit_line(
     args: argparse.Namespace, quality: Callable[[float], str] = decibels
-) -> Callable[..., None] | None:
+) -> methods.OnProgress | None:
     """What shows on a terminal how far a fit is, how good in ``quality``'s words, and the bits per pixel where they are
     said; None where nobody looks."""
     if args.quiet or args.jobs > 1 or not sys.stderr.isatty():
         return None
     last, mean = 0.0, 0.0
 
-    def show(progress: float, mse: float, bpp: float | None = None) -> None:
+    def show(progress: methods.Progress) -> None:
         nonlocal last, mean
-        mean = 0.95 * mean + 0.05 * mse if mean else mse
+        mean = 0.95 * mean + 0.05 * progress.mse if mean else progress.mse
         if time.monotonic() - last > 0.2:
             last = time.monotonic()
-            text = f"\r\x1b[K{min(progress, 1):4.0%}  {quality(mean)}"
-            if bpp is not None:
-                text += f"  {bpp:.3f} bpp"
+            text = f"\r\x1b[K{min(progress.done, 1):4.0%}  {quality(mean)}"
+            if progress.bpp is not None:
+                text += f"  {progress.bpp:.3f} bpp"
             print(text, end="", file=sys.stderr, flush=True)
 
     return show

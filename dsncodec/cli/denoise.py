@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="the noise's standard deviation in grey levels (default: found in the picture)",
     )
-    add_fit(parser)
+    add_fit(parser, "blind_spot", "networks that see a pixel's neighbours")
     add_threads(parser)
 
 
@@ -57,7 +57,7 @@ def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     """What the verbs that fit networks hand on."""
-    return {
-        "seconds": args.seconds, "steps": args.steps, "variant": args.variant or "sine", "threads": args.threads,
-        "report": fit_line(args),
+    method = {} if args.method is None else {"method": args.method}
+    return method | {
+        "seconds": args.seconds, "steps": args.steps, "threads": args.threads, "progress": fit_line(args),
     }  # fmt: skip

@@ -15,7 +15,7 @@ import dsncodec
 
 from ..errors import SettingError
 from ..files import PICTURES, STDOUT, check_free, write
-from ..methods import Progress, parser
+from ..methods import OnProgress, Progress, parser
 from ..options import ALL_NAMES, CLASSES, Options, names, options_of_call
 from ..validation import whole
 from .common import (
@@ -187,13 +187,13 @@ def options_of_args(args: argparse.Namespace) -> Options:
 class _Progress:
     """Shows the reports of a fit by ``line``, and keeps what the fit says of Ctrl-C."""
 
-    def __init__(self, line: Callable[..., None] | None) -> None:
+    def __init__(self, line: OnProgress | None) -> None:
         self.line, self.interrupted = line, False
 
     def __call__(self, progress: Progress) -> None:
         self.interrupted = self.interrupted or progress.interrupted
         if self.line is not None:
-            self.line(progress.done, progress.mse, progress.bpp)
+            self.line(progress)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -21,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Up-SNet (default), PPCN (scale 4), a network trained for looks (4 and 8), or one fitted to the picture "
         "(needs torch; scales 1 to 16)",
     )
-    add_fit(parser)
+    add_fit(parser, "zero_shot", "a network that learns from the picture shrunk")
 
 
 def run(args: argparse.Namespace) -> int:
     """Enlarge everything."""
     if args.model == "coconet":
         load("fit")
-    elif any(value is not None for value in (args.seconds, args.steps, args.variant)):
-        raise SettingError("--seconds, --steps and --variant are of --model coconet")
+    elif any(value is not None for value in (args.seconds, args.steps, args.method)):
+        raise SettingError("--seconds, --steps and --method are of --model coconet")
     return resample.run(args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import extras
+from ..api import floats_to
 from ..container import Header
 from ..errors import MissingComponent, SettingError
-from ..methods.coconet.bitstream import VARIANTS, Shape, shape_for
+from ..methods import OnProgress, Progress
+from ..methods.coconet.bitstream import Shape, shape_for
 from ..methods.dsn.bitstream import Parameters, Parsed, Point
 from ..methods.dsn.codec import Encoder
 from ..networks import registry
 from ..networks.image_to_image import run
+from ..options import deprecated
 from ..planes import ImageLike, Picture, read_picture, to_pillow
 from ..processes import thread_count
 from ..validation import fraction, positive, whole
@@ -31,8 +34,10 @@ Report = Callable[[float, float], None]
 
 STYLE_METHODS = ("network", "optimise")
 UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
-# "sine", which was a network of coordinates until 0.2.0, is "exemplars" by another name
-COMPLETERS = ("exemplars", "paper", "sine")
+# How a picture is restored from itself; the first is ours, and was called variant "sine" until 0.2
+DENOISING_METHODS = ("blind_spot", "paper")
+UPSAMPLING_METHODS = ("zero_shot", "paper")
+INPAINTING_METHODS = ("exemplars", "paper")
 
 # Hidden layers and their width
 # Those of the paper, which says 15 layers for noise and 10 for the rest (4.3 to 4.5; the caption of its Figure 4 says 15 there, too)
@@ -69,9 +74,10 @@ def upsample(
     model: str = "dsn",
     seconds: float | None = None,
     steps: int | None = None,
-    variant: str = "sine",
+    method: str | None = None,
     threads: int | None = None,
-    report: Report | None = None,
+    progress: OnProgress | None = None,
+    **old_names: Any,
 ) -> Image.Image:
     """Enlarge a picture: with Up-SNet, as if it were the low-resolution layer of a file, or another network.
 
@@ -82,23 +88,27 @@ def upsample(
         image: as for ``dsncodec.encode``.
         scale: 2, 3 or 4; with "ppcn" 4, with "perceptual" 4 or 8, with "coconet" 1 to 16.
         model: "dsn"; "ppcn"; "perceptual", which prefers what looks real to a high PSNR; or "coconet" (needs torch).
-        seconds, steps, variant, report: of "coconet", as for ``denoise``. "sine" takes the picture to be a larger one,
-            shrunk by an antialiased filter, and ends by itself after 1200 steps. "paper" has 10 layers of 200 neurons; its 3000
-            epochs of 256 x 256 pixels take some two hours of a processor core.
+        method: of "coconet": "zero_shot", the default, fits a network to the picture and a smaller copy of it, takes it to be a
+            larger one, shrunk by an antialiased filter, and ends by itself after 1200 steps. "paper" is the paper's network of
+            coordinates, 10 layers of 200 neurons; its 3000 epochs of 256 x 256 pixels take some two hours of a processor core.
+        seconds, steps, progress: of "coconet", as for ``denoise``.
         threads: default: the CPUs this process may use.
+        old_names: ``variant`` and ``report``, as ``method`` and ``progress`` were called before 0.3.
     Returns:
         A picture of scale*W x scale*H pixels, same mode and metadata. Alpha is enlarged bicubically.
     Raises:
         SettingError: no network has this scale, or an unknown model.
     """
+    of_fits = any(setting is not None for setting in (seconds, steps, method))
+    method, progress = _of_old_names("upsample", old_names, method or "zero_shot", progress, "zero_shot")
     if model == "coconet":
-        fit = _Fitting(seconds, steps, variant, threads, report)
+        fit = _Fitting(seconds, steps, method, UPSAMPLING_METHODS, threads, progress)
         whole("scale", scale, 1, 16)
         return _with_colour(read_picture(image), scale, lambda colour: fit.enlarged(colour, scale))
     if model not in UPSAMPLERS:
         raise SettingError(f"model must be one of {', '.join(UPSAMPLERS)}, not {model!r}")
-    if seconds is not None or steps is not None:
-        raise SettingError("seconds and steps are settings of model 'coconet'")
+    if of_fits:
+        raise SettingError("seconds, steps and method are settings of model 'coconet'")
     if model != "dsn":
         return _through(registry.picture_network(model, f"x{scale}"), read_picture(image), threads)
     registry.for_scale(scale)
@@ -149,9 +159,10 @@ def denoise(
     sigma: float | None = None,
     seconds: float | None = None,
     steps: int | None = None,
-    variant: str = "sine",
+    method: str = "blind_spot",
     threads: int | None = None,
-    report: Report | None = None,
+    progress: OnProgress | None = None,
+    **old_names: Any,
 ) -> Image.Image:
     """Remove noise with networks that are fitted to this picture only, and stopped before they learn the noise.
 
@@ -160,37 +171,38 @@ def denoise(
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept.
         sigma: standard deviation of the noise in grey levels; default: found in the picture. Not of "paper".
-        seconds, steps: the most that the fit may take; default: 60 seconds, and of "paper" its 3000 epochs. "sine" ends by itself
-            when pixels that the networks were kept from are no longer shown better.
-        variant: "sine": networks know a pixel's neighbours and where it is; or "paper": one network that knows only where it is,
-            six coordinates, 15 tanh layers of 200 neurons, Adam from 1e-4 to 1e-5. That takes hours: 3000 epochs are some three
-            minutes of a processor core for 32 x 32 pixels, and three hours for 256 x 256.
+        seconds, steps: the most that the fit may take; default: 60 seconds, and of "paper" its 3000 epochs. "blind_spot" ends by
+            itself when pixels that the networks were kept from are no longer shown better.
+        method: "blind_spot": networks know a pixel's neighbours and where it is, and not its own colour; or "paper": one network
+            that knows only where it is, six coordinates, 15 tanh layers of 200 neurons, Adam from 1e-4 to 1e-5. That takes hours:
+            3000 epochs are some three minutes of a processor core for 32 x 32 pixels, and three hours for 256 x 256.
         threads: default: the CPUs this process may use.
-        report: called after each step with the part of the budget spent and the mean squared error.
+        progress: called after each step with a ``Progress``: the part of the budget spent, and the mean squared error.
+        old_names: ``variant`` and ``report``, as ``method`` and ``progress`` were called before 0.3.
     Raises:
         SettingError: an impossible setting.
         MissingComponent: torch is not installed.
     Warns:
         FitWarning: a fit of "paper" ran away on its way, and went on from its best weights.
     """
-    fit = _Fitting(seconds, steps, variant, threads, report)
-
+    method, progress = _of_old_names("denoise", old_names, method, progress, "blind_spot")
+    fit = _Fitting(seconds, steps, method, DENOISING_METHODS, threads, progress)
     if sigma is not None:
         positive("sigma", sigma)
-        if variant == "paper":
-            raise SettingError("sigma is a setting of variant 'sine'")
+        if method == "paper":
+            raise SettingError("sigma is a setting of method 'blind_spot'")
     return _with_colour(read_picture(image), 1, lambda colour: fit.denoised(colour, sigma))
 
 
-def complete(
+def inpaint(
     image: ImageLike,
     mask: ImageLike | NDArray[np.bool_],
     *,
     seconds: float | None = None,
     steps: int | None = None,
-    variant: str = "exemplars",
+    method: str = "exemplars",
     threads: int | None = None,
-    report: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> Image.Image:
     """Fill in missing regions from the rest of the picture: thin holes smoothly, wide ones with what fits there.
 
@@ -205,22 +217,23 @@ def complete(
         seconds: of "paper": the most that the fit may take, 60 by default. "exemplars" ends by itself, and looks at no clock.
         steps: the most iterations at each size of a wide hole, 10 by default; of "paper", of the fit, whose
             default is the paper's schedule, as for ``upsample``.
-        variant: "exemplars"; or "paper", a network of coordinates fitted to the whole picture, which blurs (needs torch). "sine",
-            the former default, now means "exemplars".
+        method: "exemplars"; or "paper", a network of coordinates fitted to the whole picture, which blurs (needs torch).
         threads: default: the CPUs this process may use.
-        report: called after each hole with the part of the work that is done and the mean squared distance of its patches from
-            their exemplars, as a part of 255**2; of "paper", as for ``denoise``.
+        progress: called after each hole with a ``Progress``: the part of the work that is done, and the mean squared distance of
+            the hole's patches from their exemplars, as a part of 255**2; of "paper", as for ``denoise``.
     Raises:
         SettingError: an impossible setting, a mask of another size, or one that leaves nothing.
         MissingComponent: "paper" without torch.
     """
-    if variant not in COMPLETERS:
-        raise SettingError(f"unknown variant {variant!r}; one of exemplars, paper")
+    if method not in INPAINTING_METHODS:
+        raise SettingError(f"method must be one of {', '.join(INPAINTING_METHODS)}, not {method!r}")
     if seconds is not None:
         positive("seconds", seconds)
     if steps is not None:
         whole("steps", steps, 1)
-    fit = _Fitting(seconds, steps, variant, threads, report) if variant == "paper" else None
+    fit = (
+        _Fitting(seconds, steps, method, INPAINTING_METHODS, threads, progress) if method == "paper" else None
+    )
     workers = thread_count(threads)
     picture = read_picture(image)
     missing = _missing(mask, picture.size)
@@ -228,7 +241,27 @@ def complete(
         return to_pillow(picture)
     if fit is not None:
         return _with_colour(picture, 1, lambda colour: fit.completed(colour, missing))
+    report = _floats_of(progress)
     return _with_colour(picture, 1, lambda colour: filled(colour, missing, steps, workers, report))
+
+
+def complete(
+    image: ImageLike,
+    mask: ImageLike | NDArray[np.bool_],
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    variant: str = "exemplars",
+    threads: int | None = None,
+    report: Report | None = None,
+) -> Image.Image:
+    """``inpaint``, as it was called before 0.3: ``variant`` is ``method`` ("sine" stands for "exemplars"), ``report`` takes the
+    floats of ``progress``."""
+    deprecated("complete", "inpaint, its variant method, and its report progress", stacklevel=2)
+    return inpaint(
+        image, mask, seconds=seconds, steps=steps, method="exemplars" if variant == "sine" else variant, threads=threads,
+        progress=None if report is None else floats_to(report),
+    )  # fmt: skip
 
 
 def stylize(
@@ -240,7 +273,8 @@ def stylize(
     steps: int | None = None,
     seconds: float | None = None,
     threads: int | None = None,
-    report: Report | None = None,
+    progress: OnProgress | None = None,
+    **old_names: Any,
 ) -> Image.Image:
     """The picture as if painted in the style of another.
 
@@ -256,12 +290,14 @@ def stylize(
         loss_networks: of "optimise", which needs it: the folder of the loss networks' weights, see docs/style.md.
         steps, seconds: of "optimise": the budget, whichever ends first; default: 500 steps.
         threads: default: the CPUs this process may use.
-        report: of "optimise": called after each step with the part of the budget spent and the loss.
+        progress: of "optimise": called after each step with a ``Progress``: the part of the budget spent, and the loss.
+        old_names: ``report``, as ``progress`` was called before 0.3.
     Raises:
         SettingError: an unknown style (the message lists those there are), or an impossible setting.
         MissingComponent: "optimise" without torch or without the loss networks.
         LimitExceeded: more than 2**24 pixels, with "optimise" 2**20.
     """
+    method, progress = _of_old_names("stylize", old_names, method, progress, None)
     if method == "network":
         if any(setting is not None for setting in (loss_networks, steps, seconds)):
             raise SettingError("loss_networks, steps and seconds are settings of method 'optimise'")
@@ -280,11 +316,36 @@ def stylize(
     settings = {
         "steps": None if steps is None else whole("steps", steps, 1),
         "seconds": None if seconds is None else positive("seconds", seconds),
-        "threads": thread_count(threads), "report": report,
+        "threads": thread_count(threads), "report": _floats_of(progress),
     }  # fmt: skip
     return to_pillow(
         _painted(read_picture(image), lambda rgb: gatys.stylised(rgb, example, loss_networks, **settings))
     )
+
+
+def _of_old_names(
+    function: str, given: Mapping[str, Any], method: str, progress: OnProgress | None, sine: str | None
+) -> tuple[str, OnProgress | None]:
+    """``method`` and ``progress``, perhaps by the names they had before 0.3. ``sine``: what the variant of that name is called
+    now; None: the function had no variants.
+
+    Raises:
+        TypeError: another keyword.
+    """
+    if unknown := given.keys() - ({"report"} if sine is None else {"report", "variant"}):
+        raise TypeError(f"{function}() got an unexpected keyword argument {min(unknown)!r}")
+    if sine is not None and "variant" in given:
+        deprecated("variant", f'method, and its "sine" "{sine}"', stacklevel=3)
+        method = sine if given["variant"] == "sine" else given["variant"]
+    if (report := given.get("report")) is not None:
+        deprecated("report", "progress", stacklevel=3)
+        progress = floats_to(report)
+    return method, progress
+
+
+def _floats_of(progress: OnProgress | None) -> Report | None:
+    """``progress`` for a fit that tells two floats."""
+    return None if progress is None else lambda done, mse: progress(Progress(done, mse))
 
 
 def _style_picture(style: str | ImageLike) -> ImageLike:
@@ -359,28 +420,29 @@ class _Fitting:
         self,
         seconds: float | None,
         steps: int | None,
-        variant: str,
+        method: str,
+        known: tuple[str, ...],
         threads: int | None,
-        report: Report | None,
+        progress: OnProgress | None,
     ) -> None:
         extras.load("dsncodec.processing.coordinate_network")  # so that a missing torch is told first
         self.seconds = None if seconds is None else positive("seconds", seconds)
         self.steps = None if steps is None else whole("steps", steps, 1)
-        if variant not in VARIANTS.values():
-            raise SettingError(f"unknown variant {variant!r}; one of {', '.join(VARIANTS.values())}")
-        self.variant = variant
-        self.how: dict[str, Any] = {"threads": thread_count(threads), "report": report}
+        if method not in known:
+            raise SettingError(f"method must be one of {', '.join(known)}, not {method!r}")
+        self.is_papers = method == "paper"
+        self.how: dict[str, Any] = {"threads": thread_count(threads), "report": _floats_of(progress)}
 
     def _budget(self, pixels: int) -> Any:
         """What the fit of so many pixels may cost."""
         return extras.load("dsncodec.processing.coordinate_network").budget_of(
-            self.variant, pixels, self.seconds, self.steps
+            "paper" if self.is_papers else "sine", pixels, self.seconds, self.steps
         )
 
     def denoised(self, pixels: UInt8Array, sigma: float | None) -> UInt8Array:
         """A picture (H, W, planes) without its noise."""
         budget = self._budget(pixels.shape[0] * pixels.shape[1])
-        if self.variant == "paper":
+        if self.is_papers:
             shape = self._shape(PAPER_DENOISING, pixels)
             found: UInt8Array = extras.load("dsncodec.processing.coordinate_network").denoised(
                 shape, pixels[None], budget, **self.how
@@ -394,7 +456,7 @@ class _Fitting:
     def enlarged(self, pixels: UInt8Array, scale: int) -> UInt8Array:
         """A picture (H, W, planes) at ``scale`` times its size."""
         budget = self._budget(pixels.shape[0] * pixels.shape[1])
-        if self.variant == "paper":
+        if self.is_papers:
             shape = self._shape(PAPER_UPSAMPLING, pixels)
             found: UInt8Array = extras.load("dsncodec.processing.coordinate_network").enlarged(
                 shape, pixels, scale, budget, **self.how
@@ -412,6 +474,6 @@ class _Fitting:
         return found
 
     def _shape(self, sides: tuple[int, int], pixels: UInt8Array) -> Shape:
-        """A network of coordinates with ``sides`` (layers, width)."""
+        """The paper's network of coordinates, with ``sides`` (layers, width)."""
         height, width = pixels.shape[:2]
-        return shape_for(self.variant, *sides, (width, height))
+        return shape_for("paper", *sides, (width, height))

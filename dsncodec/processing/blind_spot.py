@@ -1,4 +1,5 @@
-"""Networks that see a pixel's surroundings, fitted to the one picture at hand: the variant "sine" of denoise and upsample.
+"""Networks that see a pixel's surroundings, fitted to the one picture at hand: methods "blind_spot" of denoise, "zero_shot"
+of upsample.
 
 CocoNet's coordinates say where a pixel is; a few of its neighbours say far more of its colour, and a picture has enough
 pixels to learn how. docs/decisions/0013-coconet.md has what each part brings.

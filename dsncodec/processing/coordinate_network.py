@@ -1,7 +1,7 @@
 """Restoration without a training set: networks fitted to the one picture at hand, and what they make of it.
 
-Source: Bricman and Ionescu, "CocoNet", 2018, sections 4.3 to 4.5. What the variant "sine" does otherwise:
-docs/decisions/0013-coconet.md.
+Source: Bricman and Ionescu, "CocoNet", 2018, sections 4.3 to 4.5 (method "paper" of denoise, upsample and inpaint). What networks with
+sine layers do otherwise: docs/decisions/0013-coconet.md.
 """
 
 from __future__ import annotations
