@@ -46,7 +46,8 @@ docs: $(VENV)/test-ready
 # Every published table but those of fitted networks, which take hours; needs the image sets (--data), see bench/README.md
 bench: $(VENV)/test-ready
 	for table in dsn-3 dsn-4 dsn-5 dsn-9 ppcn-1; do $(BIN)/python -m bench table $$table || exit 1; done
-	for study in quality twins memory 'memory --huge 10000' interrupted batch speed restored never-worse sets; do $(BIN)/python -m bench $$study || exit 1; done
+	for study in quality twins memory 'memory --huge 10000' batch speed restored never-worse sets; do $(BIN)/python -m bench $$study || exit 1; done
+	$(BIN)/python -m tests.fuzz interrupted
 
 clean:
 	rm -rf $(VENV) demo dist build docs/_build

@@ -77,15 +77,10 @@ STUDIES = {
         "fit how much enhancement a picture needs, and judge it on pictures left out; needs torch",
     ),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
-    "interrupted": (
-        "bench.interrupted",
-        "kill encode, batch, train and bench at random moments, and run them again",
-    ),
     "batch": (
         "bench.batch",
         "pictures per second of one and two workers, and what a batch costs beside the bare codec",
     ),
-    "hostile": ("bench.hostile", "broken files, lies and bombs at every door: a picture or a DsnError"),
     "published": ("bench.published", "pick the literature's curves out of a collection of them"),
     "readme": ("bench.readme", "copy tables and plots into docs/results.md"),
 }

@@ -16,13 +16,14 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench import mutations
 from dsncodec import carriers, container
 from dsncodec.api import read_structure
 from dsncodec.methods.latentgrid import bitstream as grids
 from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.networks import registry
 from dsncodec.options import CARRIERS
+
+from .fuzz import mutations
 
 UInt8Array = NDArray[np.uint8]
 

@@ -159,6 +159,14 @@ def test_nothing_knows_the_bench_or_the_tests() -> None:
     assert all(name.startswith("dsncodec.bench") for name in importers("dsncodec.bench"))
 
 
+def test_the_suite_needs_no_study() -> None:
+    """Only tests of studies know them; what the suite shares, fuzzing too, is its own."""
+    of_studies = {"test_enhance", "test_style"}
+    for path in Path(__file__).parent.rglob("*.py"):
+        known = [name for name in imports_of(path) if name.split(".")[0] == "bench"]
+        assert not known or path.stem.startswith("test_bench") or path.stem in of_studies, (path.name, known)
+
+
 def test_the_library_knows_no_command() -> None:
     assert {name.split(".")[1] for name in importers("dsncodec.cli")} <= {"cli", "__main__"}
 

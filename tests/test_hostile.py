@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from PIL import ImageFile
 
 import dsncodec
-from bench import bombs, doors, hostile, mutations
 from dsncodec.api import MAX_PIXELS
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.errors import DsnError
 
 from .conftest import carrier, header_bytes, picture, with_fixed_checksums, with_network
+from .fuzz import bombs, campaigns, entry_points, mutations
+from .fuzz.__main__ import main as fuzz
 
 METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS, "coconet": ("paper", "sine"), "latentgrid": ("plain",)}
 FITTED = ("coconet", "latentgrid")
@@ -38,7 +39,7 @@ MODES = pytest.mark.parametrize("mode", ["L", "RGBA"])
 @functools.cache
 def small_file(mode: str, method: str, backend: str) -> bytes:
     if method in FITTED:
-        return hostile.small_file(method, backend, mode)
+        return campaigns.small_file(method, backend, mode)
     image = picture(mode, 6, 5)
     image.info |= {"exif": b"Exif\0\0"}
     settings = {"scale": 2, "levels": 200} if method == "dsn" else {"quality": 30}
@@ -144,23 +145,25 @@ def test_two_files_in_one(method: str, backend: str) -> None:
             dsncodec.decode(data + b"\0")
 
 
-# --- the study's own machinery, with a few hundred of its seeds
+# --- the campaigns' own machinery, with a few hundred of its seeds
 
 
 @functools.cache
 def corpus() -> list[mutations.File]:
-    return hostile.corpus()
+    return campaigns.corpus()
 
 
 @pytest.mark.parametrize("number", range(len(ALL)), ids=["/".join(names) for names in ALL])
-def test_mutations_at_every_door(number: int, tmp_path: Path) -> None:
+def test_mutations_at_every_entry_point(number: int, tmp_path: Path) -> None:
     """Of each carrier's four files, and of the one of version 1."""
     files = corpus()
     of = [*range(4 * number, 4 * number + 4), 4 * len(ALL) + number]
     seen = set()
     for seed in range(150):
         _, data = mutations.mutated(files, seed, of=of[seed % len(of)])
-        seen |= set(doors.knock(data, doors.ALL if seed % 30 else doors.NETWORKS, tmp_path))
+        seen |= set(
+            entry_points.probe(data, entry_points.ALL if seed % 30 else entry_points.NETWORKS, tmp_path)
+        )
     assert ("decode", "done") in seen and ("decode", "Corrupt") in seen  # neither harmless nor hopeless
 
 
@@ -168,15 +171,15 @@ def test_mutations_at_every_door(number: int, tmp_path: Path) -> None:
 def test_mutations_of_short_forms(base: str, tmp_path: Path) -> None:
     """Which JPEG 2000 has from 32 pixels each way on; also with another size in the header."""
     size = (200, 150) if base == "jpeg" else (40, 33)  # where the short form is the shorter one
-    data = hostile.small_file("restored", base, "RGB", *size)
+    data = campaigns.small_file("restored", base, "RGB", *size)
     file = mutations.taken_apart(data)
     assert file.parts[1].payload[0] == BASE_CODECS[base].short_id
     seen = set()
     for seed in range(100):
-        seen |= set(doors.knock(mutations.mutated([file], seed)[1], doors.ALL, tmp_path))
+        seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))
     assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
     for side in (1, 31, 41, 2000):
-        list(doors.knock(bytes(replace(file, width=side, height=side)), doors.ALL, tmp_path))
+        list(entry_points.probe(bytes(replace(file, width=side, height=side)), entry_points.ALL, tmp_path))
 
 
 def test_files_are_taken_apart_and_put_together() -> None:
@@ -247,23 +250,23 @@ def _asks_a_decoder(data: bytes) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_bombs_at_every_door(tmp_path: Path) -> None:
+def test_bombs_at_every_entry_point(tmp_path: Path) -> None:
     for name, data in bombs.bombs():
         if not any(part in name for part in LARGE):
-            said = dict(doors.knock(data, doors.ALL, tmp_path))
+            said = dict(entry_points.probe(data, entry_points.ALL, tmp_path))
             if said["decode"] == "done":
                 assert any(part in name for part in (*SMALL, *THEIRS)), name
 
 
-# --- what the study says when something is wrong
+# --- what a campaign says when something is wrong
 
 
-def _cases(files: list[mutations.File], args: argparse.Namespace) -> Iterator[hostile.Case]:
+def _cases(files: list[mutations.File], args: argparse.Namespace) -> Iterator[campaigns.Case]:
     for number in range(6):
-        yield f"case {number}", bytes([number]), doors.ALL
+        yield f"case {number}", bytes([number]), entry_points.ALL
 
 
-def _knock(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
+def _probe(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
     """One case ends the process, one hangs, one is another exception, one asks for more memory than there is."""
     if len(data) == 1:
         if data == b"\x01":
@@ -271,7 +274,7 @@ def _knock(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
         if data == b"\x02":
             time.sleep(600)
         if data == b"\x03":
-            raise doors.Broken("decode: KeyError: 3")
+            raise entry_points.Broken("decode: KeyError: 3")
         if data == b"\x04":
             try:
                 bytearray(3 << 30)
@@ -281,28 +284,39 @@ def _knock(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
     yield "decode", "done"
 
 
-WORK = hostile._work
+WORK = campaigns._work
 
 
 def _broken_work(*args: object) -> None:
-    hostile.CAMPAIGNS["test"] = (_cases, 1.0)
-    hostile.knock = _knock  # type: ignore[assignment]
+    campaigns.CAMPAIGNS["test"] = (_cases, 1.0)
+    campaigns.probe = _probe  # type: ignore[assignment]
     WORK(*args)
 
 
 def test_crashes_hangs_exceptions_and_memory_are_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(hostile.CAMPAIGNS, "test", (_cases, 1.0))
-    monkeypatch.setattr(hostile, "_work", _broken_work)
+    monkeypatch.setitem(campaigns.CAMPAIGNS, "test", (_cases, 1.0))
+    monkeypatch.setattr(campaigns, "_work", _broken_work)
     args = argparse.Namespace(keep=str(tmp_path / "kept"))
-    outcome = hostile.run_campaign("test", corpus()[:1], args)
+    outcome = campaigns.run_campaign("test", corpus()[:1], args)
     assert [(name, what) for name, what in outcome.found] == [
         ("case 1", "the process died, exit code 77"),
         ("case 2", "no answer in time"),
         ("case 3", "decode: KeyError: 3"),
     ]
     assert (outcome.cases, outcome.pictures, outcome.refused) == (6, 2, 1)
-    assert outcome.doors == {"decode": {"done": 2, "MemoryError": 1}}
+    assert outcome.entry_points == {"decode": {"done": 2, "MemoryError": 1}}
     kept = sorted(path.read_bytes() for path in (tmp_path / "kept").iterdir())
     assert kept == [b"\x01", b"\x02", b"\x03"]
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A few mutations of one backend, counted by entry point; nothing is written."""
+    asked = ["hostile", "--only", "mutations", "--mutations", "30", "--carriers", "dsn/lzma2", "--dry-run"]
+    assert fuzz([*asked, "--keep", str(tmp_path / "kept")]) == 0
+    said = capsys.readouterr().out
+    assert "| mutations dsn/lzma2 | 30 |" in said and "## By entry point" in said and "Nothing." in said
+    for name in ("read_info", "verify", "decode", "sections", "extract", "Pillow"):
+        assert f"| {name} |" in said
+    assert not (tmp_path / "kept").exists()

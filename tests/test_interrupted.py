@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import dsncodec
-from bench.interrupted import WORKS, killed
 from dsncodec.cli import main
 
 from .conftest import picture
+from .fuzz.interrupted import WORKS, killed
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's signals and mounts")
 
@@ -25,7 +25,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's signal
 @LINUX
 @pytest.mark.parametrize("name", WORKS)
 def test_killed_at_random_moments(name: str, tmp_path: Path) -> None:
-    """A handful of what `python -m bench interrupted` does a hundred times."""
+    """A handful of what `python -m tests.fuzz interrupted` does a hundred times."""
     if name in ("train", "bench"):
         pytest.importorskip("torch" if name == "train" else "matplotlib")
     found = killed(name, tmp_path, kills=3, seed=len(name), count=8)

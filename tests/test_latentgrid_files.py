@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from bench import hostile
 from dsncodec import container, kernels
 from dsncodec.api import read_structure
 from dsncodec.cli import main
@@ -27,6 +26,7 @@ from dsncodec.methods.sections import encode_alpha
 from dsncodec.networks import registry
 
 from .conftest import MODES, UInt8Array, picture, with_fixed_checksums
+from .fuzz import campaigns
 
 SIZES = [(1, 1), (1, 17), (17, 1), (33, 21), (64, 65), (9, 513), (5, 1200), (1100, 6)]
 Lists = list[np.ndarray[Any, np.dtype[np.int64]]]
@@ -388,7 +388,7 @@ def test_a_large_picture_of_few_bytes_allocates_little() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 def test_every_truncation_and_change(mode: str, path: str) -> None:
-    data = hostile.small_file("latentgrid", "plain", mode, 5, 4)
+    data = campaigns.small_file("latentgrid", "plain", mode, 5, 4)
     began = time.perf_counter()
     for length in range(0, len(data), 3):
         with pytest.raises(DsnError):

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from bench import hostile
 from dsncodec.extraction import read_plane
 
 from . import reference_decoder as reference
 from .conftest import MODES, picture
+from .fuzz import campaigns
 
 GOLDEN = Path(__file__).parent / "golden"
 ROWS = tomllib.loads((GOLDEN / "golden.toml").read_text("utf-8"))["file"]
@@ -103,7 +103,7 @@ def test_fitted_networks(variant: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_latent_grids(mode: str) -> None:
     for size in ((1, 1), (1, 17), (37, 23), (3, 530)):
-        data = hostile.small_file("latentgrid", "plain", mode, *size)
+        data = campaigns.small_file("latentgrid", "plain", mode, *size)
         for ours, theirs in (
             (dsncodec.decode(data, threads=1), reference.decode(data)),
             (dsncodec.decode(data, preview=True), reference.decode_small(data)),

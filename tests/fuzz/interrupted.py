@@ -58,7 +58,7 @@ class Outcome:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the study."""
+    """Options of the kills."""
     parser.add_argument(
         "--kills", type=int, default=25, help="of each command; four of them (default %(default)s)"
     )

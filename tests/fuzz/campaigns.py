@@ -1,4 +1,4 @@
-"""Hostile bytes at every door: truncations, single bytes, structure-aware mutations, and bombs.
+"""Hostile bytes at every entry point: truncations, single bytes, structure-aware mutations, and bombs.
 
 Files are tried in a process of its own, with 2 GiB of address space beyond what it has at the start; when it dies or
 is silent for too long, the file at hand is to blame, and a new one goes on behind it.
@@ -38,7 +38,7 @@ from dsncodec.networks.registry import restorations
 from dsncodec.options import CARRIERS
 
 from .bombs import bombs
-from .doors import ALL, FEW, NETWORKS, Broken, knock
+from .entry_points import ALL, FEW, NETWORKS, Broken, probe
 from .mutations import File, Part, mutated, taken_apart, with_right_checksums
 from .results import RESULTS, table, write_report
 
@@ -48,13 +48,13 @@ PATIENCE_WITH_A_BOMB_S = 180.0  # those that are a picture are as large as the d
 ALL_EVERY, NETWORKS_EVERY = (
     10,
     50,
-)  # of so many single bytes, one goes to all doors, or also through the networks
+)  # of so many single bytes, one goes to all entry points, or also through the networks
 MUTATED_NETWORKS_EVERY = 20  # of so many mutations
-Case = tuple[str, bytes, int]  # what it is, the file, and which doors
+Case = tuple[str, bytes, int]  # what it is, the file, and which entry points
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the study."""
+    """Options of the campaigns."""
     parser.add_argument("--mutations", type=int, default=100_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument(
         "--first", type=int, default=0, metavar="SEED", help="of the first mutation (default: 0)"
@@ -203,8 +203,8 @@ def single_bytes(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
                 value = (data[at] + (step * 255 // args.values)) & 255
                 changed = with_right_checksums(data[:at] + bytes([value]) + data[at + 1 :])
                 turn = next(count)
-                doors = NETWORKS if turn % NETWORKS_EVERY == 0 else ALL if turn % ALL_EVERY == 0 else FEW
-                yield f"file {number}, byte {at} is {value}", changed, doors
+                which = NETWORKS if turn % NETWORKS_EVERY == 0 else ALL if turn % ALL_EVERY == 0 else FEW
+                yield f"file {number}, byte {at} is {value}", changed, which
 
 
 def mutations(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
@@ -244,19 +244,19 @@ def confine() -> None:
 
 
 def _work(pipe: Connection, campaign: str, files: list[File], args: argparse.Namespace, start: int) -> None:
-    """Open the files of a campaign from one on; say of each what the doors said, or what is wrong with them."""
+    """Open the files of a campaign from one on; say of each what the entry points said, or what is wrong with them."""
     warnings.simplefilter("ignore")
     cases = CAMPAIGNS[campaign][0](files, args)
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         for file in files:  # everything is loaded before the limit is set
-            list(knock(bytes(file), NETWORKS, Path(folder)))
+            list(probe(bytes(file), NETWORKS, Path(folder)))
         confine()
         pipe.send("ready")
-        for name, data, doors in itertools.islice(cases, start, None):
+        for name, data, which in itertools.islice(cases, start, None):
             began = time.perf_counter()
             try:
-                said: list[tuple[str, str]] | str = list(knock(data, doors, Path(folder)))
+                said: list[tuple[str, str]] | str = list(probe(data, which, Path(folder)))
             except Broken as exc:
                 said = str(exc)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -274,7 +274,8 @@ class Outcome:
     cases: int = 0
     pictures: int = 0
     refused: int = 0
-    doors: dict[str, dict[str, int]] = field(default_factory=dict)  # door -> what it said -> how often
+    # entry point -> what it said -> how often
+    entry_points: dict[str, dict[str, int]] = field(default_factory=dict)
     found: list[tuple[str, str]] = field(default_factory=list)  # what the file is, and what happened
     slowest: tuple[float, str] = (0.0, "")
     peak_bytes: int = 0
@@ -356,8 +357,8 @@ def _count(
         _, data, _ = next(itertools.islice(make(files, args), outcome.cases, None))
         _keep(outcome, args, name, data, said)
     else:
-        for door, answer in said:
-            answers = outcome.doors.setdefault(door, {})
+        for entry_point, answer in said:
+            answers = outcome.entry_points.setdefault(entry_point, {})
             answers[answer] = answers.get(answer, 0) + 1
         decoded = dict(said)["decode"] == "done"
         outcome.pictures += decoded
@@ -399,7 +400,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(report(rows))
     else:
-        write_report("hostile.md", report(rows), "python -m bench hostile")
+        write_report("hostile.md", report(rows), "python -m tests.fuzz hostile")
     return int(failed)
 
 
@@ -410,7 +411,7 @@ def describe(campaign: str, files: list[File], args: argparse.Namespace) -> str:
         "bytes": f"every byte of {len(larger(files))} files with {args.values} other values and right checksums; "
         "and once with the checksums as they were",
         "mutations": f"seeds {args.first} to {args.first + args.mutations - 1}, from {len(files)} files",
-        "bombs": "each of bench/bombs.py",
+        "bombs": "each of tests/fuzz/bombs.py",
     }[campaign]
 
 
@@ -426,10 +427,12 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
     heading = ("campaign", "files", "pictures", "refusals", "anything else", "slowest s", "peak MiB", "all s")
     total: dict[str, collections.Counter[str]] = {}
     for o in rows.values():
-        for door, answers in o["doors"].items():
-            total.setdefault(door, collections.Counter()).update(answers)
+        for entry_point, answers in o["entry_points"].items():
+            total.setdefault(entry_point, collections.Counter()).update(answers)
     said = sorted({answer for answers in total.values() for answer in answers})
-    by_door = [(door, *(f"{answers[answer]:,}" for answer in said)) for door, answers in total.items()]
+    by_entry_point = [
+        (entry_point, *(f"{answers[answer]:,}" for answer in said)) for entry_point, answers in total.items()
+    ]
     what = "\n".join(f"- {name}: {o['what']}. Slowest: {o['slowest'][1]}" for name, o in rows.items())
     found = "\n".join(f"- {name}: {text}" for o in rows.values() for name, text in o["found"]) or "Nothing."
     return f"""# Hostile bytes
@@ -441,14 +444,14 @@ another exception, a process that died, or one that worked for {PATIENCE_S:.0f} 
 
 {what}
 
-Mutations are those of bench/mutations.py, one to three in a file, with right checksums. Doors are `read_info`, `verify`, `decode`, the
+Mutations are those of tests/fuzz/mutations.py, one to three in a file, with right checksums. Entry points are `read_info`, `verify`, `decode`, the
 sections one by one, `dsncodec extract`, and Pillow's open, draft, load and verify. Of the single bytes, one in {ALL_EVERY} goes to all of them,
 the others to the first three; one in {NETWORKS_EVERY} also runs the networks, over the whole picture and a region of it, and so does one mutation
 in {MUTATED_NETWORKS_EVERY}. One campaign again: `--only NAME`.
 
-## Door by door
+## By entry point
 
-{table(("door", *said), by_door)}
+{table(("entry point", *said), by_entry_point)}
 ## Found
 
 {found}

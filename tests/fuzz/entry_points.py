@@ -24,24 +24,25 @@ PILLOW_REFUSALS = (OSError, Image.DecompressionBombError, MemoryError)
 
 
 class Broken(Exception):
-    """A door let out something else: the message says which door, and what."""
+    """Something else came out: the message says of which entry point, and what."""
 
 
-FEW, ALL, NETWORKS = range(3)  # doors: the API's, all of them, and all with networks behind
+# entry points: the API's, all of them, and all with networks behind
+FEW, ALL, NETWORKS = range(3)
 
 
-def knock(data: bytes, doors: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """Try the doors.
+def probe(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
+    """Try the entry points.
 
     Args:
-        doors: FEW, ALL or NETWORKS; without networks, pictures are those that need none.
+        which: FEW, ALL or NETWORKS; without networks, pictures are those that need none.
         folder: for the files of the command line; what lies there may be overwritten.
     Yields:
-        The door, and "done" or the name of the refusal.
+        The entry point, and "done" or the name of the refusal.
     Raises:
         Broken: a picture of another size than the header's, or an exception that is no refusal.
     """
-    network = doors == NETWORKS
+    network = which == NETWORKS
     known: list[tuple[str, Callable[[], object], tuple[type[Exception], ...]]] = [
         ("read_info", lambda: dsncodec.read_info(data), REFUSALS),
         ("verify", lambda: dsncodec.verify(data), REFUSALS),
@@ -50,9 +51,9 @@ def knock(data: bytes, doors: int, folder: Path) -> Iterator[tuple[str, str]]:
         ("extract", lambda: _extracted(data, folder), REFUSALS),
         ("Pillow", lambda: _opened(data, network), PILLOW_REFUSALS),
     ]
-    for name, door, refusals in known[: 3 if doors == FEW else None]:
+    for name, enter, refusals in known[: 3 if which == FEW else None]:
         try:
-            door()
+            enter()
         except refusals as exc:
             yield name, type(exc).__name__
         except Broken:

@@ -1,0 +1,1 @@
+"""Fuzzing: files that are broken or that lie, and commands that are killed. ``python -m tests.fuzz``."""
