@@ -37,13 +37,13 @@ def test_killed_at_random_moments(name: str, tmp_path: Path) -> None:
 def test_termination_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGTERM while rows go to a file: the file that was being written is removed."""
     script = (
-        "import sys, time; from dsncodec import cli, writing\n"
+        "import sys, time; from dsncodec import cli, files\n"
         "def slow():\n"
         "    yield b'half'\n"
         "    print('begun', flush=True)\n"
         "    time.sleep(600)\n"
         "cli._heed_termination()\n"
-        "writing.write_parts(sys.argv[1], slow(), force=True)\n"
+        "files.write_parts(sys.argv[1], slow(), force=True)\n"
     )
     target = tmp_path / "out.ppm"
     with subprocess.Popen(
