@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 from PIL import Image
 
 import dsncodec
@@ -16,7 +17,7 @@ from dsncodec.networks.inference import network
 from dsncodec.train.export import layer_map, manifest
 
 from .common import UInt8Array, image_paths, in_parallel, rgb_of
-from .results import table, write_csv, write_report
+from .results import RESULTS, table, write_csv, write_report
 
 # Of each set, how many of its coloured pictures, and what they are reduced by first
 PICTURES = (("Urban100 (first 50)", 6, 2), ("Set14", 3, 1), ("B100", 3, 1))
@@ -29,10 +30,16 @@ same of a picture shrunk by `dsncodec.downsample`. Colours: how far the mean of 
 of `decode(preview=True)` of a file (effort 5, 256 levels), of one of quality 50 and method dsn, of `downsample`, and of `upsample`."""
 
 
+SHEET = """\
+Side by side, scikit-image's photographs: [colours.jpg](colours.jpg). The original, its layer at x2, x3 and x4 as previews show it, and the original shrunk
+four times and enlarged again, bicubically and by `upsample`. Colours agree; layers are sharper than their pictures, with a light line along hard edges."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument("--scales", type=int, nargs="+", default=SCALES)
     parser.add_argument("--limit", type=int, help="pictures of each set")
+    parser.add_argument("--sheet", action="store_true", help="only make the pictures side by side")
     parser.add_argument(
         "--fit", action="store_true", help="only write the layer maps of the published models anew"
     )
@@ -42,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """Measure and write; or fit."""
     if args.fit:
         fit(registry.folder() / manifest.NAME)
+        return 0
+    if args.sheet:
+        make_sheet()
         return 0
     pictures = []
     for name, count, reduced in PICTURES:
@@ -70,10 +80,29 @@ def run(args: argparse.Namespace) -> int:
     text = (
         "# Colours of layers and of enlarged pictures\n\n"
         + table(["scale", "model", "pictures", "mean gain over bicubic, dB", "least gain, dB"], means)
-        + f"\n{table(header, rows)}\n{PROTOCOL}\n"
+        + f"\n{table(header, rows)}\n{PROTOCOL}\n\n{SHEET}\n"
     )
     write_report("colours.md", text, args.command)
+    make_sheet()
     return 0
+
+
+def make_sheet() -> None:
+    """Original, the layer at x2, x3 and x4, bicubic and ours enlarged four times, of scikit-image's photographs."""
+    lines = []
+    for name in ("coffee", "astronaut", "rocket"):
+        rgb = getattr(skimage.data, name)()
+        whole = Image.fromarray(rgb).crop((0, 0, rgb.shape[1] // 24 * 24, rgb.shape[0] // 24 * 24))
+        layers = [
+            dsncodec.decode(dsncodec.encode(whole, "dsn", scale=scale, effort=3), preview=True)
+            for scale in SCALES
+        ]
+        small = whole.resize((whole.width // 4, whole.height // 4), Image.Resampling.BICUBIC)
+        large = small.resize(whole.size, Image.Resampling.BICUBIC), dsncodec.upsample(small, 4)
+        size = 300, round(300 * whole.height / whole.width)
+        shown = [image.resize(size, Image.Resampling.BICUBIC) for image in (whole, *layers, *large)]
+        lines.append(np.concatenate([np.asarray(image) for image in shown], 1))
+    Image.fromarray(np.concatenate(lines)).save(RESULTS / "colours.jpg", quality=88)
 
 
 def measured(name: str, original: UInt8Array, scale: int) -> list[tuple[object, ...]]:

@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
 
 {table(["image", "7z bpp", "paper", "j2k bpp", "paper", "SSIM", "paper", "PSNR dB"], paper_rows(lumas))}
 Networks alone (effort 0), 256 levels, full-range luma as grey pictures cropped to multiples of 3; bpp counts the whole .dsn
-file (62 bytes more than the payload; a 7z archive itself has 127); SSIM with a Gaussian window over the whole picture. The
+file (32 bytes more than the payload; a 7z archive itself has 127); SSIM with a Gaussian window over the whole picture. The
 paper counts a bare .7z or .j2k file and does not state its SSIM window or range; its printed j2k average, 0.5800, is
 not the mean of its rows, 0.6056.
 
