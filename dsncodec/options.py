@@ -75,7 +75,7 @@ class Restored(Options):
 
     base: str = setting("auto", "the codec inside: avif (default), jpeg, jxl, j2k", "NAME", "str")
     base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
-    scale: int | None = setting(None, "the codec inside at full size, 1, or at half of it, 2", "1|2", "int")
+    scale: int | None = setting(None, "the codec inside at full size, 1, or at half of it, 2", "1..4", "int")
 
     def __post_init__(self) -> None:
         if self.base != "auto":

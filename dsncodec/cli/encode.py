@@ -16,7 +16,7 @@ import dsncodec
 from ..errors import SettingError
 from ..files import PICTURES, STDOUT, check_free, write
 from ..methods import OnProgress, Progress, parser
-from ..options import ALL_NAMES, CLASSES, Options, names, options_of_call
+from ..options import ALL_NAMES, CLASSES, Options, options_of_call
 from ..validation import whole
 from .common import (
     DSN,
@@ -96,18 +96,25 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(group: argparse._ArgumentGroup, cls: type[Options], added: set[str]) -> None:
-    """A flag for each setting of a method; one that several methods have stands with the first."""
+    """A flag for each setting of a method; one that several methods have stands with the first, and says what it is of each."""
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name not in added:
-            others = [other.method for other in CLASSES.values() if field.name in names(other)][1:]
-            also = f"; also of {', '.join(others)}" if others else ""
-            group.add_argument(
-                f"--{field.name.replace('_', '-')}",
-                type=_READERS[field.metadata["kind"]],
-                metavar=field.metadata["metavar"],
-                help=field.metadata["help"] + also,
-            )
-            added.add(field.name)
+        if field.name in added:
+            continue
+        help = field.metadata["help"]
+        for other in CLASSES.values():
+            twin = other.__dataclass_fields__.get(field.name)  # type: ignore[attr-defined]
+            if twin is not None and other is not cls:
+                same = twin.metadata["help"] == field.metadata["help"]
+                help += (
+                    f"; {other.method}: the same" if same else f"; {other.method}: {twin.metadata['help']}"
+                )
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=_READERS[field.metadata["kind"]],
+            metavar=field.metadata["metavar"],
+            help=help,
+        )
+        added.add(field.name)
 
 
 def _kinds(text: str) -> tuple[str, ...]:
