@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import dsncodec
-from dsncodec.bench.report import processor, table
+from dsncodec.bench.report import environment, table
 
 __all__ = ["RESULTS", "environment", "newest", "table", "write_csv", "write_report"]
 
@@ -26,13 +24,6 @@ def newest(name: str) -> Path:
     if not found:
         raise FileNotFoundError(f"no release has results called {name}")
     return max(found, key=lambda path: tuple(map(int, path.relative_to(RESULTS.parent).parts[0].split("."))))
-
-
-def environment() -> str:
-    """One line that says what made the numbers."""
-    names = ("numpy", "pillow", "onnxruntime", "imagecodecs", "py7zr")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"dsncodec {dsncodec.__version__}, Python {platform.python_version()}, {versions}; {processor()}, {platform.system()}"
 
 
 def write_csv(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 import dsncodec
 from dsncodec.methods.dsn.bitstream import parse
 from dsncodec.methods.dsn.quantise import dequantise, dequantise_chroma
+from dsncodec.methods.sections import read_structure
 from dsncodec.networks import registry
 from dsncodec.planes import to_pixels
 
@@ -64,7 +65,7 @@ def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
     def decode() -> UInt8Array:
         torch.set_num_threads(threads)
         with api.opened(data) as stream, torch.inference_mode():
-            header, sections, _ = api.read_structure(stream, None)
+            header, sections, _ = read_structure(stream, None)
             layer = parse(header, dict(container.iter_payloads(stream, sections)))
             point = layer.parameters.point
             luma = nets.up(torch.from_numpy(dequantise(layer.luma, point.levels))[None]).clamp(0, 1)

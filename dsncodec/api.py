@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import container, methods
-from .container import MAX_PIXELS, Header, Section
+from .container import MAX_PIXELS, Header
 from .errors import Corrupt, LimitExceeded, SettingError
 from .methods import Job, OnProgress, ParsedFile, Progress
 from .methods.rate_control import Target
-from .methods.sections import NO_SIZE
+from .methods.sections import NO_SIZE, read_structure
 from .metrics import bpp
 from .options import Options, deprecated, options_of_call
 from .planes import METADATA, ImageLike, Picture, read_picture, to_pillow
@@ -95,7 +95,7 @@ def encode(
         method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
             "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
         quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
-            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": the price of a bit.
+            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": lambda, in equal ratios.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
         effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size too at low
@@ -179,16 +179,6 @@ def opened(source: Source) -> Iterator[BinaryIO]:
             source.seek(start)
     else:
         raise SettingError(f"expected bytes, a path or a binary file, not {type(source).__name__}")
-
-
-def read_structure(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, dict[str, Section], int]:
-    """Header, places of the sections, and length in bytes of a codestream; no payload is read."""
-    stream.seek(0, os.SEEK_END)
-    size_bytes = stream.tell()  # seek itself returns None in some file-like objects
-    stream.seek(0)
-    header = container.read_header(stream, max_pixels)
-    known = methods.parser(header.method).TAGS | frozenset(METADATA)
-    return header, container.read_sections(stream, header, size_bytes, known), size_bytes
 
 
 def decode(

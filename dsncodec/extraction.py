@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from . import carriers, container, extras, methods
-from .api import Source, metadata, opened, read_structure
+from .api import Source, metadata, opened
 from .carriers import Kept
 from .container import Header
 from .errors import SettingError
 from .methods.coconet import bitstream as coordinates
 from .methods.dsn import bitstream as layer
 from .methods.restored import bitstream as base
-from .methods.sections import decode_alpha, pooled
+from .methods.sections import decode_alpha, pooled, read_structure
 
 PARTS = ("auto", "picture", "luma", "chroma", "alpha", "network")
 SUFFIXES = {  # format -> suffix
@@ -126,13 +126,12 @@ def _enclosed(coded: CodedPicture, format: str, kept: Kept) -> tuple[bytes, str,
             format,
             dict.fromkeys(kept.names, f"a {coded.extension} file has no place for it"),
         )
-    data, left_out = (
-        carriers.enclosed_base(coded.payload, coded.shape, kept) if kept.names else (coded.own_bytes, {})
-    )
+    in_boxes = bool(boxed) and format == "jp2"
+    if not kept.names and not in_boxes:
+        return coded.own_bytes, coded.format, {}
+    data, left_out = carriers.enclosed_base(coded.payload, coded.shape, kept)
     carries = set(kept.names) > set(left_out)
-    if boxed and format == "jp2" and not kept.names:
-        data, left_out = carriers.enclosed_base(coded.payload, coded.shape, kept)
-    elif not carries and format != "jp2":
+    if not carries and format != "jp2":
         data = coded.own_bytes
     return data, "jp2" if boxed and (carries or format == "jp2") else coded.format, left_out
 

@@ -22,6 +22,7 @@ from PIL import Image, ImageFile
 
 from . import api, container, methods, options
 from .errors import DsnError, NotADsnFile, SettingError
+from .methods.sections import read_structure
 from .planes import METADATA, read_picture
 
 _METADATA = frozenset(METADATA.values())
@@ -94,7 +95,7 @@ class DsnImageFile(ImageFile.ImageFile):
         stream = cast(BinaryIO, self.fp)
         with _pillow_errors():
             try:
-                header, sections, _ = api.read_structure(stream, max_pixels=None)
+                header, sections, _ = read_structure(stream, max_pixels=None)
             except NotADsnFile as exc:
                 raise SyntaxError(str(exc)) from exc
             parser = methods.parser(header.method)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dsncodec import carriers, container
-from dsncodec.api import read_structure
 from dsncodec.methods.latentgrid import bitstream as grids
 from dsncodec.methods.restored.bitstream import Parameters
+from dsncodec.methods.sections import read_structure
 from dsncodec.networks import registry
 from dsncodec.options import CARRIERS
 

@@ -22,10 +22,10 @@ from PIL import Image, ImageCms
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import read_structure
 from dsncodec.carriers import BACKENDS, BASE_CODECS, load_base
 from dsncodec.cli import VERBS, main
 from dsncodec.cli.common import byte_count
+from dsncodec.methods.sections import read_structure
 
 from .conftest import METHODS, header_bytes, picture, with_fixed_checksums
 

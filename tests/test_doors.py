@@ -299,17 +299,3 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     source = path.read_text("utf-8")
     assert not source.strip() or ast.get_docstring(ast.parse(source))
-
-
-def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        pytest.skip("there is no README.md here")
-    blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert blocks
-    for name in set(re.findall(r"[\w.-]+\.(?:png|jpg|jpeg|webp)", "\n".join(blocks))):
-        picture("RGB", 320, 240).save(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(readme), "exec"), names)

@@ -11,11 +11,11 @@ import pytest
 
 import dsncodec
 from dsncodec import container, methods
-from dsncodec.api import read_structure
 from dsncodec.carriers import BACKENDS, BASE_CODECS, load_base
 from dsncodec.methods.dsn import bitstream as layer
 from dsncodec.methods.latentgrid import bitstream as grids
 from dsncodec.methods.restored import bitstream as base
+from dsncodec.methods.sections import read_structure
 
 FORMAT = Path(__file__).parent.parent / "docs" / "format.md"
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import read_structure
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.methods import METHODS
 from dsncodec.methods.dsn.bitstream import parse
+from dsncodec.methods.sections import read_structure
 
 from .conftest import carrier, picture
 

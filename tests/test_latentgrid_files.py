@@ -15,14 +15,13 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container, kernels
-from dsncodec.api import read_structure
 from dsncodec.cli import main
 from dsncodec.container import Header
 from dsncodec.entropy import adaptive_coder
 from dsncodec.errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 from dsncodec.methods.latentgrid import bitstream as grids
 from dsncodec.methods.latentgrid.bitstream import PLAIN, Nets, Parameters, counts, grid_shapes, nets_of, parse
-from dsncodec.methods.sections import encode_alpha
+from dsncodec.methods.sections import encode_alpha, read_structure
 from dsncodec.networks import registry
 
 from .conftest import MODES, UInt8Array, picture, with_fixed_checksums

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import dsncodec
 from dsncodec import SettingError, container, options, pillow_plugin
-from dsncodec.api import read_structure
+from dsncodec.methods.sections import read_structure
 
 from .conftest import METHODS, MODES, header_bytes, packed_1, picture, with_fixed_checksums
 

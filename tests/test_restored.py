@@ -24,7 +24,6 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 import dsncodec
 from dsncodec import carriers, container
-from dsncodec.api import read_structure
 from dsncodec.carriers import BACKENDS, BASE_CODECS, decode_base, encode_base
 from dsncodec.carriers.lossless import jxl
 from dsncodec.carriers.lossy import avif
@@ -41,6 +40,7 @@ from dsncodec.errors import (
 from dsncodec.methods.restored import codec as restored
 from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters, Parsed, base_shape, parse
 from dsncodec.methods.restored.half_size import doubled, halved
+from dsncodec.methods.sections import read_structure
 from dsncodec.metrics import psnr_db
 from dsncodec.networks import registry
 from dsncodec.networks.inference import Tile

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+import dsncodec
+
 from ..errors import SettingError
 from ..files import Written, replacing
 from ..metrics import bd_rate
@@ -99,6 +101,14 @@ def processor() -> str:
         lines = []
     named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def environment() -> str:
+    """One line that says what made numbers: this package, Python, the libraries that code, the processor and the system."""
+    names = ("numpy", "pillow", "onnxruntime", "imagecodecs", "py7zr")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    ours = f"dsncodec {dsncodec.__version__}, Python {platform.python_version()}"
+    return f"{ours}, {versions}; {processor()}, {platform.system()}"
 
 
 def published() -> list[dict[str, Any]]:

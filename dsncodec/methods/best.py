@@ -15,6 +15,7 @@ from ..options import Best, LatentGrid, Restored
 from . import FIDELITY, Job, parser, rate_control
 from .latentgrid import encoder as latentgrid
 from .restored import codec as restored
+from .sections import read_structure
 
 
 def encode(job: Job, options: Best) -> bytes:
@@ -57,10 +58,6 @@ def encode(job: Job, options: Best) -> bytes:
 def _shown(data: bytes, job: Job) -> np.ndarray:
     """The colours a reader gets, (H, W, 1 or 3)."""
     stream = io.BytesIO(data)
-    header = container.read_header(stream, None)
-    reader = parser(header.method)
-    sections = container.read_sections(
-        stream, header, len(data), reader.TAGS | {tag for tag, _ in job.metadata}
-    )
-    parsed = reader.parse(header, dict(container.iter_payloads(stream, sections)))
+    header, sections, _ = read_structure(stream, None)
+    parsed = parser(header.method).parse(header, dict(container.iter_payloads(stream, sections)))
     return parsed.pixels(None, job.threads, FIDELITY)[..., : header.colour_planes]

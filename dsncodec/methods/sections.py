@@ -1,20 +1,32 @@
-"""What coding methods share: that some sections must be there, the alpha plane, and one size."""
+"""What coding methods share: where sections lie and that some must be there, the alpha plane, and one size."""
 
 from __future__ import annotations
 
-from typing import Never
+import os
+from typing import BinaryIO, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import carriers
-from ..container import Header
+from .. import carriers, container
+from ..container import Header, Section
 from ..errors import Corrupt, SettingError
-from ..planes import crop_padded
+from ..planes import METADATA, crop_padded
+from . import parser
 
 UInt8Array = NDArray[np.uint8]
 
 NO_SIZE = "a size can be given for files of method coconet only, and not beside preview"
+
+
+def read_structure(stream: BinaryIO, max_pixels: int | None) -> tuple[Header, dict[str, Section], int]:
+    """Header, places of the sections, and length in bytes of a codestream; no payload is read."""
+    stream.seek(0, os.SEEK_END)
+    size_bytes = stream.tell()  # seek itself returns None in some file-like objects
+    stream.seek(0)
+    header = container.read_header(stream, max_pixels)
+    known = parser(header.method).TAGS | frozenset(METADATA)
+    return header, container.read_sections(stream, header, size_bytes, known), size_bytes
 
 
 def required(sections: dict[str, bytes], tag: str) -> bytes:

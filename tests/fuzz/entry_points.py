@@ -12,10 +12,10 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import read_structure
 from dsncodec.cli import extract
 from dsncodec.cli.common import Job
 from dsncodec.errors import DsnError
+from dsncodec.methods.sections import read_structure
 
 dsncodec.register_pillow()
 REFUSALS = (DsnError,)

@@ -21,10 +21,10 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import read_structure
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.methods.dsn.bitstream import parse
 from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters
+from dsncodec.methods.sections import read_structure
 from dsncodec.networks import registry
 
 HERE = Path(__file__).parent

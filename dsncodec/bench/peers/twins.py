@@ -19,6 +19,7 @@ from ...container import Header
 from ...methods import DEFAULT_EFFORT
 from ...methods.dsn.bitstream import Parameters, Point, latent_shapes, parse, point_of_quality
 from ...methods.dsn.quantise import dequantise, dequantise_chroma, quantise, quantise_chroma
+from ...methods.sections import read_structure
 from ...networks import registry
 from ...planes import crop_padded, to_pixels, to_planes
 from . import Codec, UInt8Array
@@ -70,7 +71,7 @@ def _pooled(planes: FloatArray, rows: int, columns: int) -> FloatArray:
 
 def _decode(kernel: Image.Resampling, data: bytes) -> UInt8Array:
     with api.opened(data) as stream:
-        header, sections, _ = api.read_structure(stream, None)
+        header, sections, _ = read_structure(stream, None)
         layer = parse(header, dict(container.iter_payloads(stream, sections)))
     point: Point = layer.parameters.point
     size = (layer.luma.shape[2] * point.scale, layer.luma.shape[1] * point.scale)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ... import carriers, container
 from ...container import Header
+from ...metrics import mean_squared_error
 from ...networks import registry
 from ...networks.inference import Tile, Window, common, moved, network, tiles
 from ...options import Restored
@@ -329,15 +330,6 @@ class Encoder:
         wanted = self._wanted(restorer, tile)
         pairs = ((correction, wanted), (correction, correction), (wanted, wanted))
         return Products(*(float(np.vdot(a, b)) for a, b in pairs))
-
-
-def mean_squared_error(a: UInt8Array, b: UInt8Array) -> float:
-    """Over all samples, exactly; rows are taken in strips."""
-    total = 0
-    for top in range(0, len(a), 256):
-        apart = a[top : top + 256].astype(np.int32) - b[top : top + 256]
-        total += int(np.square(apart).sum(dtype=np.int64))
-    return total / a.size
 
 
 @dataclass(frozen=True)

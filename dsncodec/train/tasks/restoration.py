@@ -116,15 +116,9 @@ class RestorationTask:
         nets.adopt(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Coded and original patches (N, size, size, 3) uint8; quality and RMSE (N, 1, 1, 1) on scales of 1."""
+        """See ``coded_batch``; coded patches are uint8."""
         data = self.recipe.data
-        coded, original, k, drawn = self.pairs.patches(rng, data.batch, data.patch, data.align)
-        return (
-            torch.from_numpy(coded),
-            torch.from_numpy(original),
-            _numbers(self.pairs.quality[k, drawn] / 100),
-            known_rmse(self.pairs.mse[k, drawn]),
-        )
+        return coded_batch(self.pairs, rng, data.batch, data.patch, data.align)
 
     def loss(self, nets: RestorationNet, batch: Batch, progress: float) -> Tensor:
         coded, original, quality, rmse = batch
@@ -137,6 +131,18 @@ class RestorationTask:
         gains = gains_db(nets, self.held_out, device)
         row = {"gain_db": float(gains.mean()), "least_gain_db": float(gains.min())}
         return row | {f"gain_db_q{q:g}": float(g.mean()) for q, g in zip(self.recipe.data.judged, gains)}
+
+
+def coded_batch(pairs: CodedPairs, rng: np.random.Generator, count: int, size: int, align: int) -> Batch:
+    """Coded patches (N, size, size, 3) as they were decoded and original ones uint8; quality and RMSE (N, 1, 1, 1) on scales
+    of 1."""
+    coded, original, k, drawn = pairs.patches(rng, count, size, align)
+    return (
+        torch.from_numpy(np.asarray(coded)),
+        torch.from_numpy(original),
+        _numbers(pairs.quality[k, drawn] / 100),
+        known_rmse(pairs.mse[k, drawn]),
+    )
 
 
 @torch.no_grad()

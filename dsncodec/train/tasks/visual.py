@@ -24,7 +24,7 @@ from ..losses.ssimulacra2 import SMALLEST, Seen
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..recipe import Recipe
 from ..trainer import Batch, planes
-from .restoration import _numbers, known_rmse, relative_squared_error
+from .restoration import _numbers, coded_batch, known_rmse, relative_squared_error
 
 WEIGHT_STEP = 1 / 32
 # of the solution's equations, in units of a correction of one RMSE: pulls towards the first correction alone
@@ -174,15 +174,9 @@ class VisualTask:
         nets.adopt(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Coded patches (N, size, size, 3) uint16, original ones uint8; quality and RMSE (N, 1, 1, 1) on scales of 1."""
+        """See ``coded_batch``; coded patches are uint16."""
         data = self.recipe.data
-        coded, original, k, drawn = self.pairs.patches(rng, data.batch, data.patch, data.align)
-        return (
-            torch.from_numpy(np.asarray(coded)),
-            torch.from_numpy(original),
-            _numbers(self.pairs.quality[k, drawn] / 100),
-            known_rmse(self.pairs.mse[k, drawn]),
-        )
+        return coded_batch(self.pairs, rng, data.batch, data.patch, data.align)
 
     def loss(self, nets: RestorationNet, batch: Batch, progress: float) -> Tensor:
         coded, original, quality, rmse = batch
