@@ -142,11 +142,16 @@ def _measured(
         inside = way in ("bare codec", INSIDE)
         rows.append(
             (
-                way, f"{count / median:.1f}", f"{count / max(walls):.1f} to {count / min(walls):.1f}",
-                f"{1000 * median / count:.1f}", f"{bare / median:.2f}",
+                way,
+                f"{count / median:.1f}",
+                f"{count / max(walls):.1f} to {count / min(walls):.1f}",
+                f"{1000 * median / count:.1f}",
+                f"{bare / median:.2f}",
                 f"{1000 * cpu / count:.1f}" if inside else "",
-                f"{1000 * (cpu - bare_cpu) / count:.1f} ms, {100 * (cpu / bare_cpu - 1):.1f} %" if way == INSIDE else "",
+                f"{1000 * (cpu - bare_cpu) / count:.1f} ms, {100 * (cpu / bare_cpu - 1):.1f} %"
+                if way == INSIDE
+                else "",
             )
-        )  # fmt: skip
+        )
         print(rows[-1], flush=True)
     return rows

@@ -169,17 +169,25 @@ def text_of(seconds: float, rows: list[Row]) -> str:
     pictures = sorted({row[1] for row in rows})
     means = []
     for name, curve in curves.items():
-        means.append([
-            name, " ".join(f"{r:.3f}: {p:.2f}" for r, p in curve if r <= 1),
-            *(_percent(saving(curves[anchor], curve)) for anchor in ("JPEG", "JPEG 2000")),
-        ])  # fmt: skip
+        means.append(
+            [
+                name,
+                " ".join(f"{r:.3f}: {p:.2f}" for r, p in curve if r <= 1),
+                *(_percent(saving(curves[anchor], curve)) for anchor in ("JPEG", "JPEG 2000")),
+            ]
+        )
     each = []
     for picture in pictures:
         of_one = curves_of([row for row in rows if row[1] == picture])
-        each.append([
-            picture,
-            *(_percent(saving(of_one[anchor], of_one["coconet, sine"])) for anchor in ("JPEG", "JPEG 2000")),
-        ])  # fmt: skip
+        each.append(
+            [
+                picture,
+                *(
+                    _percent(saving(of_one[anchor], of_one["coconet, sine"]))
+                    for anchor in ("JPEG", "JPEG 2000")
+                ),
+            ]
+        )
     steps = [row[3] for row in rows if row[0] == "coconet, sine"]
     return (
         f"# Networks fitted to pictures of div2k256\n\n![rate and distortion](coconet.svg)\n\n"

@@ -68,9 +68,18 @@ def run(args: argparse.Namespace) -> int:
         for row in found
     ]
     header = [
-        "picture", "scale", "model", "ours dB", "bicubic dB", "gain dB", "own dB", "file off", "quality 50 off",
-        "downsample off", "upsample off",
-    ]  # fmt: skip
+        "picture",
+        "scale",
+        "model",
+        "ours dB",
+        "bicubic dB",
+        "gain dB",
+        "own dB",
+        "file off",
+        "quality 50 off",
+        "downsample off",
+        "upsample off",
+    ]
     write_csv("colours.csv", header, rows)
     means = []
     for scale in args.scales:
@@ -123,9 +132,18 @@ def measured(name: str, original: UInt8Array, scale: int) -> list[tuple[object, 
             np.abs(np.asarray(p).mean((0, 1)) - original.mean((0, 1))).max() for p in (*shown, made, large)
         ]
         own = f"{again:.2f}" if model == "dsn" else ""
-        rows.append((
-            name, scale, model, f"{ours:.2f}", f"{plain:.2f}", f"{ours - plain:.2f}", own, *(f"{o:.2f}" for o in off),
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                scale,
+                model,
+                f"{ours:.2f}",
+                f"{plain:.2f}",
+                f"{ours - plain:.2f}",
+                own,
+                *(f"{o:.2f}" for o in off),
+            )
+        )
     print(rows[-1], flush=True)
     return rows
 

@@ -21,9 +21,12 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 SETS = {
-    "Set5": "test/set5", "Set14": "test/set14", "B100": "test/bsd100",
-    "Urban100 (first 50)": "test/urban100", "div2k256": "tune/div2k256",
-}  # fmt: skip
+    "Set5": "test/set5",
+    "Set14": "test/set14",
+    "B100": "test/bsd100",
+    "Urban100 (first 50)": "test/urban100",
+    "div2k256": "tune/div2k256",
+}
 
 
 def image_paths(data: str, name: str, limit: int | None = None) -> list[Path]:

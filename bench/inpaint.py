@@ -133,10 +133,19 @@ def measure(args: argparse.Namespace, ways: dict[str, Method]) -> None:
                     psnr = psnr_inside_db(clean, made, missing)
                     found.setdefault((kind, way), []).append((psnr, took))
                     kept.append(made)
-                    rows.append((
-                        name, path.name, clean.shape[1], clean.shape[0], kind, int(missing.sum()), way, f"{psnr:.3f}",
-                        f"{took:.2f}",
-                    ))  # fmt: skip
+                    rows.append(
+                        (
+                            name,
+                            path.name,
+                            clean.shape[1],
+                            clean.shape[0],
+                            kind,
+                            int(missing.sum()),
+                            way,
+                            f"{psnr:.3f}",
+                            f"{took:.2f}",
+                        )
+                    )
                 if args.keep:
                     folder = Path(args.keep)
                     folder.mkdir(parents=True, exist_ok=True)
@@ -154,10 +163,14 @@ def report(found: dict[tuple[str, str], list[tuple[float, float]]], ways: list[s
     for kind in KINDS:
         scores = {way: np.array(found[kind, way]) for way in ways}
         apart = scores[FIRST][:, 0] - scores["biharmonic"][:, 0]
-        lines.append((
-            kind, *(f"{scores[way][:, 0].mean():.2f}" for way in ways),
-            f"{apart.mean():+.2f} ({apart.min():+.2f} to {apart.max():+.2f})", f"{(apart > 0).sum()} of {count}",
-        ))  # fmt: skip
+        lines.append(
+            (
+                kind,
+                *(f"{scores[way][:, 0].mean():.2f}" for way in ways),
+                f"{apart.mean():+.2f} ({apart.min():+.2f} to {apart.max():+.2f})",
+                f"{(apart > 0).sum()} of {count}",
+            )
+        )
         times.append((kind, *(f"{scores[way][:, 1].mean():.2f}" for way in ways)))
     header = ["hole", *(f"{way}, dB" for way in ways), "ours less biharmonic: mean (worst to best)", "better"]
     return (

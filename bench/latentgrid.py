@@ -82,8 +82,12 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else results.RESULTS / "latentgrid"
     out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Callable[[argparse.Namespace, Path], str]] = {
-        "curves": curves, "low": low_rates, "time": times, "decode": decoding, "hard": hard,
-    }  # fmt: skip
+        "curves": curves,
+        "low": low_rates,
+        "time": times,
+        "decode": decoding,
+        "hard": hard,
+    }
     text = parts[args.part](args, out)
     print(text)
     footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
@@ -278,9 +282,11 @@ def text_of_set(
         means.append(f"{np.mean(there):+.1f} %{missing}" if there else "-")
     body = [[stem, *("-" if v is None else f"{v:+.1f} %" for v in found[stem])] for stem in stems]
     left = f"\nLeft out: {', '.join(left_out)}.\n" if left_out else ""
-    return f"## {name}\n\n![rate and distortion]({file}.svg)\n\n" + table(
-        ["picture", *labels], [["**mean**", *means], *body]
-    ) + left  # fmt: skip
+    return (
+        f"## {name}\n\n![rate and distortion]({file}.svg)\n\n"
+        + table(["picture", *labels], [["**mean**", *means], *body])
+        + left
+    )
 
 
 def curve_of(rows: list[Row]) -> list[tuple[float, float]]:
@@ -350,18 +356,32 @@ def low_rates(args: argparse.Namespace, out: Path) -> str:
                 if rates[0][0] >= LOW_BPP or shared is None or plain is None:
                     continue
                 found.append(shared / plain)
-                body.append([
-                    stem, str(budget), str(quality), *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
-                    *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain, found[-1])),
-                ])  # fmt: skip
+                body.append(
+                    [
+                        stem,
+                        str(budget),
+                        str(quality),
+                        *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
+                        *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain, found[-1])),
+                    ]
+                )
     mean = f"{100 * (np.mean(found) - 1):+.1f} %" if found else "-"
     return (
         f"# Latent grids below {LOW_BPP} bpp\n\nWith the published starts and without. Bytes over AVIF's (speed 6, 4:4:4, "
         "tune=psnr) at the same PSNR, by AVIF's curve; and the one over the other: what the starts save.\n\n"
     ) + table(
-        ["picture", "budget", "quality", "with: bpp, dB", "without", "with, beside AVIF", "without", "with, beside without"],
+        [
+            "picture",
+            "budget",
+            "quality",
+            "with: bpp, dB",
+            "without",
+            "with, beside AVIF",
+            "without",
+            "with, beside without",
+        ],
         [["**mean**", *[""] * 6, mean], *body],
-    )  # fmt: skip
+    )
 
 
 def share_of(anchor: Curve, rate: float, psnr: float) -> float | None:
@@ -441,10 +461,17 @@ def times(args: argparse.Namespace, out: Path) -> str:
             rates = [sum(side) for side in zip(*pool.map(lambda _: mac_rates(), range(threads)))]
         floor = 1e3 * (through / rates[0] + to_weights / rates[1])
         other = torch_ms(rows, columns, threads)
-        found.append([
-            str(threads), f"{total:.1f}", *(f"{each[name]:.1f}" for name in names), f"{floor:.1f}", f"{total / floor:.2f}",
-            "-" if other is None else f"{other:.0f}", "-" if other is None else f"{other / total:.1f}",
-        ])  # fmt: skip
+        found.append(
+            [
+                str(threads),
+                f"{total:.1f}",
+                *(f"{each[name]:.1f}" for name in names),
+                f"{floor:.1f}",
+                f"{total / floor:.2f}",
+                "-" if other is None else f"{other:.0f}",
+                "-" if other is None else f"{other / total:.1f}",
+            ]
+        )
     return (
         f"# A step of a fit of latent grids\n\n{columns} x {rows} pixels, milliseconds, the fastest of {REPEATS}. "
         f"Floor: {sum(macs_per_pixel(32)):.0f} MACs a pixel at the rate of the products of small matrices alone, measured on as many threads. "
@@ -486,9 +513,14 @@ def decoding(args: argparse.Namespace, out: Path) -> str:
     finally:
         AvifImagePlugin.DEFAULT_MAX_THREADS = threads
     rows = [
-        [name, f"{len(other if name == 'libavif' else data)}", f"{ms:.1f}", f"{ms / milliseconds['libavif']:.1f}"]
+        [
+            name,
+            f"{len(other if name == 'libavif' else data)}",
+            f"{ms:.1f}",
+            f"{ms / milliseconds['libavif']:.1f}",
+        ]
         for name, ms in milliseconds.items()
-    ]  # fmt: skip
+    ]
     return (
         f"# Decoding latent grids\n\n{TIMED[1]} x {TIMED[0]} pixels made by formula, quality 64, {budget}; one thread, the fastest of {REPEATS}; "
         "AVIF of nearly as many bytes.\n\n" + table(["reader", "bytes", "ms", "times libavif"], rows)
@@ -526,9 +558,16 @@ def hard(args: argparse.Namespace, out: Path) -> str:
             contrast = np.std(found.astype(float)) / max(np.std(rgb.astype(float)), 1e-9)
             flat = "-" if np.ptp(rgb) == 0 or rgb.shape[:2] == (1, 1) else "YES" if contrast < 0.1 else "no"
             size = f"{rgb.shape[1]} x {rgb.shape[0]}"
-            rows.append([
-                name, size, str(budget), str(len(data)), "lossless" if np.isinf(psnr) else f"{psnr:.2f}", flat,
-            ])  # fmt: skip
+            rows.append(
+                [
+                    name,
+                    size,
+                    str(budget),
+                    str(len(data)),
+                    "lossless" if np.isinf(psnr) else f"{psnr:.2f}",
+                    flat,
+                ]
+            )
     return "# Pictures that are no photographs\n\nQuality 75.\n\n" + table(
         ["picture", "size", "budget", "bytes", "PSNR, dB", "came back flat"], rows
     )

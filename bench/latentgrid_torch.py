@@ -16,8 +16,19 @@ from dsncodec.methods.latentgrid.weights import random_weights
 
 GRIDS = 7
 SPATIAL = (
-    (0, -1), (0, -2), (0, -3), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1), (-3, 0),
-)  # fmt: skip
+    (0, -1),
+    (0, -2),
+    (0, -3),
+    (-1, -2),
+    (-1, -1),
+    (-1, 0),
+    (-1, 1),
+    (-1, 2),
+    (-2, -1),
+    (-2, 0),
+    (-2, 1),
+    (-3, 0),
+)
 
 
 def contexts(q: list[Tensor], k: int) -> Tensor:

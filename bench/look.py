@@ -76,17 +76,28 @@ def study(args: argparse.Namespace, scale: int, distances: features.Measure) -> 
         ratios = dict(zip(names, second[2:] / plain[2:]))
         columns = [2 + names.index(network) for network in features.NETWORKS]
         fell = np.sum((scores[:, 1, columns] < scores[:, 0, columns]).all(1))
-        rows.append((
-            f"effort {effort}", *(f"{values[0]:.2f} / {values[1]:.2f}" for values in (plain, second, second - plain)),
-            *(f"{plain[c]:.3f} to {second[c]:.3f}, {second[c] / plain[c] - 1:+.0%}" for c in columns),
-            ", ".join(f"{name.split('.')[1]} {ratio - 1:+.0%}" for name, ratio in ratios.items() if "." in name),
-            f"{fell} of {len(paths)}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"effort {effort}",
+                *(f"{values[0]:.2f} / {values[1]:.2f}" for values in (plain, second, second - plain)),
+                *(f"{plain[c]:.3f} to {second[c]:.3f}, {second[c] / plain[c] - 1:+.0%}" for c in columns),
+                ", ".join(
+                    f"{name.split('.')[1]} {ratio - 1:+.0%}" for name, ratio in ratios.items() if "." in name
+                ),
+                f"{fell} of {len(paths)}",
+            )
+        )
         print(rows[-1], flush=True)
     header = [
-        "encoder", "faithful: RGB / luma PSNR, dB", "perceptual", "difference", "VGG-19 distance",
-        "SqueezeNet distance", "by layer", "pictures with both lower",
-    ]  # fmt: skip
+        "encoder",
+        "faithful: RGB / luma PSNR, dB",
+        "perceptual",
+        "difference",
+        "VGG-19 distance",
+        "SqueezeNet distance",
+        "by layer",
+        "pictures with both lower",
+    ]
     write_csv(
         f"look-x{scale}.csv", ["effort", "image", "look", "size_bytes", "psnr_db", "psnr_y_db", *names], kept
     )

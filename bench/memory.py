@@ -182,18 +182,33 @@ def _huge(args: argparse.Namespace) -> int:
                 peaks = [_job_mib(job, folder, options.get(job, {})) for job in _JOBS if job != "start"]
                 rows.append(
                     (
-                        f"{width} x {height}", name, f"{(folder / 'coded.dsn').stat().st_size:,}",
+                        f"{width} x {height}",
+                        name,
+                        f"{(folder / 'coded.dsn').stat().st_size:,}",
                         *(f"{peak:.0f}" for peak in peaks),
-                        *(f"{(peak - least) * 2**20 / (width * height):.1f}" if width * height > 10**6 else ""
-                          for peak in peaks[:3]),
+                        *(
+                            f"{(peak - least) * 2**20 / (width * height):.1f}"
+                            if width * height > 10**6
+                            else ""
+                            for peak in peaks[:3]
+                        ),
                         "yes" if _same(folder, region) else "NO",
                     )
-                )  # fmt: skip
+                )
                 print(rows[-1], flush=True)
     header = [
-        "picture", "method", "bytes", "encode MiB", "decode MiB", "decode to .ppm MiB", "region MiB",
-        "encode bytes/pixel", "decode bytes/pixel", "to .ppm bytes/pixel", "exact",
-    ]  # fmt: skip
+        "picture",
+        "method",
+        "bytes",
+        "encode MiB",
+        "decode MiB",
+        "decode to .ppm MiB",
+        "region MiB",
+        "encode bytes/pixel",
+        "decode bytes/pixel",
+        "to .ppm bytes/pixel",
+        "exact",
+    ]
     report = f"""# Peak memory of odd and huge pictures
 
 {table(header, rows)}

@@ -94,9 +94,13 @@ def spoilt(picture: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 
 
 def _sample(
-    group: str, name: str, seen: UInt8Array, wanted: UInt8Array | None = None,
-    models: tuple[str, ...] = (), threads: int = 1,
-) -> Sample:  # fmt: skip
+    group: str,
+    name: str,
+    seen: UInt8Array,
+    wanted: UInt8Array | None = None,
+    models: tuple[str, ...] = (),
+    threads: int = 1,
+) -> Sample:
     squares = np.zeros((len(MODELS), 3))
     for i, model in enumerate(models):
         row = registry.picture_network("enhance", model)
@@ -170,10 +174,17 @@ def report(
         of = groups == group
         for name, used in (("1", np.ones(of.sum())), ("measured", strength[of])):
             gain = gain_db(torch.from_numpy(used), torch.from_numpy(squares[of, model])).numpy()
-            rows.append((
-                f"{group}, {MODELS[model]}", name, f"{gain.mean():.2f}", f"{(gain < -0.005).sum()} of {of.sum()}",
-                f"{(gain < -1).sum()}", f"{gain.min():.1f}", f"{used.mean():.2f}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    f"{group}, {MODELS[model]}",
+                    name,
+                    f"{gain.mean():.2f}",
+                    f"{(gain < -0.005).sum()} of {of.sum()}",
+                    f"{(gain < -1).sum()}",
+                    f"{gain.min():.1f}",
+                    f"{used.mean():.2f}",
+                )
+            )
     shares = [
         (group, f"{strength[groups == group].mean():.2f}", f"{(strength[groups == group] == 0).mean():.0%}")
         for group in GROUPS

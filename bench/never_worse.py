@@ -129,10 +129,21 @@ def judged(rgb: UInt8Array, name: str, base: str, effort: int, quality: int) -> 
         beside = own
     grey = luma(rgb)
     return Case(
-        name, base, effort, quality, info.base_quality or 0, info.scale, info.strength or 0.0, base_bytes,
-        psnr_db(rgb, beside), psnr_db(rgb, shown), ssim(grey, luma(beside)), ssim(grey, luma(shown)),
-        info.gain_db or 0.0, psnr_db(rgb, shown) - psnr_db(rgb, own),
-    )  # fmt: skip
+        name,
+        base,
+        effort,
+        quality,
+        info.base_quality or 0,
+        info.scale,
+        info.strength or 0.0,
+        base_bytes,
+        psnr_db(rgb, beside),
+        psnr_db(rgb, shown),
+        ssim(grey, luma(beside)),
+        ssim(grey, luma(shown)),
+        info.gain_db or 0.0,
+        psnr_db(rgb, shown) - psnr_db(rgb, own),
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -177,13 +188,20 @@ def _report(cases: list[Case], shown: dict[str, UInt8Array]) -> str:
     for base in carriers.BASE_CODECS:
         of = [case for case in cases if case.base == base]
         gains = [case.psnr - case.psnr_plain for case in of]
-        rows.append((
-            base, len(of), sum(case.scale == 2 for case in of), sum(case.strength == 0 for case in of),
-            f"{statistics.mean(gains):.2f}", f"{min(gains):.3f}",
-            f"{statistics.mean(case.ssim - case.ssim_plain for case in of):.4f}",
-            f"{min(case.ssim - case.ssim_plain for case in of):.4f}",
-            f"{max(abs(case.gain_said - case.gain) for case in of):.3f}", sum(bool(case.faults) for case in of),
-        ))  # fmt: skip
+        rows.append(
+            (
+                base,
+                len(of),
+                sum(case.scale == 2 for case in of),
+                sum(case.strength == 0 for case in of),
+                f"{statistics.mean(gains):.2f}",
+                f"{min(gains):.3f}",
+                f"{statistics.mean(case.ssim - case.ssim_plain for case in of):.4f}",
+                f"{min(case.ssim - case.ssim_plain for case in of):.4f}",
+                f"{max(abs(case.gain_said - case.gain) for case in of):.3f}",
+                sum(bool(case.faults) for case in of),
+            )
+        )
     named: dict[str, Case] = {
         "least gain of PSNR": min(cases, key=lambda case: case.psnr - case.psnr_plain),
         "least SSIM": min(cases, key=lambda case: case.ssim - case.ssim_plain),
@@ -195,27 +213,59 @@ def _report(cases: list[Case], shown: dict[str, UInt8Array]) -> str:
     named |= {f"fault: {', '.join(case.faults)}": case for case in cases if case.faults}
     worst = [
         (
-            what, case.picture, case.base, case.effort, case.quality, case.scale, f"{case.psnr_plain:.2f}",
-            f"{case.psnr:.2f}", f"{case.ssim_plain:.4f}", f"{case.ssim:.4f}", f"{case.gain_said:.2f}", f"{case.gain:.3f}",
+            what,
+            case.picture,
+            case.base,
+            case.effort,
+            case.quality,
+            case.scale,
+            f"{case.psnr_plain:.2f}",
+            f"{case.psnr:.2f}",
+            f"{case.ssim_plain:.4f}",
+            f"{case.ssim:.4f}",
+            f"{case.gain_said:.2f}",
+            f"{case.gain:.3f}",
         )
         for what, case in named.items()
-    ]  # fmt: skip
+    ]
     return (
         f"{sizes}. Beside each file the plain codec at the same quality of its own; where ours has half the size, the best "
         f"plain file at full size with no more bytes. RGB PSNR in dB, SSIM of luma. Faults: PSNR below the plain codec's, "
         f"SSIM by more than {SSIM_LOSS} below it, or a gain in the file more than {GAIN_ERROR_DB} dB from the one reached.\n\n"
         + table(
-            ["base", "files", "half the size", "no network", "mean gain, dB", "least", "mean of SSIM", "least",
-             "gain told to", "faults"],
+            [
+                "base",
+                "files",
+                "half the size",
+                "no network",
+                "mean gain, dB",
+                "least",
+                "mean of SSIM",
+                "least",
+                "gain told to",
+                "faults",
+            ],
             rows,
         )
         + "\nThe worst of them:\n\n"
         + table(
-            ["what", "picture", "base", "effort", "quality", "scale", "PSNR, plain", "ours", "SSIM, plain", "ours",
-             "gain said", "reached"],
+            [
+                "what",
+                "picture",
+                "base",
+                "effort",
+                "quality",
+                "scale",
+                "PSNR, plain",
+                "ours",
+                "SSIM, plain",
+                "ours",
+                "gain said",
+                "reached",
+            ],
             worst,
         )
-    )  # fmt: skip
+    )
 
 
 def _times(shown: dict[str, UInt8Array], efforts: Sequence[int], runs: int) -> str:
@@ -237,10 +287,16 @@ def _times(shown: dict[str, UInt8Array], efforts: Sequence[int], runs: int) -> s
                 own.append(one)
                 ours.append(other)
             more = [b / a - 1 for a, b in zip(own, ours)]
-            rows.append((
-                effort, quality, f"{1000 * statistics.mean(own):.0f}", f"{1000 * statistics.mean(ours):.0f}",
-                f"{statistics.mean(more):+.0%}", f"{min(more):+.0%} to {max(more):+.0%}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    effort,
+                    quality,
+                    f"{1000 * statistics.mean(own):.0f}",
+                    f"{1000 * statistics.mean(ours):.0f}",
+                    f"{statistics.mean(more):+.0%}",
+                    f"{min(more):+.0%} to {max(more):+.0%}",
+                )
+            )
     return (
         f"The first 768 columns and 512 rows of the last {len(parts)} pictures, one core; CPU time, the least of {runs} interleaved "
         "runs after a warm-up, means over pictures.\n\n"

@@ -10,12 +10,41 @@ from typing import Any
 OUT = Path(__file__).parent.parent / "dsncodec" / "bench" / "published.json"
 SETS = {"Kodak": "kodak.json", "CLIC 2020 professional validation": "clic20-pro-valid.json"}
 KODAK = (  # one curve per codec, the strongest published one where there are several
-    "JPEG-420 (TFC)", "WebP (TFC)", "JPEG2000-OpenJPEG", "JPEG2000-Kakadu", "BPG-444", "HM", "AV1-aomenc", "VTM",
-    "VTM-19.1 (10b 444)", "bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018",
-    "cheng2020-anchor", "cheng2020-attn", "ELIC", "EVC-S", "EVC-L", "STF", "TCM-Large", "QARV", "MLIC+", "MLIC++",
-    "COIN", "COIN++", "Strumpler-INR", "VC-INR", "RECOMBINER", "C3", "C3-adaptive", "LotteryCodec-5100mac",
-    "Cool-chic 1.0", "Cool-chic 3.4", "Cool-chic 5.0.1",
-)  # fmt: skip
+    "JPEG-420 (TFC)",
+    "WebP (TFC)",
+    "JPEG2000-OpenJPEG",
+    "JPEG2000-Kakadu",
+    "BPG-444",
+    "HM",
+    "AV1-aomenc",
+    "VTM",
+    "VTM-19.1 (10b 444)",
+    "bmshj2018-factorized",
+    "bmshj2018-hyperprior",
+    "mbt2018-mean",
+    "mbt2018",
+    "cheng2020-anchor",
+    "cheng2020-attn",
+    "ELIC",
+    "EVC-S",
+    "EVC-L",
+    "STF",
+    "TCM-Large",
+    "QARV",
+    "MLIC+",
+    "MLIC++",
+    "COIN",
+    "COIN++",
+    "Strumpler-INR",
+    "VC-INR",
+    "RECOMBINER",
+    "C3",
+    "C3-adaptive",
+    "LotteryCodec-5100mac",
+    "Cool-chic 1.0",
+    "Cool-chic 3.4",
+    "Cool-chic 5.0.1",
+)
 GROUPS = {"classic": "classic", "ae": "learned", "overfit": "fitted to each picture"}
 RATES = (0.03, 4.0)  # bpp worth drawing
 MOST_POINTS = 16

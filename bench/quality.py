@@ -144,11 +144,16 @@ def run(args: argparse.Namespace) -> int:
         size, psnr = _measure_candidates(paths, points)
         path = best_path(size, psnr)
         lines = [f"    [{s}, {q}, {c}]," for s, q, c in (points[i] for i in path)]
-        text = "\n".join([
-            "# Quality 0..100 -> [scale, levels, chroma levels], evenly spread. Written by `python -m bench quality`",
-            "# from the hull over tune/div2k256: bytes and RGB PSNR rise on every picture of it.",
-            "points = [", *lines, "]", "",
-        ])  # fmt: skip
+        text = "\n".join(
+            [
+                "# Quality 0..100 -> [scale, levels, chroma levels], evenly spread. Written by `python -m bench quality`",
+                "# from the hull over tune/div2k256: bytes and RGB PSNR rise on every picture of it.",
+                "points = [",
+                *lines,
+                "]",
+                "",
+            ]
+        )
         if args.dry_run:
             print(text)
             return 0

@@ -99,10 +99,17 @@ def _low_rates(args: argparse.Namespace) -> str:
             least = min(least, best[0] - one[0])
         gains = np.subtract(either, full)
         won = gains[gains > 0]
-        rows.append((
-            f"{bpp:g}", len(full), f"{np.mean(full):.2f}", f"{np.mean(either):.2f}", f"{halves}",
-            f"{won.mean() if len(won) else 0:.2f}", f"{least:.2f}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"{bpp:g}",
+                len(full),
+                f"{np.mean(full):.2f}",
+                f"{np.mean(either):.2f}",
+                f"{halves}",
+                f"{won.mean() if len(won) else 0:.2f}",
+                f"{least:.2f}",
+            )
+        )
     write_csv(
         "restored-low-rates.csv",
         ["picture", "target_bpp", "psnr_full", "scale_full", "bpp_full", "psnr", "scale", "bpp"],

@@ -37,9 +37,23 @@ def run(args: argparse.Namespace) -> int:
             path = Path(folder, f"{name}.png")
             Image.fromarray(np.ascontiguousarray(getattr(skimage.data, name)()[part])).save(path)
             shown += ["--show", str(path)]
-        return dsncodec_command([
-            "bench", *(f"{args.data}/{name}" for name in FOLDERS),
-            "--limit", ",".join(map(str, FOLDERS.values())),
-            "--output", str(RESULTS), "--jobs", args.jobs, "--show-bpp", args.show_bpp, *shown,
-            "--title", "Codecs compared", "--command", args.command, "--force",
-        ])  # fmt: skip
+        return dsncodec_command(
+            [
+                "bench",
+                *(f"{args.data}/{name}" for name in FOLDERS),
+                "--limit",
+                ",".join(map(str, FOLDERS.values())),
+                "--output",
+                str(RESULTS),
+                "--jobs",
+                args.jobs,
+                "--show-bpp",
+                args.show_bpp,
+                *shown,
+                "--title",
+                "Codecs compared",
+                "--command",
+                args.command,
+                "--force",
+            ]
+        )

@@ -23,9 +23,15 @@ from .methods.sections import decode_alpha, pooled, read_structure
 
 PARTS = ("auto", "picture", "luma", "chroma", "alpha", "network")
 SUFFIXES = {  # format -> suffix
-    **{name: row.extension for table in (carriers.BACKENDS, carriers.BASE_CODECS) for name, row in table.items()},
-    "onnx": ".onnx", "png": ".png", "jp2": ".jp2",
-}  # fmt: skip
+    **{
+        name: row.extension
+        for table in (carriers.BACKENDS, carriers.BASE_CODECS)
+        for name, row in table.items()
+    },
+    "onnx": ".onnx",
+    "png": ".png",
+    "jp2": ".jp2",
+}
 
 _TAGS = {"luma": "LUMA", "chroma": "CHRO", "alpha": "ALPH", "picture": "BASE", "network": "NETW"}
 

@@ -113,8 +113,11 @@ class DeepSampling(Options):
     levels: int | None = setting(None, "of its luma (default 256)", "2..256", "int")
     chroma_levels: int | None = setting(None, "of its chroma (default: as luma)", "2..256", "int")
     entropy_coder: str = setting(
-        "auto", "what carries the symbols: 7z, lzma2, j2k, jxl, jpegls, webp, or the smallest (default)", "NAME", "str",
-    )  # fmt: skip
+        "auto",
+        "what carries the symbols: 7z, lzma2, j2k, jxl, jpegls, webp, or the smallest (default)",
+        "NAME",
+        "str",
+    )
 
     def __post_init__(self) -> None:
         if self.entropy_coder != "auto":

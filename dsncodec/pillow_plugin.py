@@ -34,10 +34,18 @@ _SETTINGS = frozenset(
 )
 _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that saves to several
     {
-        "append_images", "comment", "compress_level", "dpi", "keep_rgb", "optimize", "progressive",
-        "qtables", "speed", "subsampling",
+        "append_images",
+        "comment",
+        "compress_level",
+        "dpi",
+        "keep_rgb",
+        "optimize",
+        "progressive",
+        "qtables",
+        "speed",
+        "subsampling",
     }
-)  # fmt: skip
+)
 
 _defaults: dict[str, Any] = {}
 

@@ -23,9 +23,17 @@ ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
 STRIP = 256  # rows
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _CONVERT = {  # what Pillow turns into one of ours without losing what the picture shows
-    "1": "L", "P": "RGB", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB",
-    "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB",
-}  # fmt: skip
+    "1": "L",
+    "P": "RGB",
+    "La": "LA",
+    "PA": "RGBA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "LAB": "RGB",
+    "HSV": "RGB",
+}
 
 # Full-range BT.601, as in JPEG (ITU-T T.871, section 7), for values in [0, 1]
 TO_YCBCR = np.array(

@@ -16,9 +16,14 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 ROOT = Path(__file__).parents[1]
 FITS = (
-    "test_guard.py", "test_coconet.py", "test_coconet_files.py", "test_restore_fitted.py", "test_latentgrid.py",
-    "test_fit_kernels.py", "test_starts.py",
-)  # fmt: skip
+    "test_guard.py",
+    "test_coconet.py",
+    "test_coconet_files.py",
+    "test_restore_fitted.py",
+    "test_latentgrid.py",
+    "test_fit_kernels.py",
+    "test_starts.py",
+)
 
 
 def environment(cache: str) -> dict[str, str]:

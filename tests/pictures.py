@@ -18,14 +18,27 @@ UInt8Array = NDArray[np.uint8]
 
 # whole, in colour; 0.14 to 2 megapixels
 PHOTOGRAPHS = (
-    "astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png", "ihc.png", "hubble_deep_field.jpg",
+    "astronaut.png",
+    "coffee.png",
+    "chelsea.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "ihc.png",
+    "hubble_deep_field.jpg",
     "retina.jpg",
-)  # fmt: skip
+)
 FLATS = {
-    "grey": (128, 128, 128), "nearly grey": (128, 128, 129), "black": (0, 0, 0), "white": (255, 255, 255),
-    "red": (200, 40, 40), "green": (40, 160, 60), "blue": (30, 60, 190), "skin": (224, 172, 138),
-    "sky": (135, 180, 235), "yellow": (240, 220, 60),
-}  # fmt: skip
+    "grey": (128, 128, 128),
+    "nearly grey": (128, 128, 129),
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "red": (200, 40, 40),
+    "green": (40, 160, 60),
+    "blue": (30, 60, 190),
+    "skin": (224, 172, 138),
+    "sky": (135, 180, 235),
+    "yellow": (240, 220, 60),
+}
 
 
 @functools.cache

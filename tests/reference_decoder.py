@@ -582,9 +582,20 @@ def grid_weights(file: File) -> Weights:
     c, start = parameters[0], parameters[1:5]
     e = [byte >> shift & 15 for byte in parameters[5:] for shift in (0, 4)]
     shapes = [
-        (0, (16, 16)), (0, (16, 16)), (0, (2, 16)), (1, (7, 16)), (1, (16,)), (1, (2,)), (2, (6, 4)),
-        (3, (c, 7)), (3, (3, c)), (3, (3, 7)), (4, (c,)), (4, (3,)), (5, (3, 3, 3, 3)),
-    ]  # fmt: skip
+        (0, (16, 16)),
+        (0, (16, 16)),
+        (0, (2, 16)),
+        (1, (7, 16)),
+        (1, (16,)),
+        (1, (2,)),
+        (2, (6, 4)),
+        (3, (c, 7)),
+        (3, (3, c)),
+        (3, (3, 7)),
+        (4, (c,)),
+        (4, (3,)),
+        (5, (3, 3, 3, 3)),
+    ]
     total = sum(math.prod(shape) for _, shape in shapes)
     if start == bytes(4):
         before = np.zeros(total, np.int64)

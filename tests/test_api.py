@@ -255,24 +255,58 @@ def test_target_psnr(method: str) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"quality": -1}, {"quality": 101}, {"quality": 75.0}, {"quality": True}, {"quality": "75"},
-        {"target_bytes": 0}, {"target_bytes": -5}, {"target_bytes": float("nan")}, {"target_bytes": True},
-        {"target_bpp": float("nan")}, {"target_bpp": float("inf")}, {"target_bpp": 1e308}, {"target_bytes": 10**400},
-        {"target_bpp": -1}, {"target_bpp": "1"},
-        {"target_psnr_db": float("nan")}, {"target_psnr_db": 0}, {"target_psnr_db": False},
-        {"target_bpp": 1.0, "target_psnr_db": 30.0}, {"quality": 5, "target_bytes": 500},
-        {"quality": 5, "scale": 3}, {"target_bytes": 500, "levels": 16},
-        {"scale": 0}, {"scale": 5}, {"scale": 2.0}, {"scale": "3"}, {"levels": 1}, {"levels": 257},
-        {"levels": True}, {"chroma_levels": 1}, {"chroma_levels": 16.0},
-        {"effort": -1}, {"effort": 10}, {"effort": True}, {"effort": 5.0},
-        {"entropy_coder": "zip"}, {"method": "jpeg"}, {"threads": 0}, {"threads": "all"},
-        {"method": "dsn", "base": "avif"}, {"method": "restored", "entropy_coder": "webp"},
-        {"method": "restored", "scale": 3}, {"method": "restored", "levels": 64},
-        {"method": "restored", "chroma_levels": 64}, {"base": "avif", "scale": 3}, {"method": "jpeg", "scale": 2},
-        {"icc_profile": "text"}, {"exif": 7}, {"xmp": "<x/>"},
+        {"quality": -1},
+        {"quality": 101},
+        {"quality": 75.0},
+        {"quality": True},
+        {"quality": "75"},
+        {"target_bytes": 0},
+        {"target_bytes": -5},
+        {"target_bytes": float("nan")},
+        {"target_bytes": True},
+        {"target_bpp": float("nan")},
+        {"target_bpp": float("inf")},
+        {"target_bpp": 1e308},
+        {"target_bytes": 10**400},
+        {"target_bpp": -1},
+        {"target_bpp": "1"},
+        {"target_psnr_db": float("nan")},
+        {"target_psnr_db": 0},
+        {"target_psnr_db": False},
+        {"target_bpp": 1.0, "target_psnr_db": 30.0},
+        {"quality": 5, "target_bytes": 500},
+        {"quality": 5, "scale": 3},
+        {"target_bytes": 500, "levels": 16},
+        {"scale": 0},
+        {"scale": 5},
+        {"scale": 2.0},
+        {"scale": "3"},
+        {"levels": 1},
+        {"levels": 257},
+        {"levels": True},
+        {"chroma_levels": 1},
+        {"chroma_levels": 16.0},
+        {"effort": -1},
+        {"effort": 10},
+        {"effort": True},
+        {"effort": 5.0},
+        {"entropy_coder": "zip"},
+        {"method": "jpeg"},
+        {"threads": 0},
+        {"threads": "all"},
+        {"method": "dsn", "base": "avif"},
+        {"method": "restored", "entropy_coder": "webp"},
+        {"method": "restored", "scale": 3},
+        {"method": "restored", "levels": 64},
+        {"method": "restored", "chroma_levels": 64},
+        {"base": "avif", "scale": 3},
+        {"method": "jpeg", "scale": 2},
+        {"icc_profile": "text"},
+        {"exif": 7},
+        {"xmp": "<x/>"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_impossible_settings(asked: dict[str, Any]) -> None:
     with pytest.raises(SettingError) as caught:
         quick(**asked)
@@ -296,12 +330,24 @@ def test_a_region_is_a_crop(method: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     "region",
     [
-        (0, 0, 0, 10), (5, 5, 5, 6), (6, 5, 5, 6), (-1, 0, 5, 5), (0, 0, 61, 44), (0, 0, 60, 45),
-        (0, 0, 5), (0, 0, 5, 5, 5), "abcd", 7, (0, 0, None, 5), (0, 0, float("nan"), 5),
-        (0, 0, 5, float("inf")), (0.5, 0, 5, 5), ("0", "0", "5", "5"),
+        (0, 0, 0, 10),
+        (5, 5, 5, 6),
+        (6, 5, 5, 6),
+        (-1, 0, 5, 5),
+        (0, 0, 61, 44),
+        (0, 0, 60, 45),
+        (0, 0, 5),
+        (0, 0, 5, 5, 5),
+        "abcd",
+        7,
+        (0, 0, None, 5),
+        (0, 0, float("nan"), 5),
+        (0, 0, 5, float("inf")),
+        (0.5, 0, 5, 5),
+        ("0", "0", "5", "5"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_impossible_regions(region: object) -> None:
     with pytest.raises(SettingError, match="region"):
         dsncodec.decode(quick(), region=region)  # type: ignore[arg-type]
@@ -404,9 +450,16 @@ def test_every_kind_of_source(method: str, tmp_path: Path) -> None:
     behind = io.BytesIO(b"something else" + data)
     behind.seek(len(b"something else"))
     openers: list[Callable[[], object]] = [
-        lambda: data, lambda: bytearray(data), lambda: memoryview(data), lambda: path, lambda: str(path),
-        lambda: io.BytesIO(data), lambda: path.open("rb"), lambda: pipe_of(data), lambda: behind,
-    ]  # fmt: skip
+        lambda: data,
+        lambda: bytearray(data),
+        lambda: memoryview(data),
+        lambda: path,
+        lambda: str(path),
+        lambda: io.BytesIO(data),
+        lambda: path.open("rb"),
+        lambda: pipe_of(data),
+        lambda: behind,
+    ]
     expected, info = dsncodec.decode(data).tobytes(), dsncodec.read_info(data)
 
     def closing(action: Callable[..., object], open_source: Callable[[], object]) -> object:

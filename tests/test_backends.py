@@ -58,8 +58,13 @@ def survives_or_is_refused(payload: bytes, shape: tuple[int, int, int], levels: 
 
 def test_wire_ids_are_the_published_ones() -> None:
     assert {name: row.wire_id for name, row in BACKENDS.items()} == {
-        "lzma2": 1, "7z": 2, "j2k": 3, "jxl": 4, "jpegls": 5, "webp": 6,
-    }  # fmt: skip
+        "lzma2": 1,
+        "7z": 2,
+        "j2k": 3,
+        "jxl": 4,
+        "jpegls": 5,
+        "webp": 6,
+    }
 
 
 @EVERY

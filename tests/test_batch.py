@@ -130,8 +130,11 @@ def test_what_changed_is_done_again(urls: Urls) -> None:
     target.remove("deep/c.dsn")
     rows = ran(urls)
     assert {name for name, row in rows.items() if not row.unchanged} == {
-        "b.png", "new.png", "e.png", "deep/c.webp",
-    }  # fmt: skip
+        "b.png",
+        "new.png",
+        "e.png",
+        "deep/c.webp",
+    }
     whole(urls, [*NAMES, "new.png"])
 
 

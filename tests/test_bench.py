@@ -265,9 +265,19 @@ def test_a_run_gives_every_file_a_row_and_a_second_run_the_same(pictures: Path, 
 def test_a_run_that_was_killed_goes_on(pictures: Path, tmp_path: Path):
     out = tmp_path / "out"
     command = [
-        sys.executable, "-m", "dsncodec", "bench", str(pictures), "-o", str(out), "--codecs", QUICK,
-        "--quiet", "--show", "none",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "dsncodec",
+        "bench",
+        str(pictures),
+        "-o",
+        str(out),
+        "--codecs",
+        QUICK,
+        "--quiet",
+        "--show",
+        "none",
+    ]
     process = subprocess.Popen(command, start_new_session=True)
     csv_file = out / "pictures" / "jpeg.csv"
     while process.poll() is None and not (csv_file.exists() and csv_file.read_text().count("\n") > 4):
@@ -330,9 +340,13 @@ def test_unreadable_pictures_are_reported_skipped_and_in_the_exit_code(
     ],
 )
 def test_bad_usage_is_said_before_anything_is_coded(
-    arguments: list[str], words: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):  # fmt: skip
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)

@@ -210,8 +210,12 @@ def test_both_studies_run_on_two_pictures(
     assert dsn3.run(arguments(dsn3, *given, "--steps", 1, "--sets", "Set5")) == 0
     assert dsn9.run(arguments(dsn9, *given, "--runs", 2)) == 0
     assert {path.name for path in kept.iterdir()} == {
-        "dsn-3.csv", "dsn-3.md", "dsn-9.csv", "dsn-9.md", "dsn-9.svg",
-    }  # fmt: skip
+        "dsn-3.csv",
+        "dsn-3.md",
+        "dsn-9.csv",
+        "dsn-9.md",
+        "dsn-9.svg",
+    }
     page = (kept / "dsn-3.md").read_text()
     assert "Urban100: left out" in page and "table dsn-3 --minutes 5 --sets Set5`" in page
     assert len((kept / "dsn-3.csv").read_text().splitlines()) == 1 + 2

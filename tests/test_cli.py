@@ -752,16 +752,33 @@ def test_half_the_size(photo: Path, call: Call) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        ["-q", "101"], ["-q", "-1"], ["-q", "fine"], ["--target-psnr", "nan"], ["--target-bpp", "inf"],
-        ["--target-bpp", "0"], ["--target-bytes", "many"], ["--target-bytes", "0"], ["--scale", "5"],
-        ["--levels", "1"], ["--levels", "257"], ["--chroma-levels", "0"], ["--backend", "zip"],
-        ["--effort", "10"], ["--strip", "colour"], ["-j", "0"], ["--threads", "0"],
-        ["-q", "5", "--target-bpp", "1"], ["-q", "5", "--scale", "2"], ["--method", "paint"],
-        ["--method", "restored", "--scale", "3"], ["--method", "restored", "--backend", "webp"],
-        ["--method", "dsn", "--backend", "avif"], ["--backend", "avif", "--levels", "64"],
+        ["-q", "101"],
+        ["-q", "-1"],
+        ["-q", "fine"],
+        ["--target-psnr", "nan"],
+        ["--target-bpp", "inf"],
+        ["--target-bpp", "0"],
+        ["--target-bytes", "many"],
+        ["--target-bytes", "0"],
+        ["--scale", "5"],
+        ["--levels", "1"],
+        ["--levels", "257"],
+        ["--chroma-levels", "0"],
+        ["--backend", "zip"],
+        ["--effort", "10"],
+        ["--strip", "colour"],
+        ["-j", "0"],
+        ["--threads", "0"],
+        ["-q", "5", "--target-bpp", "1"],
+        ["-q", "5", "--scale", "2"],
+        ["--method", "paint"],
+        ["--method", "restored", "--scale", "3"],
+        ["--method", "restored", "--backend", "webp"],
+        ["--method", "dsn", "--backend", "avif"],
+        ["--backend", "avif", "--levels", "64"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_impossible_settings(setting: list[str], photo: Path, call: Call) -> None:
     code, out, err = call("encode", photo, *setting)
     assert (code, out) == (2, "")
@@ -799,10 +816,17 @@ def tiny(tmp_path: Path) -> list[str]:
     for i in range(2):
         picture("RGB", 40, 40, seed=i).save(images / f"{i}.png")
     settings = [
-        f"data.train=['{images.as_posix()}']", f"data.held_out=['{images.as_posix()}']", "data.patch=24",
-        "data.batch=2", "model.width=4", "model.chroma_width=4", "model.blocks=1", "optim.steps=2",
-        "optim.optimizer=adam", "optim.bf16=false",
-    ]  # fmt: skip
+        f"data.train=['{images.as_posix()}']",
+        f"data.held_out=['{images.as_posix()}']",
+        "data.patch=24",
+        "data.batch=2",
+        "model.width=4",
+        "model.chroma_width=4",
+        "model.blocks=1",
+        "optim.steps=2",
+        "optim.optimizer=adam",
+        "optim.bf16=false",
+    ]
     return [part for setting in settings for part in ("--set", setting)]
 
 

@@ -397,13 +397,28 @@ def test_a_budget_in_seconds_ends() -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"steps": 0}, {"steps": 2.5}, {"variant": "tanh"},
-        {"layers": 0}, {"layers": 17}, {"width": 0}, {"width": 513}, {"layers": 16, "width": 512},
-        {"width": 8, "quality": 3}, {"scale": 2}, {"base": "avif"}, {"levels": 5}, {"base_quality": 4},
-        {"target_psnr_db": 30}, {"target_bytes": 30}, {"target_bpp": 0.001},
+        {"seconds": 0},
+        {"seconds": -1},
+        {"seconds": float("nan")},
+        {"steps": 0},
+        {"steps": 2.5},
+        {"variant": "tanh"},
+        {"layers": 0},
+        {"layers": 17},
+        {"width": 0},
+        {"width": 513},
+        {"layers": 16, "width": 512},
+        {"width": 8, "quality": 3},
+        {"scale": 2},
+        {"base": "avif"},
+        {"levels": 5},
+        {"base_quality": 4},
+        {"target_psnr_db": 30},
+        {"target_bytes": 30},
+        {"target_bpp": 0.001},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_impossible_settings(setting: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         dsncodec.encode(picture("RGB", 8, 8), **{"method": "coconet", "steps": 1, "threads": 1} | setting)

@@ -91,10 +91,15 @@ def test_any_parameters_survive(point: Point, model_id: bytes) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", b"\x03\xff\x0fabcdefg", b"\x03\xff\x0fabcdefghi", b"\0\xff\x0fabcdefgh",
-        b"\x11\xff\x0fabcdefgh", b"\x03\0\x0fabcdefgh", b"\x03\xff\0abcdefgh",
+        b"",
+        b"\x03\xff\x0fabcdefg",
+        b"\x03\xff\x0fabcdefghi",
+        b"\0\xff\x0fabcdefgh",
+        b"\x11\xff\x0fabcdefgh",
+        b"\x03\0\x0fabcdefgh",
+        b"\x03\xff\0abcdefgh",
     ],
-)  # fmt: skip
+)
 def test_impossible_parameters(payload: bytes) -> None:
     with pytest.raises(Corrupt) as caught:
         Parameters.unpack(payload)

@@ -55,13 +55,21 @@ def changed(at: int, new: bytes, data: bytes = EXAMPLE) -> bytes:
 
 def test_example_byte_by_byte() -> None:
     fixed = bytes.fromhex(
-        "8e44534e" "02" "13"  # magic, version, method dsn and mode RGB
-        "8005" "e003"  # 640, 480
-        "05" "3132333435"  # parameters
+        "8e44534e"
+        "02"
+        "13"  # magic, version, method dsn and mode RGB
+        "8005"
+        "e003"  # 640, 480
+        "05"
+        "3132333435"  # parameters
         "02"  # sections
-        "01" "14" + zlib.crc32(bytes(20)).to_bytes(4, "little").hex() +  # LUMA, 20 bytes, checksum
-        "81" "00" "00000000"  # exif
-    )  # fmt: skip
+        "01"
+        "14"
+        + zlib.crc32(bytes(20)).to_bytes(4, "little").hex()  # LUMA, 20 bytes, checksum
+        + "81"
+        "00"
+        "00000000"  # exif
+    )
     assert fixed + zlib.crc32(fixed).to_bytes(4, "little") + bytes(20) == EXAMPLE
     assert header_bytes(EXAMPLE) == len(fixed) + 4
 
@@ -69,10 +77,14 @@ def test_example_byte_by_byte() -> None:
 def test_version_1_byte_by_byte() -> None:
     fixed = bytes.fromhex(
         "8e44534e0d0a1a0a"  # magic
-        "01" "00" "01" "03"  # version, flags, method dsn, mode RGB
-        "80020000" "e0010000"  # 640, 480
+        "01"
+        "00"
+        "01"
+        "03"  # version, flags, method dsn, mode RGB
+        "80020000"
+        "e0010000"  # 640, 480
         "0300"  # sections
-    )  # fmt: skip
+    )
     assert EXAMPLE_1[: len(fixed)] == fixed
     assert EXAMPLE_1[len(fixed) : HEADER_1] == zlib.crc32(fixed).to_bytes(4, "little")
     section = EXAMPLE_1[HEADER_1 : HEADER_1 + 17]

@@ -21,8 +21,15 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="only in a checkout: a wheel has no pages")
 # whose examples need no torch
-EXAMPLES = ("README.md", "docs/start.md", "docs/pillow.md", "docs/methods/restored.md", "docs/methods/dsn.md",
-            "docs/methods/latentgrid.md", "docs/processing.md")  # fmt: skip
+EXAMPLES = (
+    "README.md",
+    "docs/start.md",
+    "docs/pillow.md",
+    "docs/methods/restored.md",
+    "docs/methods/dsn.md",
+    "docs/methods/latentgrid.md",
+    "docs/processing.md",
+)
 
 
 def blocks(page: Path) -> list[str]:

@@ -174,12 +174,28 @@ def test_the_library_knows_no_command() -> None:
 # Layers in the order of docs/architecture.md: a module may import from its own layer and those before. The longest name counts;
 # train stands beside them.
 ABOVE = {
-    "dsncodec.errors": 0, "dsncodec.extras": 0, "dsncodec.validation": 0, "dsncodec.files": 0, "dsncodec.processes": 0,
-    "dsncodec.container": 1, "dsncodec.planes": 1, "dsncodec.kernels": 1, "dsncodec.metrics": 1,
-    "dsncodec.entropy": 2, "dsncodec.carriers": 2, "dsncodec.networks": 2, "dsncodec.options": 3,
-    "dsncodec.methods": 4, "dsncodec.api": 5, "dsncodec.processing": 6, "dsncodec.extraction": 6,
-    "dsncodec.batch": 7, "dsncodec.pillow_plugin": 7, "dsncodec.bench": 7, "dsncodec.cli": 8,
-}  # fmt: skip
+    "dsncodec.errors": 0,
+    "dsncodec.extras": 0,
+    "dsncodec.validation": 0,
+    "dsncodec.files": 0,
+    "dsncodec.processes": 0,
+    "dsncodec.container": 1,
+    "dsncodec.planes": 1,
+    "dsncodec.kernels": 1,
+    "dsncodec.metrics": 1,
+    "dsncodec.entropy": 2,
+    "dsncodec.carriers": 2,
+    "dsncodec.networks": 2,
+    "dsncodec.options": 3,
+    "dsncodec.methods": 4,
+    "dsncodec.api": 5,
+    "dsncodec.processing": 6,
+    "dsncodec.extraction": 6,
+    "dsncodec.batch": 7,
+    "dsncodec.pillow_plugin": 7,
+    "dsncodec.bench": 7,
+    "dsncodec.cli": 8,
+}
 
 
 def layer_of(name: str) -> int | None:

@@ -156,8 +156,13 @@ def test_a_pool_goes_on_after_an_oversized_picture() -> None:
         found = [future.exception(timeout=120) or future.result() for future in futures]
         info = pool.submit(dsncodec.read_info, data).result(timeout=120)
     assert [type(one).__name__ for one in found] == [
-        "LimitExceeded", "Truncated", "NotADsnFile", "Image", "LimitExceeded", "Image",
-    ]  # fmt: skip
+        "LimitExceeded",
+        "Truncated",
+        "NotADsnFile",
+        "Image",
+        "LimitExceeded",
+        "Image",
+    ]
     assert (found[0].asked, found[0].limit) == (108, 1)  # type: ignore[union-attr]
     assert (found[4].asked, found[4].limit) == (108, 107)  # type: ignore[union-attr]
     assert found[1].offset is None or found[1].offset > 0  # type: ignore[union-attr]

@@ -73,8 +73,16 @@ def held(request: pytest.FixtureRequest) -> tuple[str, str, bytes, bytes]:
     base, mode = request.param
     icc = RGB_ICC if mode.startswith("RGB") else grey_icc()
     data = dsncodec.encode(
-        pixels(mode), "restored", base=base, effort=3, quality=60, icc_profile=icc, exif=exif(6), xmp=XMP, threads=1
-    )  # fmt: skip
+        pixels(mode),
+        "restored",
+        base=base,
+        effort=3,
+        quality=60,
+        icc_profile=icc,
+        exif=exif(6),
+        xmp=XMP,
+        threads=1,
+    )
     return base, mode, data, icc
 
 

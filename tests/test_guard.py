@@ -215,10 +215,19 @@ def test_each_network_goes_back_alone() -> None:
     assert guard.passed(torch.tensor([0.03, 0.04, 0.04]), optimizer)
 
 
-@pytest.mark.parametrize("flat, least, now, passes", [
-    (0.05, 0.04, 0.049, True), (0.05, 0.001, 0.049, True), (0.05, 0.001, 0.051, False), (0.05, 0.2, 0.7, True),
-    (0.05, 0.2, 0.9, False), (0.0, 1e-6, 0.009, True), (0.0, 1e-6, 0.02, False), (0.05, 0.04, math.inf, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flat, least, now, passes",
+    [
+        (0.05, 0.04, 0.049, True),
+        (0.05, 0.001, 0.049, True),
+        (0.05, 0.001, 0.051, False),
+        (0.05, 0.2, 0.7, True),
+        (0.05, 0.2, 0.9, False),
+        (0.0, 1e-6, 0.009, True),
+        (0.0, 1e-6, 0.02, False),
+        (0.05, 0.04, math.inf, False),
+    ],
+)
 def test_when_a_fit_has_run_away(flat: float, least: float, now: float, passes: bool) -> None:
     layers = [torch.nn.Parameter(torch.zeros(1, 2, 3))]
     guard, optimizer = Guard(layers, torch.tensor([flat])), torch.optim.Adam(layers)

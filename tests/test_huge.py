@@ -71,7 +71,9 @@ def test_pixels_of_a_picture(mode: str) -> None:
     assert pixels.tobytes() == image.tobytes()
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("RGB", ".ppm"), ("L", ".pgm"), ("L", ".ppm"), ("RGB", ".pnm"), ("RGBA", ".ppm")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("RGB", ".ppm"), ("L", ".pgm"), ("L", ".ppm"), ("RGB", ".pnm"), ("RGBA", ".ppm")]
+)
 def test_rows_go_straight_to_the_file(
     mode: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,8 +126,14 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]) * 1024)
 """
 # Bytes for each pixel that a larger picture has more; a whole RGB picture is 3 in NumPy and 4 in Pillow
-CEILINGS = {("dsn", "rows"): 3, ("dsn", "image"): 7, ("jpeg", "rows"): 10, ("jpeg", "image"): 13,
-            ("avif", "rows"): 16, ("avif", "image"): 16}  # fmt: skip
+CEILINGS = {
+    ("dsn", "rows"): 3,
+    ("dsn", "image"): 7,
+    ("jpeg", "rows"): 10,
+    ("jpeg", "image"): 13,
+    ("avif", "rows"): 16,
+    ("avif", "image"): 16,
+}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

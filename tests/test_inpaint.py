@@ -125,9 +125,12 @@ def test_wide_holes_have_no_rim_no_flat_patch_and_no_foreign_colours(name: str, 
     down, right = (np.abs(np.diff(found, axis=axis)).mean(-1) for axis in (0, 1))
     for top, left in corners:
         bottom, end = top + side, left + side
-        rim = np.concatenate([
-            down[[top - 1, bottom - 1], left:end].reshape(-1), right[top:bottom, [left - 1, end - 1]].reshape(-1)
-        ])  # fmt: skip
+        rim = np.concatenate(
+            [
+                down[[top - 1, bottom - 1], left:end].reshape(-1),
+                right[top:bottom, [left - 1, end - 1]].reshape(-1),
+            ]
+        )
         # the inside, what is around it, and that at each side
         inner = slice(top + 2, bottom - 2), slice(left + 2, end - 2)
         sides = [

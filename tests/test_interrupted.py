@@ -141,14 +141,33 @@ def commands(sources: Path, place: Path) -> dict[str, list[str]]:
     train = [part for setting in TINY for part in ("--set", setting)]
     data = [f"data.{name}=['{sources.as_posix()}']" for name in ("train", "held_out")]
     return {
-        "encode": ["encode", str(sources / "0.png"), "-o", str(place / "x.dsn"), "-q", "100", "--effort", "0", "--force"],
+        "encode": [
+            "encode",
+            str(sources / "0.png"),
+            "-o",
+            str(place / "x.dsn"),
+            "-q",
+            "100",
+            "--effort",
+            "0",
+            "--force",
+        ],
         "decode": ["decode", str(coded), "-o", str(place / "x.png"), "--force"],
         "decode rows": ["decode", str(coded), "-o", str(place / "x.ppm"), "--force"],
         "upsample": ["upsample", str(sources / "0.png"), "-o", str(place / "x.webp"), "--force"],
         "batch": ["batch", str(sources), str(place), "-j", "1", "-q", "100", "--effort", "0"],
-        "train": ["train", "dsn-x3", "-o", str(place), "--device", "cpu", *train, *(p for d in data for p in ("--set", d))],
+        "train": [
+            "train",
+            "dsn-x3",
+            "-o",
+            str(place),
+            "--device",
+            "cpu",
+            *train,
+            *(p for d in data for p in ("--set", d)),
+        ],
         "bench": ["bench", str(sources), "-o", str(place), "--codecs", "jpeg", "--show", "none"],
-    }  # fmt: skip
+    }
 
 
 def one_message(err: str) -> str:

@@ -191,8 +191,12 @@ def test_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = file_of("RGBA", 20, 10)
     info = dsncodec.read_info(data)
     assert (info.method, info.size, info.mode, info.model, info.model_id) == (
-        "latentgrid", (20, 10), "RGBA", "plain, width 16", "",
-    )  # fmt: skip
+        "latentgrid",
+        (20, 10),
+        "RGBA",
+        "plain, width 16",
+        "",
+    )
     assert set(info.backends) == {"ALPH"} and list(info.sections) == ["PARM", "NETW", "LATS", "ALPH"]
     source = tmp_path / "a.dsn"
     source.write_bytes(data)
@@ -271,10 +275,16 @@ def test_a_start_that_is_not_there_or_changed(start: registry.Start) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", bytes(8), b"\x08" + bytes(6), b"\x08" + bytes(8), b"\x09" + bytes(7), b"\x48" + bytes(7),
-        b"\x08" + bytes(4) + b"\x0d" + bytes(2), b"\x08" + bytes(4) + b"\xd0" + bytes(2),
+        b"",
+        bytes(8),
+        b"\x08" + bytes(6),
+        b"\x08" + bytes(8),
+        b"\x09" + bytes(7),
+        b"\x48" + bytes(7),
+        b"\x08" + bytes(4) + b"\x0d" + bytes(2),
+        b"\x08" + bytes(4) + b"\xd0" + bytes(2),
     ],
-)  # fmt: skip
+)
 def test_impossible_parameters(payload: bytes) -> None:
     with pytest.raises(Corrupt) as caught:
         Parameters.unpack(payload)
@@ -339,9 +349,19 @@ def with_lats(change: Sequence[bytes] | bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\0", b"\0\0", b"\0\0\0\0", b"\0\0\x80", b"\0\0\x80\0", b"\0\0\5abcd", b"\xff" * 5, b"\xff\xff\xff\xff\xff\x01\0\0",
-     b"\0\0\1ab"],
-)  # fmt: skip
+    [
+        b"",
+        b"\0",
+        b"\0\0",
+        b"\0\0\0\0",
+        b"\0\0\x80",
+        b"\0\0\x80\0",
+        b"\0\0\5abcd",
+        b"\xff" * 5,
+        b"\xff\xff\xff\xff\xff\x01\0\0",
+        b"\0\0\1ab",
+    ],
+)
 def test_impossible_lengths_of_bands(payload: bytes) -> None:
     header = Header("latentgrid", "L", 3, 1100)
     for action in (grids.validate, parse):

@@ -213,10 +213,15 @@ def fake(name: str, folder: Path) -> dict[str, torch.Tensor]:
 
 
 EXPECTED = {
-    "vgg19": {"relu1_1": (64, 40, 33), "relu1_2": (64, 40, 33), "relu2_1": (128, 20, 16), "relu3_1": (256, 10, 8)},
+    "vgg19": {
+        "relu1_1": (64, 40, 33),
+        "relu1_2": (64, 40, 33),
+        "relu2_1": (128, 20, 16),
+        "relu3_1": (256, 10, 8),
+    },
     "squeezenet": {"conv1": (64, 19, 16), "fire2": (128, 9, 8), "fire4": (256, 4, 4), "fire9": (512, 2, 2)},
     "vgg16": {"relu1_2": (64, 40, 33), "relu2_2": (128, 20, 16), "relu3_3": (256, 10, 8)},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

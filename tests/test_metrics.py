@@ -111,10 +111,15 @@ def test_luma_wants_rgb(shape: tuple[int, ...]) -> None:
 def scikit_image_ssim(a: UInt8Array, b: UInt8Array) -> float:
     return float(
         pytest.importorskip("skimage.metrics").structural_similarity(
-            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255,
+            a,
+            b,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
             channel_axis=2 if a.ndim == 3 else None,
         )
-    )  # fmt: skip
+    )
 
 
 SSIM_PAIRS: dict[str, Callable[[], tuple[UInt8Array, UInt8Array]]] = {
@@ -261,10 +266,13 @@ def lined(image: UInt8Array) -> UInt8Array:
 # computed by vapoursynth-vszip 23.1.0, from R, G and B with _Transfer=13
 PUBLISHED: dict[str, tuple[Callable[[UInt8Array], tuple[UInt8Array, UInt8Array]], float]] = {
     "posterised": (lambda a: (a, a // 24 * 24 + 12), 32.307294609672525),
-    "softened": (lambda a: (a[:, 1:], ((a[:, :-1].astype(int) + a[:, 1:] + 1) // 2).astype(np.uint8)), 55.135336218915995),
+    "softened": (
+        lambda a: (a[:, 1:], ((a[:, :-1].astype(int) + a[:, 1:] + 1) // 2).astype(np.uint8)),
+        55.135336218915995,
+    ),
     "lines": (lambda a: (a, lined(a)), -30.624802457199337),
     "a corner": (lambda a: (a[:100, :130], a[:100, :130] // 8 * 8 + 4), 80.92651029620332),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -362,17 +370,35 @@ E137: list[tuple[Points, Points, float]] = [
 # Kodak, means over the 24 pictures, published in CompressAI's results/image/kodak:
 # hm.json, bpg_444_x265_ycbcr.json and compressai-mbt2018_mse_cuda.json
 HM = [
-    (0.051438, 25.411122), (0.120870, 27.746435), (0.266663, 30.446609), (0.529528, 33.504949),
-    (0.950374, 36.782495), (1.559601, 39.994898), (2.476062, 43.087960), (3.845565, 46.143205),
-]  # fmt: skip
+    (0.051438, 25.411122),
+    (0.120870, 27.746435),
+    (0.266663, 30.446609),
+    (0.529528, 33.504949),
+    (0.950374, 36.782495),
+    (1.559601, 39.994898),
+    (2.476062, 43.087960),
+    (3.845565, 46.143205),
+]
 BPG = [
-    (0.067768, 26.195128), (0.161023, 28.681549), (0.351554, 31.594657), (0.684697, 34.857474),
-    (1.199665, 38.259887), (1.929712, 41.478873), (3.057876, 44.703110), (4.703143, 47.632516),
-]  # fmt: skip
+    (0.067768, 26.195128),
+    (0.161023, 28.681549),
+    (0.351554, 31.594657),
+    (0.684697, 34.857474),
+    (1.199665, 38.259887),
+    (1.929712, 41.478873),
+    (3.057876, 44.703110),
+    (4.703143, 47.632516),
+]
 MBT2018 = [
-    (0.110531, 28.088470), (0.186971, 29.645498), (0.287696, 31.362275), (0.432339, 33.085947),
-    (0.638767, 35.093758), (0.885305, 36.988820), (1.200365, 38.933501), (1.587345, 40.639067),
-]  # fmt: skip
+    (0.110531, 28.088470),
+    (0.186971, 29.645498),
+    (0.287696, 31.362275),
+    (0.432339, 33.085947),
+    (0.638767, 35.093758),
+    (0.885305, 36.988820),
+    (1.200365, 38.933501),
+    (1.587345, 40.639067),
+]
 
 METHODS = ("pchip", "akima")
 

@@ -158,11 +158,14 @@ def test_table_2(scale: int) -> None:
     up = {n.removeprefix("up."): s for n, s in shapes.items() if n.startswith("up.")}
     assert up == {
         "head.weight": (64, 1, 3, 3),
-        "squeeze.0.weight": (64, 64, 1, 1), "grow.0.weight": (64, 64, 3, 3),
-        "squeeze.1.weight": (64, 128, 1, 1), "grow.1.weight": (64, 64, 3, 3),
-        "squeeze.2.weight": (64, 192, 1, 1), "grow.2.weight": (64, 64, 3, 3),
+        "squeeze.0.weight": (64, 64, 1, 1),
+        "grow.0.weight": (64, 64, 3, 3),
+        "squeeze.1.weight": (64, 128, 1, 1),
+        "grow.1.weight": (64, 64, 3, 3),
+        "squeeze.2.weight": (64, 192, 1, 1),
+        "grow.2.weight": (64, 64, 3, 3),
         "tail.weight": (d * d, 256, 1, 1),
-    }  # fmt: skip
+    }
     assert nets.down.shrink.stride == (d, d)
 
 

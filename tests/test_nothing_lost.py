@@ -71,9 +71,15 @@ def usual(verb: str) -> Call:
 
 
 TINY = [
-    "data.patch=24", "data.batch=2", "model.width=4", "model.chroma_width=4", "model.blocks=1", "optim.steps=1",
-    "optim.optimizer=adam", "optim.bf16=false",
-]  # fmt: skip
+    "data.patch=24",
+    "data.batch=2",
+    "model.width=4",
+    "model.chroma_width=4",
+    "model.blocks=1",
+    "optim.steps=1",
+    "optim.optimizer=adam",
+    "optim.bf16=false",
+]
 
 
 def train(sources: Path, place: Path) -> list[str]:
@@ -85,10 +91,20 @@ def train(sources: Path, place: Path) -> list[str]:
 
 def starts(sources: Path, place: Path) -> list[str]:
     settings = [
-        f"data.train=['{(sources / 'pictures').as_posix()}']", "data.shares=[1]", "data.crops=2", "data.again=2",
-        "data.size=16", "lambdas=[2e-3]", "first=2e-3", "batch=1", "threads=1", "middle.visits=1", "again.visits=1", "width=8",
+        f"data.train=['{(sources / 'pictures').as_posix()}']",
+        "data.shares=[1]",
+        "data.crops=2",
+        "data.again=2",
+        "data.size=16",
+        "lambdas=[2e-3]",
+        "first=2e-3",
+        "batch=1",
+        "threads=1",
+        "middle.visits=1",
+        "again.visits=1",
+        "width=8",
         "fits.least_lambda=1",
-    ]  # fmt: skip
+    ]
     sets = [part for setting in settings for part in ("--set", setting)]
     return ["train", "latentgrid", "-o", str(place), *sets]
 

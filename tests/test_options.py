@@ -77,13 +77,22 @@ def test_every_setting_is_a_flag_and_an_option_of_pillow(cls: type[Options]) -> 
         (lambda: CocoNet(variant="fast"), "unknown variant 'fast'; one of paper, sine"),
         (lambda: CocoNet(preview="a.mp4"), r"a preview is a \.gif"),
         (lambda: Best(steps=2.5), "steps must be a whole number"),
-        (lambda: options_of("zip", {}), "unknown method 'zip'; one of restored, dsn, latentgrid, coconet, best"),
-        (lambda: options_of("dsn", {"sharpness": 3}), "no method has a setting sharpness; dsn has scale, levels"),
+        (
+            lambda: options_of("zip", {}),
+            "unknown method 'zip'; one of restored, dsn, latentgrid, coconet, best",
+        ),
+        (
+            lambda: options_of("dsn", {"sharpness": 3}),
+            "no method has a setting sharpness; dsn has scale, levels",
+        ),
         (lambda: options_of("dsn", {"width": 3}), "width: of method coconet, not dsn"),
-        (lambda: options_of("dsn", {"width": 3, "init": "zero"}), "width and init are settings of different methods"),
+        (
+            lambda: options_of("dsn", {"width": 3, "init": "zero"}),
+            "width and init are settings of different methods",
+        ),
         (lambda: options_of(Restored(), {"scale": 1}), r"scale: to be given in the options, Restored\(...\)"),
     ],
-)  # fmt: skip
+)
 def test_what_is_impossible_is_said_at_once(make: Any, says: str) -> None:
     with pytest.raises(SettingError, match=says):
         make()

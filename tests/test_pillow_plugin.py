@@ -191,10 +191,18 @@ def test_modes_and_sizes_come_back(mode: str, size: tuple[int, int], method: str
 @pytest.mark.parametrize(
     ("mode", "becomes"),
     {
-        "1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB",
-        "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA",
+        "1": "L",
+        "P": "RGB",
+        "PA": "RGBA",
+        "CMYK": "RGB",
+        "YCbCr": "RGB",
+        "LAB": "RGB",
+        "HSV": "RGB",
+        "RGBX": "RGB",
+        "RGBa": "RGBA",
+        "La": "LA",
     }.items(),
-)  # fmt: skip
+)
 def test_other_modes_are_converted(mode: str, becomes: str) -> None:
     assert reopened(saved(Image.new(mode, (6, 5)))).mode == becomes
 
@@ -231,9 +239,16 @@ def test_info_describes_the_file() -> None:
     coded = saved(picture("RGB", 9, 9), method="restored", quality=40, base="jpeg")
     described, info = reopened(coded).info["dsn"], dsncodec.read_info(coded)
     assert described == {
-        "method": "restored", "scale": 1, "levels": None, "chroma_levels": None, "model_id": info.model_id,
-        "base_quality": 40, "base_psnr_db": info.base_psnr_db, "strength": info.strength, "gain_db": info.gain_db,
-    }  # fmt: skip
+        "method": "restored",
+        "scale": 1,
+        "levels": None,
+        "chroma_levels": None,
+        "model_id": info.model_id,
+        "base_quality": 40,
+        "base_psnr_db": info.base_psnr_db,
+        "strength": info.strength,
+        "gain_db": info.gain_db,
+    }
 
 
 # --- Saving

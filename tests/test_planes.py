@@ -95,10 +95,17 @@ def test_our_modes_are_kept(mode: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "becomes"),
     [
-        ("1", "L"), ("P", "RGB"), ("La", "LA"), ("PA", "RGBA"), ("RGBa", "RGBA"), ("RGBX", "RGB"),
-        ("CMYK", "RGB"), ("YCbCr", "RGB"), ("HSV", "RGB"),
+        ("1", "L"),
+        ("P", "RGB"),
+        ("La", "LA"),
+        ("PA", "RGBA"),
+        ("RGBa", "RGBA"),
+        ("RGBX", "RGB"),
+        ("CMYK", "RGB"),
+        ("YCbCr", "RGB"),
+        ("HSV", "RGB"),
     ],
-)  # fmt: skip
+)
 def test_other_modes_are_converted_as_pillow_does(mode: str, becomes: str) -> None:
     source = picture("RGBA", 6, 4)
     if mode == "La":
@@ -149,12 +156,18 @@ def test_arrays(shape: tuple[int, ...], mode: str) -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 5), np.float32), np.zeros((4, 5), np.uint16), np.zeros((4, 5), bool), np.zeros(4, np.uint8),
-        np.zeros((4, 5, 5), np.uint8), np.zeros((2, 4, 5, 3), np.uint8), np.zeros((0, 5), np.uint8),
-        np.zeros((5, 0, 3), np.uint8), np.zeros((4, 5, 0), np.uint8),
+        np.zeros((4, 5), np.float32),
+        np.zeros((4, 5), np.uint16),
+        np.zeros((4, 5), bool),
+        np.zeros(4, np.uint8),
+        np.zeros((4, 5, 5), np.uint8),
+        np.zeros((2, 4, 5, 3), np.uint8),
+        np.zeros((0, 5), np.uint8),
+        np.zeros((5, 0, 3), np.uint8),
+        np.zeros((4, 5, 0), np.uint8),
     ],
     ids=lambda a: f"{a.dtype}{a.shape}",
-)  # fmt: skip
+)
 def test_impossible_arrays(array: UInt8Array) -> None:
     with pytest.raises(SettingError, match=r"array must be uint8|is empty"):
         read_picture(array)

@@ -68,10 +68,14 @@ def test_pixels_are_within_the_tolerance(row: dict[str, str], threads: int) -> N
 
 
 SETTINGS = [
-    {"quality": 30}, {"base_quality": 80, "base": "jpeg"}, {"base_quality": 20, "method": "restored", "scale": 2},
-    {"base_quality": 60, "method": "restored", "base": "jxl"}, {"scale": 2}, {"scale": 3},
+    {"quality": 30},
+    {"base_quality": 80, "base": "jpeg"},
+    {"base_quality": 20, "method": "restored", "scale": 2},
+    {"base_quality": 60, "method": "restored", "base": "jxl"},
+    {"scale": 2},
+    {"scale": 3},
     {"base_quality": 60, "method": "restored", "base": "j2k"},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("mode", MODES)

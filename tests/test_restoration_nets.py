@@ -59,9 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(folder: Path, **data: object) -> RestorationRecipe:
     settings = {
-        "codec": "jpeg", "train": (str(folder),), "held_out": (str(folder),), "passes": 2, "patch": 16,
+        "codec": "jpeg",
+        "train": (str(folder),),
+        "held_out": (str(folder),),
+        "passes": 2,
+        "patch": 16,
         "judged": (20.0, 80.0),
-    } | data  # fmt: skip
+    } | data
     return RestorationRecipe(
         name="tiny",
         model=TINY,

@@ -295,20 +295,30 @@ def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tmp_path / "a.dsn")]) == 0
     sizes = {path.name: size_of(path) for path in tmp_path.glob("*.png")}
     assert sizes == {
-        "a.png": (12, 9), "mask.png": (12, 9), "a-denoised.png": (12, 9), "a-inpainted.png": (12, 9),
-        "a-up5.png": (60, 45), "b.png": (24, 18),
-    }  # fmt: skip
+        "a.png": (12, 9),
+        "mask.png": (12, 9),
+        "a-denoised.png": (12, 9),
+        "a-inpainted.png": (12, 9),
+        "a-up5.png": (60, 45),
+        "b.png": (24, 18),
+    }
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["denoise", "--seconds", "0"], ["denoise", "--steps", "0"], ["denoise", "--sigma", "0"], ["inpaint"], ["upsample", "--steps", "3"],
-        ["upsample", "--model", "coconet", "--scale", "0"], ["encode", "--steps", "3"],
-        ["encode", "--method", "coconet", "--width", "5", "-q", "5"], ["decode", "--size", "0x5"],
+        ["denoise", "--seconds", "0"],
+        ["denoise", "--steps", "0"],
+        ["denoise", "--sigma", "0"],
+        ["inpaint"],
+        ["upsample", "--steps", "3"],
+        ["upsample", "--model", "coconet", "--scale", "0"],
+        ["encode", "--steps", "3"],
+        ["encode", "--method", "coconet", "--width", "5", "-q", "5"],
+        ["decode", "--size", "0x5"],
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_bad_usage(arguments: list[str], tmp_path: Path) -> None:
     photo = tmp_path / "a.png"
     picture("RGB", 12, 9).save(photo)

@@ -250,12 +250,17 @@ def jxl_of(pixels: UInt8Array, **options: Any) -> bytes:
 @pytest.mark.parametrize(
     ("pixels", "options"),
     [
-        ((16, 24, 4), {}), ((16, 24, 2), {}), ((5, 16, 24, 3), {}), ((16, 24, 3), {"lossless": True}),
-        ((16, 24), {"lossless": True}), ((16, 24, 3), {"usecontainer": True}),
-        ((5, 16, 24), {"photometric": "gray"}), ((16, 24, 5), {}),
+        ((16, 24, 4), {}),
+        ((16, 24, 2), {}),
+        ((5, 16, 24, 3), {}),
+        ((16, 24, 3), {"lossless": True}),
+        ((16, 24), {"lossless": True}),
+        ((16, 24, 3), {"usecontainer": True}),
+        ((5, 16, 24), {"photometric": "gray"}),
+        ((16, 24, 5), {}),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_only_one_plain_picture_is_a_jxl_payload(
     pixels: tuple[int, ...], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,8 +369,12 @@ def test_a_j2k_payload_of_other_components_or_boxes(monkeypatch: pytest.MonkeyPa
     boxed, reversible = (saved(photo(40, 50), "JPEG2000", no_jp2=plain) for plain in (False, True))
     tiles = saved(photo(40, 50), "JPEG2000", no_jp2=True, irreversible=True, mct=1, tile_size=(32, 32))
     for payload, shape in (
-        (grey, (29, 33, 3)), (colour, (29, 33, 1)), (boxed, (50, 40, 3)), (reversible, (50, 40, 3)), (tiles, (50, 40, 3)),
-    ):  # fmt: skip
+        (grey, (29, 33, 3)),
+        (colour, (29, 33, 1)),
+        (boxed, (50, 40, 3)),
+        (reversible, (50, 40, 3)),
+        (tiles, (50, 40, 3)),
+    ):
         refused("j2k", payload, shape, monkeypatch)
 
 
@@ -1016,9 +1025,16 @@ def test_a_region_is_a_crop_at_awkward_places(
     data = forced(row, photo(151, 133).convert(mode), strength=200)
     full = dsncodec.decode(data, threads=1)
     for region in (
-        (0, 0, 1, 1), (150, 132, 151, 133), (63, 63, 65, 65), (64, 64, 128, 128), (1, 3, 150, 130),
-        (0, 131, 151, 133), (127, 0, 129, 133), (5, 7, 6, 8), (0, 0, 151, 133),
-    ):  # fmt: skip
+        (0, 0, 1, 1),
+        (150, 132, 151, 133),
+        (63, 63, 65, 65),
+        (64, 64, 128, 128),
+        (1, 3, 150, 130),
+        (0, 131, 151, 133),
+        (127, 0, 129, 133),
+        (5, 7, 6, 8),
+        (0, 0, 151, 133),
+    ):
         assert dsncodec.decode(data, region=region, threads=1).tobytes() == full.crop(region).tobytes()
 
 
@@ -1087,11 +1103,19 @@ def test_parameters_survive() -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        b"", PARM[:-1], PARM + b"\0", b"\0" + PARM[1:], b"\3" + PARM[1:], PARM[:1] + b"\x65" + PARM[2:],
-        PARM[:1] + b"\xff" + PARM[2:], PARM[:-4] + bytes(4), PARM[:-4], PARM_1[:-8] + bytes(8),
+        b"",
+        PARM[:-1],
+        PARM + b"\0",
+        b"\0" + PARM[1:],
+        b"\3" + PARM[1:],
+        PARM[:1] + b"\x65" + PARM[2:],
+        PARM[:1] + b"\xff" + PARM[2:],
+        PARM[:-4] + bytes(4),
+        PARM[:-4],
+        PARM_1[:-8] + bytes(8),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_impossible_parameters(parameters: bytes) -> None:
     header, sections = parts()
     data = packed(header, {**sections, "PARM": parameters})

@@ -55,11 +55,22 @@ def pictures(tmp_path: Path) -> Path:
 def tiny(pictures: Path) -> list[str]:
     """Options that make the shipped recipe one of seconds."""
     settings = [
-        f"data.train=['{pictures.as_posix()}/one', '{pictures.as_posix()}/two']", "data.shares=[2, 1]",
-        "data.crops=5", "data.size=32", "batch=2", "width=8", "lambdas=[1e-3, 2e-3, 4e-3]",
-        "middle.visits=4", "outwards.visits=2", "data.again=4", "again.visits=2",
-        "fits.crops=2", "fits.size=32", "fits.steps=8", "fits.least_lambda=3e-3",
-    ]  # fmt: skip
+        f"data.train=['{pictures.as_posix()}/one', '{pictures.as_posix()}/two']",
+        "data.shares=[2, 1]",
+        "data.crops=5",
+        "data.size=32",
+        "batch=2",
+        "width=8",
+        "lambdas=[1e-3, 2e-3, 4e-3]",
+        "middle.visits=4",
+        "outwards.visits=2",
+        "data.again=4",
+        "again.visits=2",
+        "fits.crops=2",
+        "fits.size=32",
+        "fits.steps=8",
+        "fits.least_lambda=3e-3",
+    ]
     return [part for setting in settings for part in ("--set", setting)]
 
 

@@ -69,9 +69,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(folder: Path, networks: str, **data: object) -> StyleRecipe:
     settings = {
-        "style": str(folder / "0.png"), "style_side": 40, "train": (str(folder),), "held_out": (str(folder),),
-        "patch": 40, "judged": 1,
-    } | data  # fmt: skip
+        "style": str(folder / "0.png"),
+        "style_side": 40,
+        "train": (str(folder),),
+        "held_out": (str(folder),),
+        "patch": 40,
+        "judged": 1,
+    } | data
     return StyleRecipe(
         name="style-tiny",
         model=TINY,
@@ -308,9 +312,14 @@ def test_optimised_modes_and_sizes(networks: str, mode: str, size: tuple[int, in
 def test_a_budget_in_seconds_ends(networks: str) -> None:
     told: list[float] = []
     dsncodec.stylize(
-        rgb(33, 32), rgb(30, 30), method="optimise", loss_networks=networks, seconds=0.01, threads=1,
+        rgb(33, 32),
+        rgb(30, 30),
+        method="optimise",
+        loss_networks=networks,
+        seconds=0.01,
+        threads=1,
         progress=lambda now: told.append(now.done),
-    )  # fmt: skip
+    )
     assert told[-1] >= 1 and all(part < 1 for part in told[:-1])
 
 

@@ -60,10 +60,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(folder: Path, cache: Path, **data: object) -> VisualRecipe:
     settings = {
-        "train": (str(folder),), "held_out": (str(folder),), "cache": str(cache), "crops": 5, "crop": 112, "patch": 96,
-        "speeds": (9,), "codecs": ("avif-iq10", "avif-iq8"), "judged": (30.0, 70.0), "batch": 2, "micro_batch": 1,
+        "train": (str(folder),),
+        "held_out": (str(folder),),
+        "cache": str(cache),
+        "crops": 5,
+        "crop": 112,
+        "patch": 96,
+        "speeds": (9,),
+        "codecs": ("avif-iq10", "avif-iq8"),
+        "judged": (30.0, 70.0),
+        "batch": 2,
+        "micro_batch": 1,
         "coding_threads": 1,
-    } | data  # fmt: skip
+    } | data
     return VisualRecipe(
         name="tiny",
         model=TINY,

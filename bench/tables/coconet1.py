@@ -26,12 +26,17 @@ SIGMAS = (
 )  # the paper calls them variances; its noisy pictures' PSNR says that they are standard deviations
 # Bricman and Ionescu 2018, Table 1: PSNR in dB and SSIM at both levels
 PAPER = {
-    "noisy": ((28.26, 0.8928), (22.36, 0.7437)), "mean 3x3": ((25.47, 0.8598), (24.56, 0.8216)),
-    "mean 5x5": ((21.80, 0.6768), (21.60, 0.6629)), "Gaussian 3x3": ((27.33, 0.9057), (25.83, 0.8583)),
-    "Gaussian 5x5": ((24.96, 0.8436), (24.35, 0.8160)), "median 3x3": ((26.51, 0.8732), (24.72, 0.8120)),
-    "median 5x5": ((22.97, 0.7269), (22.43, 0.6943)), "bilateral 3x3": ((31.24, 0.9475), (26.46, 0.8629)),
-    "bilateral 5x5": ((30.60, 0.9413), (27.49, 0.8902)), "CocoNet": ((31.25, 0.9503), (27.22, 0.8925)),
-}  # fmt: skip
+    "noisy": ((28.26, 0.8928), (22.36, 0.7437)),
+    "mean 3x3": ((25.47, 0.8598), (24.56, 0.8216)),
+    "mean 5x5": ((21.80, 0.6768), (21.60, 0.6629)),
+    "Gaussian 3x3": ((27.33, 0.9057), (25.83, 0.8583)),
+    "Gaussian 5x5": ((24.96, 0.8436), (24.35, 0.8160)),
+    "median 3x3": ((26.51, 0.8732), (24.72, 0.8120)),
+    "median 5x5": ((22.97, 0.7269), (22.43, 0.6943)),
+    "bilateral 3x3": ((31.24, 0.9475), (26.46, 0.8629)),
+    "bilateral 5x5": ((30.60, 0.9413), (27.49, 0.8902)),
+    "CocoNet": ((31.25, 0.9503), (27.22, 0.8925)),
+}
 BILATERAL = (20, 30, 40, 50, 60, 75, 100)  # spreads of colour that are tried; the best of the run counts
 
 
@@ -168,9 +173,20 @@ def report(args: argparse.Namespace, found: dict[str, list[tuple[float, float]]]
             row += [f"{psnr:.2f}", f"{similarity:.4f}", f"{psnr - best:+.2f}"]
             row += [f"{paper[at][0]:.2f}", f"{paper[at][1]:.4f}"] if paper else ["", ""]
         rows.append(row)
-    header = ["", *(f"{what}, {sigma}" for sigma in SIGMAS for what in (
-        "PSNR", "SSIM", "over the best filter", "paper's PSNR", "paper's SSIM",
-    ))]  # fmt: skip
+    header = [
+        "",
+        *(
+            f"{what}, {sigma}"
+            for sigma in SIGMAS
+            for what in (
+                "PSNR",
+                "SSIM",
+                "over the best filter",
+                "paper's PSNR",
+                "paper's SSIM",
+            )
+        ),
+    ]
     write_csv(
         "coconet-1.csv",
         ["method", "sigma", "pictures", "psnr_db", "ssim"],

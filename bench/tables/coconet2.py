@@ -84,18 +84,27 @@ def run(args: argparse.Namespace) -> int:
         kept += [(name, args.shrink, way, *pair) for way, pair in found.items()]
         base = found["bicubic"][0]
         paper = PAPER[name]
-        rows.append([
-            name, *(f"{value:.2f} / {similar:.4f}" for value, similar in found.values()),
-            *(f"{value - base:+.2f}" for value, _ in list(found.values())[1:]),
-            f"{paper[0]:.2f} / {paper[1]:.4f}", f"{paper[2]:.2f} / {paper[3]:.4f}", f"{paper[2] - paper[0]:+.2f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                *(f"{value:.2f} / {similar:.4f}" for value, similar in found.values()),
+                *(f"{value - base:+.2f}" for value, _ in list(found.values())[1:]),
+                f"{paper[0]:.2f} / {paper[1]:.4f}",
+                f"{paper[2]:.2f} / {paper[3]:.4f}",
+                f"{paper[2] - paper[0]:+.2f}",
+            ]
+        )
         print(rows[-1], flush=True)
     write_csv(f"coconet-2-{args.shrink}.csv", ["picture", "shrink", "method", "psnr_db", "ssim"], kept)
     ways = ["bicubic", "matched bicubic", "ours", *(["paper's form"] if args.paper else [])]
     header = [
-        "picture", *ways, *(f"{way} over bicubic" for way in ways[1:]),
-        "bicubic, as printed", "CocoNet, as printed", "its gain, as printed",
-    ]  # fmt: skip
+        "picture",
+        *ways,
+        *(f"{way} over bicubic" for way in ways[1:]),
+        "bicubic, as printed",
+        "CocoNet, as printed",
+        "its gain, as printed",
+    ]
     form = (
         f"; the paper's form {args.paper} steps, layers as `dsncodec.upsample` has them" if args.paper else ""
     )

@@ -18,8 +18,10 @@ from ..common import UInt8Array, to_uint8
 SIDE = 128  # pixels of a picture
 PATCH = 24  # pixels of a missing square
 CROPS = {  # scikit-image's samples: left, top and side of what is shown, shrunk to SIDE
-    "astronaut": (96, 0, 256), "chelsea": (70, 20, 256), "coffee": (150, 40, 320),
-}  # fmt: skip
+    "astronaut": (96, 0, 256),
+    "chelsea": (70, 20, 256),
+    "coffee": (150, 40, 320),
+}
 GAP = 4  # pixels between pictures
 
 
@@ -62,10 +64,15 @@ def run(args: argparse.Namespace) -> int:
             found = np.asarray(dsncodec.inpaint(broken, missing, **settings))
             smooth = to_uint8(inpaint_biharmonic(broken, missing, channel_axis=-1) * 255)
             strip += [broken, found]
-            rows.append((
-                name, kind, int(missing.sum()), f"{hole_psnr_db(clean, found, missing):.2f}",
-                f"{hole_psnr_db(clean, smooth, missing):.2f}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    name,
+                    kind,
+                    int(missing.sum()),
+                    f"{hole_psnr_db(clean, found, missing):.2f}",
+                    f"{hole_psnr_db(clean, smooth, missing):.2f}",
+                )
+            )
         strips.append(
             np.concatenate([np.pad(p, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for p in strip], 1)
         )

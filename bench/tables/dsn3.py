@@ -55,8 +55,16 @@ PAPER_CO_TRAINED = (34.29, 30.30, 28.99, 28.03)
 L2_FROM = 0.6  # of the budget: L1 before, squared error after, as in the recipe of the published x3 weights
 L2_SIZE = 0.04  # a typical L1, so that both losses have gradients of one size
 HEADER = [
-    "set, network", "bicubic", "paper", "difference", "Down-SNet", "paper", "difference", "gain", "paper's gain",
-]  # fmt: skip
+    "set, network",
+    "bicubic",
+    "paper",
+    "difference",
+    "Down-SNet",
+    "paper",
+    "difference",
+    "gain",
+    "paper's gain",
+]
 HEADER = [
     "set, network",
     "bicubic",
@@ -250,8 +258,11 @@ def _spend(contender: Contender, pairs: Pairs, optim: OptimSettings) -> tuple[di
         running = 0.99 * running + 0.01 * squared.item() if step else squared.item()
         step, core_s = step + 1, time.process_time() - started
     return averaged, {
-        "steps": step, "core_s": core_s, "wall_s": time.monotonic() - wall_started, "squared_error": running,
-    }  # fmt: skip
+        "steps": step,
+        "core_s": core_s,
+        "wall_s": time.monotonic() - wall_started,
+        "squared_error": running,
+    }
 
 
 def training_lumas(data: str) -> list[UInt8Array]:
@@ -269,9 +280,14 @@ def train_all(data: str, work: str, minutes: float, steps: int, seed: int) -> di
     trained = {}
     for name, contender in CONTENDERS.items():
         optim = OptimSettings(
-            optimizer="muon", lr=contender.lr, matrix_lr=contender.matrix_lr, minutes=minutes, steps=steps,
-            threads=1, seed=seed,
-        )  # fmt: skip
+            optimizer="muon",
+            lr=contender.lr,
+            matrix_lr=contender.matrix_lr,
+            minutes=minutes,
+            steps=steps,
+            threads=1,
+            seed=seed,
+        )
         for degradation in DEGRADATIONS:
             trained[name, degradation] = train(
                 contender,
@@ -317,16 +333,28 @@ def rows_of(name: str, psnr: dict[tuple[str, str], float]) -> list[tuple[str, ..
     for network, of_sets in PAPER.items():
         bicubic, down = (psnr[network, degradation] for degradation in DEGRADATIONS)
         paper_bicubic, paper_down = of_sets[SETS.index(name)]
-        rows.append((
-            f"{name}, {network}", *_beside(bicubic, paper_bicubic), *_beside(down, paper_down),
-            f"{down - bicubic:+.2f}", f"{paper_down - paper_bicubic:+.2f}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"{name}, {network}",
+                *_beside(bicubic, paper_bicubic),
+                *_beside(down, paper_down),
+                f"{down - bicubic:+.2f}",
+                f"{paper_down - paper_bicubic:+.2f}",
+            )
+        )
     down, paper_down = psnr[CO_TRAINED], PAPER_CO_TRAINED[SETS.index(name)]
     bicubic, paper_bicubic = psnr["Up-SNet", "bicubic"], PAPER["Up-SNet"][SETS.index(name)][0]
-    rows.append((
-        f"{name}, Up-SNet co-trained", "", "", "", *_beside(down, paper_down),
-        f"{down - bicubic:+.2f}", f"{paper_down - paper_bicubic:+.2f}",
-    ))  # fmt: skip
+    rows.append(
+        (
+            f"{name}, Up-SNet co-trained",
+            "",
+            "",
+            "",
+            *_beside(down, paper_down),
+            f"{down - bicubic:+.2f}",
+            f"{paper_down - paper_bicubic:+.2f}",
+        )
+    )
     return rows
 
 
@@ -337,12 +365,16 @@ def report(scores: dict[str, dict[tuple[str, str], float]], trained: dict[tuple[
     better = sum(down > bicubic for bicubic, down in pairs)
     spent = [
         (
-            f"{name} on {degradation}", f"{one.core_s:.0f}", f"{one.wall_s:.0f}", one.steps,
-            f"{one.steps * CONTENDERS[name].batch * CONTENDERS[name].patch**2 / 1e6:.0f}",
-            f"{CONTENDERS[name].macs_per_pixel / 1000:.1f}", f"{-10 * np.log10(one.squared_error):.2f}",
+            f"{name} on {degradation}",
+            f"{one.core_s:.0f}",
+            f"{one.wall_s:.0f}",
+            one.steps,
+            f"{one.steps * CONTENDERS[name].batch * CONTENDERS[name].patch ** 2 / 1e6:.0f}",
+            f"{CONTENDERS[name].macs_per_pixel / 1000:.1f}",
+            f"{-10 * np.log10(one.squared_error):.2f}",
         )
         for (name, degradation), one in trained.items()
-    ]  # fmt: skip
+    ]
     urban = "the first 50 pictures" if SETS[-1] in scores else "left out of this run"
     minutes = max(one.core_s for one in trained.values()) / 60
     return f"""# Networks retrained on bicubic and on Down-SNet inputs, x3 (paper's Table 3)

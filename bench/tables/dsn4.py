@@ -26,12 +26,19 @@ from ..results import table, write_csv, write_report
 
 # Cai et al. 2017, Table 4, column DSN
 PAPER = {
-    ("Set5", 2): (37.92, 0.9549), ("Set5", 3): (34.29, 0.9300), ("Set5", 4): (31.92, 0.9032),
-    ("Set14", 2): (34.11, 0.9286), ("Set14", 3): (30.30, 0.8578), ("Set14", 4): (28.34, 0.7539),
-    ("B100", 2): (32.52, 0.9074), ("B100", 3): (28.99, 0.7969), ("B100", 4): (27.22, 0.7010),
-    ("Urban100 (first 50)", 2): (32.27, 0.9305), ("Urban100 (first 50)", 3): (28.03, 0.8346),
+    ("Set5", 2): (37.92, 0.9549),
+    ("Set5", 3): (34.29, 0.9300),
+    ("Set5", 4): (31.92, 0.9032),
+    ("Set14", 2): (34.11, 0.9286),
+    ("Set14", 3): (30.30, 0.8578),
+    ("Set14", 4): (28.34, 0.7539),
+    ("B100", 2): (32.52, 0.9074),
+    ("B100", 3): (28.99, 0.7969),
+    ("B100", 4): (27.22, 0.7010),
+    ("Urban100 (first 50)", 2): (32.27, 0.9305),
+    ("Urban100 (first 50)", 3): (28.03, 0.8346),
     ("Urban100 (first 50)", 4): (25.66, 0.7145),
-}  # fmt: skip
+}
 # Cai et al. 2017, Table 3: Up-SNet trained on bicubic inputs, x3. Learned down-sampling must pay.
 FLOOR = {"Set5": 33.67, "Set14": 29.80, "B100": 28.58, "Urban100 (first 50)": 26.81}
 
@@ -93,17 +100,28 @@ def run(args: argparse.Namespace) -> int:
             ]
             psnr, similarity, refined, refined_ssim, bicubic, bicubic_ssim = np.mean(found, 0)
             paper_psnr, paper_ssim = PAPER[name, scale]
-            rows.append((
-                f"{name} x{scale}", f"{psnr:.2f} / {similarity:.4f}", f"{paper_psnr:.2f} / {paper_ssim:.4f}",
-                f"{psnr - paper_psnr:+.2f}", f"{psnr - FLOOR[name]:+.2f}" if scale == 3 else "",
-                *refined_cells(refined, refined_ssim, paper_psnr),
-                f"{bicubic:.2f} / {bicubic_ssim:.4f}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    f"{name} x{scale}",
+                    f"{psnr:.2f} / {similarity:.4f}",
+                    f"{paper_psnr:.2f} / {paper_ssim:.4f}",
+                    f"{psnr - paper_psnr:+.2f}",
+                    f"{psnr - FLOOR[name]:+.2f}" if scale == 3 else "",
+                    *refined_cells(refined, refined_ssim, paper_psnr),
+                    f"{bicubic:.2f} / {bicubic_ssim:.4f}",
+                )
+            )
             print(rows[-1], flush=True)
     header = [
-        "set", "networks alone", "paper", "difference", "above the floor", "default effort", "difference",
+        "set",
+        "networks alone",
+        "paper",
+        "difference",
+        "above the floor",
+        "default effort",
+        "difference",
         "bicubic",
-    ]  # fmt: skip
+    ]
     text = f"# Luma after down- and up-sampling (paper's Table 4)\n\n{table(header, rows)}\n{PROTOCOL}\n"
     if args.dry_run:
         print(text)

@@ -45,8 +45,14 @@ from .sr_nets import channels_last
 
 # PSNR in dB on Set5 x3: Cai et al. 2017, Table 4; SRCNN from Table 3
 PUBLISHED = {
-    "SRCNN": 32.75, "FSRCNN": 33.16, "VDSR": 33.66, "DRCN": 33.82, "DRRN": 34.03, "MemNet": 34.09, "DSN": 34.29,
-}  # fmt: skip
+    "SRCNN": 32.75,
+    "FSRCNN": 33.16,
+    "VDSR": 33.66,
+    "DRCN": 33.82,
+    "DRRN": 34.03,
+    "MemNet": 34.09,
+    "DSN": 34.29,
+}
 RETRAINED = [("SRCNN", "bicubic"), ("VDSR", "bicubic"), ("Up-SNet", "bicubic"), ("Up-SNet", "Down-SNet")]
 OURS = "DSN, ours"  # the pair in models/
 COLOURS = {"bicubic": "#7f7f7f", "SRCNN": "#c44e52", "VDSR": "#8172b3", "Up-SNet": "#dd8452", OURS: "#1f77b4"}
@@ -113,11 +119,15 @@ def ways(trained: dict[tuple[str, str], Trained]) -> list[Way]:
     return [
         *found,
         Way(
-            OURS, "ONNX Runtime", "Down-SNet",
+            OURS,
+            "ONNX Runtime",
+            "Down-SNet",
             lambda small: np.asarray(dsncodec.upsample(Image.fromarray(small), SCALE, threads=1)),
         ),
-        Way(OURS, "eager torch", "Down-SNet", lambda small: CONTENDERS["Up-SNet"].restored(up, latent(small))),
-    ]  # fmt: skip
+        Way(
+            OURS, "eager torch", "Down-SNet", lambda small: CONTENDERS["Up-SNet"].restored(up, latent(small))
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -177,9 +187,14 @@ def _start(group: list[float], gap: float) -> float:
 def draw(points: list[Point], paths: list[Path]) -> None:
     """The scatter plot: filled for ONNX Runtime and Pillow, hollow for eager torch; published PSNR at the right."""
     style = {
-        "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "dsn-9",
-        "axes.edgecolor": "#888888", "xtick.color": "#444444", "ytick.color": "#444444",
-    }  # fmt: skip
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "dsn-9",
+        "axes.edgecolor": "#888888",
+        "xtick.color": "#444444",
+        "ytick.color": "#444444",
+    }
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
         by_label: dict[str, list[Point]] = {}
@@ -195,10 +210,17 @@ def draw(points: list[Point], paths: list[Path]) -> None:
                 low, high = point.median_ms - min(times_ms), max(times_ms) - point.median_ms
                 hollow = point.way.runtime == "eager torch"
                 axes.errorbar(
-                    point.median_ms, point.psnr_db, xerr=[[low], [high]], fmt="*" if label == OURS else "o",
-                    ms=13 if label == OURS else 7, color=colour, mfc="white" if hollow else colour,
-                    elinewidth=1, capsize=2, zorder=3,
-                )  # fmt: skip
+                    point.median_ms,
+                    point.psnr_db,
+                    xerr=[[low], [high]],
+                    fmt="*" if label == OURS else "o",
+                    ms=13 if label == OURS else 7,
+                    color=colour,
+                    mfc="white" if hollow else colour,
+                    elinewidth=1,
+                    capsize=2,
+                    zorder=3,
+                )
             first = min(of_label, key=lambda p: p.median_ms)
             axes.annotate(
                 label,
@@ -237,9 +259,15 @@ def draw(points: list[Point], paths: list[Path]) -> None:
                 1.035, place_db, f"{name} {psnr:.2f}", transform=beside, va="center", color="#555555", size=8
             )
         axes.text(
-            1.035, places[-1] + (high - low) / 22, "published", transform=beside, va="center", color="#555555",
-            size=8, style="italic",
-        )  # fmt: skip
+            1.035,
+            places[-1] + (high - low) / 22,
+            "published",
+            transform=beside,
+            va="center",
+            color="#555555",
+            size=8,
+            style="italic",
+        )
         for label, face in (("ONNX Runtime, Pillow", "#555555"), ("eager torch", "white")):
             axes.plot([], [], "o", ms=6, color="#555555", mfc=face, label=label)
         axes.legend(loc="lower right", frameon=False)
@@ -256,10 +284,17 @@ def report(points: list[Point], runs: int, minutes: float) -> str:
     for p in points:
         ratio = statistics.median(a / b for a, b in zip(p.times_s, ours.times_s))
         macs = "" if p.way.name == "bicubic" else f"{_contender(p).macs_per_pixel / 1000:.1f}"
-        rows.append((
-            p.way.label, p.way.runtime, f"{p.psnr_db:.2f}", f"{p.median_ms:.1f}",
-            f"{1000 * min(p.times_s):.1f} to {1000 * max(p.times_s):.1f}", f"{ratio:.2f}", macs,
-        ))  # fmt: skip
+        rows.append(
+            (
+                p.way.label,
+                p.way.runtime,
+                f"{p.psnr_db:.2f}",
+                f"{p.median_ms:.1f}",
+                f"{1000 * min(p.times_s):.1f} to {1000 * max(p.times_s):.1f}",
+                f"{ratio:.2f}",
+                macs,
+            )
+        )
     rows += [(f"{name}, published", "", f"{psnr:.2f}", "", "", "", "") for name, psnr in PUBLISHED.items()]
     header = ["network", "runtime", "PSNR dB", "median ms", "range ms", "times ours", "kMAC/pixel"]
     return f"""# Quality against time of up-sampling, Set5 x3 (paper's Figure 9)

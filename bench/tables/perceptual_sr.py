@@ -80,11 +80,14 @@ def study(args: argparse.Namespace, scale: int, distances: features.Measure) -> 
         means = {way: np.mean(values, 0) for way, values in found.items()}
         change = means["perceptual"] - means["pixel"]
         ratios = means["perceptual"][2:4] / means["pixel"][2:4] - 1
-        rows.append((
-            f"{name} ({len(paths)})",
-            *("{:.2f} / {:.4f} / {:.3f} / {:.3f}".format(*values[:4]) for values in means.values()),
-            f"{change[0]:+.2f} dB", *(f"{ratio:+.0%}" for ratio in ratios),
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"{name} ({len(paths)})",
+                *("{:.2f} / {:.4f} / {:.3f} / {:.3f}".format(*values[:4]) for values in means.values()),
+                f"{change[0]:+.2f} dB",
+                *(f"{ratio:+.0%}" for ratio in ratios),
+            )
+        )
         print(rows[-1], flush=True)
     header = ["set (pictures)", *WAYS, "features, not pixels: PSNR", "VGG-19 distance", "SqueezeNet distance"]
     write_csv(f"perceptual-sr-x{scale}.csv", ["set", "image", "way", "psnr_y_db", "ssim_y", *names], kept)

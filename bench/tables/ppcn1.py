@@ -139,11 +139,18 @@ def quality_rows(found: dict[str, list[list[float]]]) -> list[tuple[str, ...]]:
     for name, values in found.items():
         psnr, similarity, bicubic_psnr, bicubic_ssim = np.mean(values, 0)
         (paper_bicubic, _), _, (paper_psnr, paper_ssim) = PAPER[name]
-        rows.append((
-            name, f"{psnr:.2f} / {similarity:.4f}", f"{paper_psnr:.2f} / {paper_ssim:.4f}", f"{psnr - paper_psnr:+.2f}",
-            f"{bicubic_psnr:.2f} / {bicubic_ssim:.4f}", f"{paper_bicubic:.2f}",
-            f"{psnr - bicubic_psnr:+.2f}", f"{paper_psnr - paper_bicubic:+.2f}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{psnr:.2f} / {similarity:.4f}",
+                f"{paper_psnr:.2f} / {paper_ssim:.4f}",
+                f"{psnr - paper_psnr:+.2f}",
+                f"{bicubic_psnr:.2f} / {bicubic_ssim:.4f}",
+                f"{paper_bicubic:.2f}",
+                f"{psnr - bicubic_psnr:+.2f}",
+                f"{paper_psnr - paper_bicubic:+.2f}",
+            )
+        )
     return rows
 
 
@@ -152,11 +159,14 @@ def time_rows(times: dict[str, list[float]]) -> list[tuple[str, ...]]:
     median = {name: statistics.median(values) for name, values in times.items()}
     return [
         (
-            name, f"{median[name]:.0f}", f"{min(values):.0f} to {max(values):.0f}",
-            f"{median[name] / median['SRCNN 9-1-5, RGB']:.2f}", f"{median[name] / median['Up-SNet']:.2f}",
+            name,
+            f"{median[name]:.0f}",
+            f"{min(values):.0f} to {max(values):.0f}",
+            f"{median[name] / median['SRCNN 9-1-5, RGB']:.2f}",
+            f"{median[name] / median['Up-SNet']:.2f}",
         )
         for name, values in times.items()
-    ]  # fmt: skip
+    ]
 
 
 def run(args: argparse.Namespace) -> int:

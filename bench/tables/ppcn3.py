@@ -277,10 +277,16 @@ def judged(data: str, threads: int) -> list[tuple[str, str, str, str, str, str]]
         for model in ("student", "teacher"):
             for strength in (None, 1.0):
                 made = enhanced(model, strength, threads, seen)
-                rows.append((
-                    model, "measured" if strength is None else "1", name, f"{psnr_db(seen, made):.2f}",
-                    f"{hue_shift(seen, made):.2f}", f"{100 * (clipped(made) - clipped(seen)):.2f}",
-                ))  # fmt: skip
+                rows.append(
+                    (
+                        model,
+                        "measured" if strength is None else "1",
+                        name,
+                        f"{psnr_db(seen, made):.2f}",
+                        f"{hue_shift(seen, made):.2f}",
+                        f"{100 * (clipped(made) - clipped(seen)):.2f}",
+                    )
+                )
     return rows
 
 
@@ -289,9 +295,16 @@ def goods(rows: list[tuple[str, str, str, str, str, str]]) -> str:
     lines = []
     for model, strength in dict.fromkeys(row[:2] for row in rows):
         psnr, turn, burnt = np.array([row[3:] for row in rows if row[:2] == (model, strength)], float).T
-        lines.append((
-            model, strength, f"{np.isinf(psnr).sum()} of {len(psnr)}", f"{psnr.min():.1f}", f"{turn.max():.1f}", f"{burnt.max():.1f}",
-        ))  # fmt: skip
+        lines.append(
+            (
+                model,
+                strength,
+                f"{np.isinf(psnr).sum()} of {len(psnr)}",
+                f"{psnr.min():.1f}",
+                f"{turn.max():.1f}",
+                f"{burnt.max():.1f}",
+            )
+        )
     header = [
         "network",
         "strength",
@@ -387,10 +400,16 @@ def report(
                 f"{lost.min():.1f}",
             ]
         )
-        rows.append([
-            name, f"{psnr:.2f}", f"{similarity:.4f}", *fate, *(single if len(found) > 1 else ["", ""]),
-            *([f"{paper[0]:.2f}", f"{paper[1]:.4f}"] if paper else ["", ""]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{psnr:.2f}",
+                f"{similarity:.4f}",
+                *fate,
+                *(single if len(found) > 1 else ["", ""]),
+                *([f"{paper[0]:.2f}", f"{paper[1]:.4f}"] if paper else ["", ""]),
+            ]
+        )
     medians = {model: statistics.median(values) for model, values in times.items()}
     spreads = ", ".join(
         f"{model} {medians[model]:.0f} ms ({min(values):.0f} to {max(values):.0f})"

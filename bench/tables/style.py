@@ -23,9 +23,22 @@ from ..common import UInt8Array, image_paths, rgb_of
 from ..results import RESULTS, table, write_csv, write_report
 
 COLUMNS = [
-    "style", "picture", "side", "steps", "photograph_loss", "network_loss", "network_content", "network_style",
-    "optimised_loss", "optimised_content", "optimised_style", "ratio", "steps_to_match", "network_s", "optimise_s",
-]  # fmt: skip
+    "style",
+    "picture",
+    "side",
+    "steps",
+    "photograph_loss",
+    "network_loss",
+    "network_content",
+    "network_style",
+    "optimised_loss",
+    "optimised_content",
+    "optimised_style",
+    "ratio",
+    "steps_to_match",
+    "network_s",
+    "optimise_s",
+]
 PHOTOS = ("chelsea", "astronaut", "coffee")  # of scikit-image: two are CC0, the astronaut is NASA's
 
 
@@ -111,9 +124,18 @@ def compared(
     totals = [sum(parts.values()) for parts in (before, network, best)]
     matched = next((at for at, total in enumerate(curve) if total <= totals[1]), len(curve))
     return (
-        totals[0], totals[1], network["content"], network["style"], totals[2], best["content"], best["style"],
-        totals[1] / totals[2], matched, median(network_s[1:]), optimise_s,
-    )  # fmt: skip
+        totals[0],
+        totals[1],
+        network["content"],
+        network["style"],
+        totals[2],
+        best["content"],
+        best["style"],
+        totals[1] / totals[2],
+        matched,
+        median(network_s[1:]),
+        optimise_s,
+    )
 
 
 @torch.no_grad()
@@ -130,18 +152,32 @@ def report(args: argparse.Namespace, rows: list[tuple[str | float, ...]]) -> Non
         found = [dict(zip(COLUMNS, row)) for row in rows if row[0] == style]
         of = {name: [float(row[name]) for row in found] for name in COLUMNS[4:]}
         quick = [slow / fast for slow, fast in zip(of["optimise_s"], of["network_s"])]
-        lines.append([
-            style, str(len(found)), *(f"{mean(of[f'{name}_loss']):.2f}" for name in ("photograph", "network", "optimised")),
-            f"{mean(of['ratio']):.2f} ({min(of['ratio']):.2f} to {max(of['ratio']):.2f})",
-            str(sum(ratio <= 1.2 for ratio in of["ratio"])), f"{median(of['steps_to_match']):.0f}",
-            f"{1000 * median(of['network_s']):.0f} ms", f"{median(of['optimise_s']):.1f} s",
-            f"{median(quick):.0f} ({min(quick):.0f} to {max(quick):.0f})",
-        ])  # fmt: skip
+        lines.append(
+            [
+                style,
+                str(len(found)),
+                *(f"{mean(of[f'{name}_loss']):.2f}" for name in ("photograph", "network", "optimised")),
+                f"{mean(of['ratio']):.2f} ({min(of['ratio']):.2f} to {max(of['ratio']):.2f})",
+                str(sum(ratio <= 1.2 for ratio in of["ratio"])),
+                f"{median(of['steps_to_match']):.0f}",
+                f"{1000 * median(of['network_s']):.0f} ms",
+                f"{median(of['optimise_s']):.1f} s",
+                f"{median(quick):.0f} ({min(quick):.0f} to {max(quick):.0f})",
+            ]
+        )
     header = [
-        "style", "pictures", "loss of the photograph", "of the network's", f"after {args.steps} steps",
-        "network's over optimised, mean (least to most)", "within 20 percent", "steps until as good as the network",
-        "network", "optimisation", "times faster",
-    ]  # fmt: skip
+        "style",
+        "pictures",
+        "loss of the photograph",
+        "of the network's",
+        f"after {args.steps} steps",
+        "network's over optimised, mean (least to most)",
+        "within 20 percent",
+        "steps until as good as the network",
+        "network",
+        "optimisation",
+        "times faster",
+    ]
     text = (
         f"# Style transfer: one pass of a network beside {args.steps} steps of optimisation\n\nThe middle {args.side} x "
         f"{args.side} pixels of the first {len(rows) // len(args.styles)} pictures of tune/div2k256. Total losses as in training, of the 8-bit "

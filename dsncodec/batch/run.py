@@ -191,9 +191,14 @@ def _placed(task: Task, row: Row, coded: bytes, shard: Shard, target: Folder, ow
             raise
         error = reason(exc)
     return Row(
-        row.picture, row.output, row.settings, source_sha256=row.source_sha256, source_bytes=row.source_bytes,
-        error=error, replaces=row.replaces or _last(task.known),
-    )  # fmt: skip
+        row.picture,
+        row.output,
+        row.settings,
+        source_sha256=row.source_sha256,
+        source_bytes=row.source_bytes,
+        error=error,
+        replaces=row.replaces or _last(task.known),
+    )
 
 
 def _foreign(output: str) -> str:
@@ -359,8 +364,11 @@ def _rows_of(
                 executor, suspects if alone else waiting, running, 1 if alone else capacity()
             )
             done = concurrent.futures.wait(
-                running, return_when=concurrent.futures.ALL_COMPLETED if broken else concurrent.futures.FIRST_COMPLETED
-            ).done  # fmt: skip
+                running,
+                return_when=concurrent.futures.ALL_COMPLETED
+                if broken
+                else concurrent.futures.FIRST_COMPLETED,
+            ).done
             for future in done:
                 shard, fault = running.pop(future), _fault(future)
                 if fault is None:

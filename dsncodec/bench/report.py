@@ -327,9 +327,15 @@ def summary(report: dict[str, Any], one: dict[str, Any]) -> str:
         )
     reference = labels.get(anchor, anchor)
     heading = [
-        f"BD-rate in % against {reference}", "RGB PSNR", "luma SSIM", "MS-SSIM",
-        "RGB PSNR, picture by picture", "encode s/MP", "decode s/MP", "peak MiB",
-    ]  # fmt: skip
+        f"BD-rate in % against {reference}",
+        "RGB PSNR",
+        "luma SSIM",
+        "MS-SSIM",
+        "RGB PSNR, picture by picture",
+        "encode s/MP",
+        "decode s/MP",
+        "peak MiB",
+    ]
     return table(heading, rows)
 
 
@@ -397,10 +403,18 @@ def curves_csv(report: dict[str, Any]) -> str:
 
 
 _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
-    ("restored-jpeg", "#4d4d4d"), ("restored-jxl", "#00664b"), ("restored-j2k", "#8a4a70"),
-    ("restored", "#d55e00"), ("dsn", "#8c4a1f"), ("avif", "#0072b2"), ("jxl", "#009e73"), ("j2k", "#cc79a7"), ("webp", "#b59a00"),
-    ("jpeg", "#7f7f7f"), ("twin", "#e69f00"),
-)  # fmt: skip
+    ("restored-jpeg", "#4d4d4d"),
+    ("restored-jxl", "#00664b"),
+    ("restored-j2k", "#8a4a70"),
+    ("restored", "#d55e00"),
+    ("dsn", "#8c4a1f"),
+    ("avif", "#0072b2"),
+    ("jxl", "#009e73"),
+    ("j2k", "#cc79a7"),
+    ("webp", "#b59a00"),
+    ("jpeg", "#7f7f7f"),
+    ("twin", "#e69f00"),
+)
 _DASHES = ("-", "--", ":", "-.")
 _TICKS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
 
@@ -427,10 +441,18 @@ def plot(
     _, label, unit = next(row for row in METRICS if row[0] == metric)
     ink, paper = ("#d7dae0", "#0d1117") if dark else ("#1c1e21", "#ffffff")
     style = {
-        "svg.fonttype": "none", "svg.hashsalt": "dsncodec", "font.family": "sans-serif",
-        "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "xtick.color": ink, "ytick.color": ink,
-        "axes.facecolor": paper, "figure.facecolor": paper, "savefig.facecolor": paper,
-    }  # fmt: skip
+        "svg.fonttype": "none",
+        "svg.hashsalt": "dsncodec",
+        "font.family": "sans-serif",
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "axes.edgecolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "axes.facecolor": paper,
+        "figure.facecolor": paper,
+        "savefig.facecolor": paper,
+    }
     with pyplot.rc_context(style):
         figure, axes = pyplot.subplots(figsize=(9.5, 5), dpi=130, layout="constrained")
         used: dict[str, int] = {}

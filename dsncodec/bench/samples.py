@@ -61,11 +61,16 @@ def code(
     samples = []
     for path in paths:
         picture = shown_part(read_rgb(path))
-        samples.append({
-            "name": Path(path).stem, "width": picture.shape[1], "height": picture.shape[0],
-            "target_bpp": target_bpp, "original": data_url(picture),
-            "versions": {c.key: versions[path, c.key] for _, c in codecs if (path, c.key) in versions},
-        })  # fmt: skip
+        samples.append(
+            {
+                "name": Path(path).stem,
+                "width": picture.shape[1],
+                "height": picture.shape[0],
+                "target_bpp": target_bpp,
+                "original": data_url(picture),
+                "versions": {c.key: versions[path, c.key] for _, c in codecs if (path, c.key) in versions},
+            }
+        )
     return samples, failures
 
 

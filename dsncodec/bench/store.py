@@ -46,9 +46,16 @@ class Row:
 HEADING = [field.name for field in fields(Row)]
 TIMES = frozenset({"encode_s", "decode_s", "peak_mib"})  # the only fields that differ from run to run
 _FORMATS = {
-    "setting": "g", "bpp": ".6f", "psnr_db": ".5f", "psnr_y_db": ".5f", "ssim_y": ".7f", "ms_ssim": ".7f",
-    "encode_s": ".5f", "decode_s": ".5f", "peak_mib": ".1f",
-}  # fmt: skip
+    "setting": "g",
+    "bpp": ".6f",
+    "psnr_db": ".5f",
+    "psnr_y_db": ".5f",
+    "ssim_y": ".7f",
+    "ms_ssim": ".7f",
+    "encode_s": ".5f",
+    "decode_s": ".5f",
+    "peak_mib": ".1f",
+}
 _PARSERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 

@@ -160,15 +160,17 @@ class BaseCodec:
 # The wire id is in every file ever written: never reuse or renumber one. The limits are libavif's, libjpeg's, and those
 # of JPEG XL's level 5, which hold for JPEG 2000 too. The scales are where mean PSNR meets that of JPEG over the
 # tuning pictures.
+# fmt: off
 _AS_JPEG = (
     (0, 0), (10, 8), (17, 17), (27, 25), (40, 31), (55, 36), (70, 43), (82, 51), (90, 61), (95, 74), (100, 100),
-)  # fmt: skip
+)
 _JXL_AS_JPEG = (
     (0, 0), (10, 11), (17, 19), (27, 30), (40, 50), (55, 62), (70, 73), (82, 82), (90, 89), (95, 93), (100, 100),
-)  # fmt: skip
+)
 _J2K_AS_JPEG = (
     (0, 0), (10, 20), (17, 25), (27, 30), (40, 34), (55, 38), (70, 42), (82, 48), (90, 55), (95, 62), (100, 100),
-)  # fmt: skip
+)
+# fmt: on
 # The highest quality of each of libavif's 64 quantisers
 _OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
 BASE_CODECS = {

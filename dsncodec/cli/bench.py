@@ -123,9 +123,14 @@ def run(args: argparse.Namespace) -> int:
     for failure in failures:
         complain(f"before/after view: {failure}")
     found = bench["report"].build(
-        measured, [codec for _, codec in codecs], missing, samples,
-        title=args.title, command=args.command or shlex.join(["dsncodec", *sys.argv[1:]]), anchor=anchor,
-    )  # fmt: skip
+        measured,
+        [codec for _, codec in codecs],
+        missing,
+        samples,
+        title=args.title,
+        command=args.command or shlex.join(["dsncodec", *sys.argv[1:]]),
+        anchor=anchor,
+    )
     bench["report"].write(found, args.output, args.force)
     if not args.quiet:
         for one in found["sets"]:
@@ -172,9 +177,14 @@ def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, co
     store = bench["store"].Store(Path(args.output, pictures.name))
     progress = Progress(pictures.name, args.quiet)
     rows, failures = bench["measure"].run(
-        pictures, codecs, store,
-        jobs=args.jobs, repeats=args.repeats, timeout_s=args.timeout, progress=progress.show,
-    )  # fmt: skip
+        pictures,
+        codecs,
+        store,
+        jobs=args.jobs,
+        repeats=args.repeats,
+        timeout_s=args.timeout,
+        progress=progress.show,
+    )
     progress.clear()
     for failure in failures:
         complain(f"{shown(failure.image)}: {failure.codec}: {failure.reason}")

@@ -130,9 +130,13 @@ def add_fit(parser: argparse._ActionsContainer, ours: str, what: str) -> None:
 def add_old_variant(parser: argparse._ActionsContainer, ours: str) -> None:
     """``--method`` by the name it had before 0.3, when ``ours`` was called "sine"."""
     parser.add_argument(
-        "--variant", dest="method", type=lambda name: ours if name == "sine" else name, choices=(ours, "paper"),
-        metavar="NAME", help=f"the former name of --method, and its sine of {ours}",
-    )  # fmt: skip
+        "--variant",
+        dest="method",
+        type=lambda name: ours if name == "sine" else name,
+        choices=(ours, "paper"),
+        metavar="NAME",
+        help=f"the former name of --method, and its sine of {ours}",
+    )
 
 
 def decibels(mse: float) -> str:

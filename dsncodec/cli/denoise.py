@@ -59,5 +59,8 @@ def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
     """What the verbs that fit networks hand on."""
     method = {} if args.method is None else {"method": args.method}
     return method | {
-        "seconds": args.seconds, "steps": args.steps, "threads": args.threads, "progress": fit_line(args),
-    }  # fmt: skip
+        "seconds": args.seconds,
+        "steps": args.steps,
+        "threads": args.threads,
+        "progress": fit_line(args),
+    }

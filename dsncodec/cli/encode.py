@@ -38,9 +38,22 @@ from .common import (
 _METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
 _REPORTED = (
-    "width", "height", "mode", "method", "size_bytes", "bpp", "scale", "levels", "chroma_levels", "base_quality", "backends",
-    "model", "base_psnr_db", "strength", "gain_db",
-)  # fmt: skip
+    "width",
+    "height",
+    "mode",
+    "method",
+    "size_bytes",
+    "bpp",
+    "scale",
+    "levels",
+    "chroma_levels",
+    "base_quality",
+    "backends",
+    "model",
+    "base_psnr_db",
+    "strength",
+    "gain_db",
+)
 _READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 

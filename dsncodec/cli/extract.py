@@ -15,9 +15,19 @@ from .common import DSN, Job, add_files, add_limit, add_output, limit_of, plan, 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PICTURES = ("picture", "network")  # what is pixels, and not symbols
 _FORMATS = {  # suffix -> format
-    ".avif": "avif", ".jpg": "jpeg", ".jxl": "jxl", ".j2k": "j2k", ".jls": "jpegls", ".webp": "webp", ".7z": "7z",
-    ".lzma2": "lzma2", ".onnx": "onnx", ".png": "png", ".jp2": "jp2", _OWN: "own",
-}  # fmt: skip
+    ".avif": "avif",
+    ".jpg": "jpeg",
+    ".jxl": "jxl",
+    ".j2k": "j2k",
+    ".jls": "jpegls",
+    ".webp": "webp",
+    ".7z": "7z",
+    ".lzma2": "lzma2",
+    ".onnx": "onnx",
+    ".png": "png",
+    ".jp2": "jp2",
+    _OWN: "own",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +89,16 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         check_free(target, args.force, job.source)
     write(target, found.data, args.force)
     return {
-        "output": target, "plane": found.part, "backend": found.backend, "format": found.format, "levels": found.levels,
-        "width": found.width, "height": found.height, "size_bytes": len(found.data), "left_out": dict(found.left_out),
-    }  # fmt: skip
+        "output": target,
+        "plane": found.part,
+        "backend": found.backend,
+        "format": found.format,
+        "levels": found.levels,
+        "width": found.width,
+        "height": found.height,
+        "size_bytes": len(found.data),
+        "left_out": dict(found.left_out),
+    }
 
 
 def describe(report: dict[str, Any]) -> str:

@@ -71,8 +71,13 @@ def inpaint(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     pictures = load("pictures")
     mask = pictures.open_picture(Job(args.mask))
     image = dsncodec.inpaint(
-        pictures.open_picture(job), mask, method=args.method, steps=args.steps, seconds=args.seconds,
-        threads=args.threads, progress=fit_line(args),
-    )  # fmt: skip
+        pictures.open_picture(job),
+        mask,
+        method=args.method,
+        steps=args.steps,
+        seconds=args.seconds,
+        threads=args.threads,
+        progress=fit_line(args),
+    )
     report: dict[str, Any] = pictures.written(args, job, image)
     return report

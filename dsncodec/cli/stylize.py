@@ -77,8 +77,14 @@ def stylize(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
     image = dsncodec.stylize(
-        pictures.open_picture(job), args.style, method=args.method, loss_networks=args.loss_networks,
-        steps=args.steps, seconds=args.seconds, threads=args.threads, progress=fit_line(args, "loss {:.3f}".format),
-    )  # fmt: skip
+        pictures.open_picture(job),
+        args.style,
+        method=args.method,
+        loss_networks=args.loss_networks,
+        steps=args.steps,
+        seconds=args.seconds,
+        threads=args.threads,
+        progress=fit_line(args, "loss {:.3f}".format),
+    )
     report: dict[str, Any] = pictures.written(args, job, image)
     return report

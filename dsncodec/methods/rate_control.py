@@ -44,8 +44,11 @@ class Target:
             SettingError: more than one is given, or an impossible value.
         """
         asked = {
-            "quality": quality, "target_bytes": target_bytes, "target_bpp": target_bpp, "target_psnr_db": target_psnr_db,
-        }  # fmt: skip
+            "quality": quality,
+            "target_bytes": target_bytes,
+            "target_bpp": target_bpp,
+            "target_psnr_db": target_psnr_db,
+        }
         given = [name for name, value in asked.items() if value is not None]
         if explicit:
             given.append("/".join(explicit))

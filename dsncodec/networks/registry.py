@@ -133,13 +133,19 @@ def restorations() -> tuple[Restoration, ...]:
     """
     return tuple(
         Restoration(
-            name=row["name"], wire_id=bytes.fromhex(row["wire_id"]), base=row["codec"],
-            scale=row.get("scale", 1), size=row["name"].rsplit("-", 1)[1], unit=row["config"]["block"], halo=row["radius"],
-            file=row["files"]["restore"]["name"], sha256=row["files"]["restore"]["sha256"],
+            name=row["name"],
+            wire_id=bytes.fromhex(row["wire_id"]),
+            base=row["codec"],
+            scale=row.get("scale", 1),
+            size=row["name"].rsplit("-", 1)[1],
+            unit=row["config"]["block"],
+            halo=row["radius"],
+            file=row["files"]["restore"]["name"],
+            sha256=row["files"]["restore"]["sha256"],
             default=row.get("default", True),
         )
         for row in _rows("restorer")
-    )  # fmt: skip
+    )
 
 
 def restoration(base: str, best: bool, scale: int = 1) -> Restoration | None:
@@ -203,12 +209,17 @@ def picture_networks() -> tuple[PictureNetwork, ...]:
     """
     return tuple(
         PictureNetwork(
-            kind=row["kind"], variant=row["variant"], scale=row["scale"], unit=row["unit"], halo=row.get("radius"),
-            file=row["files"]["net"]["name"], sha256=row["files"]["net"]["sha256"],
+            kind=row["kind"],
+            variant=row["variant"],
+            scale=row["scale"],
+            unit=row["unit"],
+            halo=row.get("radius"),
+            file=row["files"]["net"]["name"],
+            sha256=row["files"]["net"]["sha256"],
             moments=(part["name"], part["sha256"]) if (part := row["files"].get("moments")) else None,
         )
         for row in _rows("network")
-    )  # fmt: skip
+    )
 
 
 def picture_network(kind: str, variant: str) -> PictureNetwork:
@@ -287,12 +298,16 @@ def starts() -> tuple[Start, ...]:
     """
     return tuple(
         Start(
-            name=row["name"], wire_id=bytes.fromhex(row["wire_id"]), width=row["width"], lam=row["lambda"],
-            file=row["files"]["start"]["name"], sha256=row["files"]["start"]["sha256"],
+            name=row["name"],
+            wire_id=bytes.fromhex(row["wire_id"]),
+            width=row["width"],
+            lam=row["lambda"],
+            file=row["files"]["start"]["name"],
+            sha256=row["files"]["start"]["sha256"],
             default=row.get("default", True),
         )
         for row in _rows("start")
-    )  # fmt: skip
+    )
 
 
 def start_of_wire_id(wire_id: bytes) -> Start:

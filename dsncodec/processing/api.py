@@ -259,9 +259,14 @@ def complete(
     floats of ``progress``."""
     deprecated("complete", "inpaint, its variant method, and its report progress", stacklevel=2)
     return inpaint(
-        image, mask, seconds=seconds, steps=steps, method="exemplars" if variant == "sine" else variant, threads=threads,
+        image,
+        mask,
+        seconds=seconds,
+        steps=steps,
+        method="exemplars" if variant == "sine" else variant,
+        threads=threads,
         progress=None if report is None else floats_to(report),
-    )  # fmt: skip
+    )
 
 
 def stylize(
@@ -316,8 +321,9 @@ def stylize(
     settings = {
         "steps": None if steps is None else whole("steps", steps, 1),
         "seconds": None if seconds is None else positive("seconds", seconds),
-        "threads": thread_count(threads), "report": _floats_of(progress),
-    }  # fmt: skip
+        "threads": thread_count(threads),
+        "report": _floats_of(progress),
+    }
     return to_pillow(
         _painted(read_picture(image), lambda rgb: gatys.stylised(rgb, example, loss_networks, **settings))
     )

@@ -150,9 +150,10 @@ class BlindSpot:
         waves = [where * (math.pi * 2**octave) for octave in range(OCTAVES)]
         coordinates = torch.cat([where, *(part for wave in waves for part in (wave.sin(), wave.cos()))])
         told = [
-            ring.flatten(1, 2), self.wider[:, :, at].repeat_interleave(self.copies, 0),
+            ring.flatten(1, 2),
+            self.wider[:, :, at].repeat_interleave(self.copies, 0),
             coordinates.expand(len(ring), -1, -1),
-        ]  # fmt: skip
+        ]
         return torch.cat(told, 1), ring.mean(2)
 
     def guesses(

@@ -21,9 +21,16 @@ UInt8Array = NDArray[np.uint8]
 
 JUDGED_PIXELS = 2**16  # at most, at even distances
 STATISTICS = (
-    "luma, percentile 1", "percentile 5", "median", "percentile 95", "percentile 99", "its standard deviation",
-    "mean distance from grey", "range of R, G, B: percentile 95", "percentile 99",
-)  # fmt: skip
+    "luma, percentile 1",
+    "percentile 5",
+    "median",
+    "percentile 95",
+    "percentile 99",
+    "its standard deviation",
+    "mean distance from grey",
+    "range of R, G, B: percentile 95",
+    "percentile 99",
+)
 COLOUR = slice(6, 9)  # those that a picture without colour does not have
 PRODUCTS = (1, 2, 3, 6, 7)  # statistics whose products count, too
 LARGEST_PRODUCT = 3.0
@@ -39,9 +46,31 @@ CENTRE = (0.13, 0.1685, 0.3818, 0.6461, 0.7116, 0.1581, 0.1113, 0.23, 0.2754)
 SPREAD = (0.1397, 0.1554, 0.2101, 0.2242, 0.2253, 0.0788, 0.0929, 0.1756, 0.1976)
 WEIGHTS = (
     -1.182,
-    1.389, -1.475, -0.614, -0.167, -1.678, 0.338, -0.546, -0.463, -1.123,
-    -0.585, 2.246, -1.023, 0.145, -0.138, -0.272, 0.308, -0.802, 0.321, -0.407, -0.41, 0.042, -1.181, 0.171, -0.177,
-)  # fmt: skip
+    1.389,
+    -1.475,
+    -0.614,
+    -0.167,
+    -1.678,
+    0.338,
+    -0.546,
+    -0.463,
+    -1.123,
+    -0.585,
+    2.246,
+    -1.023,
+    0.145,
+    -0.138,
+    -0.272,
+    0.308,
+    -0.802,
+    0.321,
+    -0.407,
+    -0.41,
+    0.042,
+    -1.181,
+    0.171,
+    -0.177,
+)
 
 
 def statistics(colour: UInt8Array) -> NDArray[np.float64]:

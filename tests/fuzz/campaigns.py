@@ -419,11 +419,17 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
     """The counts as Markdown."""
     lines = [
         (
-            name, f"{o['cases']:,}", f"{o['pictures']:,}", f"{o['refused']:,}", len(o["found"]), f"{o['slowest'][0]:.2f}",
-            f"{o['peak_bytes'] / 2**20:.0f}", f"{o['seconds']:.0f}",
+            name,
+            f"{o['cases']:,}",
+            f"{o['pictures']:,}",
+            f"{o['refused']:,}",
+            len(o["found"]),
+            f"{o['slowest'][0]:.2f}",
+            f"{o['peak_bytes'] / 2**20:.0f}",
+            f"{o['seconds']:.0f}",
         )
         for name, o in rows.items()
-    ]  # fmt: skip
+    ]
     heading = ("campaign", "files", "pictures", "refusals", "anything else", "slowest s", "peak MiB", "all s")
     total: dict[str, collections.Counter[str]] = {}
     for o in rows.values():

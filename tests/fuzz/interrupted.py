@@ -123,10 +123,18 @@ def _train(folder: Path, count: int) -> Work:
 
     source, out = pictures(folder / "pictures", 3), folder / "out"
     settings = [
-        f"data.train=['{source.as_posix()}']", f"data.held_out=['{source.as_posix()}']", "data.patch=24",
-        "data.batch=2", "model.width=4", "model.chroma_width=4", "model.blocks=1", "optim.optimizer=adam",
-        "optim.bf16=false", f"optim.steps={count}", "optim.threads=1",
-    ]  # fmt: skip
+        f"data.train=['{source.as_posix()}']",
+        f"data.held_out=['{source.as_posix()}']",
+        "data.patch=24",
+        "data.batch=2",
+        "model.width=4",
+        "model.chroma_width=4",
+        "model.blocks=1",
+        "optim.optimizer=adam",
+        "optim.bf16=false",
+        f"optim.steps={count}",
+        "optim.threads=1",
+    ]
     overrides = [part for setting in settings for part in ("--set", setting)]
 
     def steps() -> list[int]:

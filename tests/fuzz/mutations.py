@@ -87,9 +87,16 @@ class File:
 def _bytes_1(file: File) -> bytes:
     count = len(file.parts) if file.count is None else file.count
     fixed = struct.pack(
-        "<8sBBBBIIH", MAGIC_1, 1, file.flags & 255, file.method & 255, file.mode & 255,
-        file.width & 0xFFFFFFFF, file.height & 0xFFFFFFFF, count & 0xFFFF,
-    )  # fmt: skip
+        "<8sBBBBIIH",
+        MAGIC_1,
+        1,
+        file.flags & 255,
+        file.method & 255,
+        file.mode & 255,
+        file.width & 0xFFFFFFFF,
+        file.height & 0xFFFFFFFF,
+        count & 0xFFFF,
+    )
     out = [fixed, struct.pack("<I", zlib.crc32(fixed))]
     for part in file.parts:
         tag = part.tag.encode("latin-1")
@@ -103,9 +110,14 @@ def _bytes_2(file: File) -> bytes:
     said = len(parameters.payload) if parameters.said is None else parameters.said
     count = len(rest) if file.count is None else file.count
     out = [
-        MAGIC, bytes([2, (16 * file.method + file.mode) & 255]), varint(file.width), varint(file.height),
-        varint(said), parameters.payload, bytes([count & 255]),
-    ]  # fmt: skip
+        MAGIC,
+        bytes([2, (16 * file.method + file.mode) & 255]),
+        varint(file.width),
+        varint(file.height),
+        varint(said),
+        parameters.payload,
+        bytes([count & 255]),
+    ]
     for part in rest:
         code = CODES.get(part.tag, sum(part.tag.encode("latin-1")) & 255)
         said = len(part.payload) if part.said is None else part.said
@@ -418,10 +430,33 @@ def lie_backend(file: File, rng: random.Random, others: Sequence[File]) -> File:
 
 
 MUTATIONS = (
-    flip_bytes, flip_bytes, flip_bytes, flip_bit, flip_bit, write_number, write_number, write_number, cut_payload,
-    move_bytes, move_bytes, drop_part, repeat_part, shuffle_parts, swap_payloads, splice, splice, cross, lie_size,
-    lie_size, lie_kind, lie_length, lie_count, lie_parameters, lie_parameters, lie_backend,
-)  # fmt: skip
+    flip_bytes,
+    flip_bytes,
+    flip_bytes,
+    flip_bit,
+    flip_bit,
+    write_number,
+    write_number,
+    write_number,
+    cut_payload,
+    move_bytes,
+    move_bytes,
+    drop_part,
+    repeat_part,
+    shuffle_parts,
+    swap_payloads,
+    splice,
+    splice,
+    cross,
+    lie_size,
+    lie_size,
+    lie_kind,
+    lie_length,
+    lie_count,
+    lie_parameters,
+    lie_parameters,
+    lie_backend,
+)
 
 
 def mutated(files: Sequence[File], seed: int, of: int | None = None) -> tuple[str, bytes]:

@@ -95,9 +95,12 @@ def choose(wanted: Sequence[str] = ()) -> tuple[list[tuple[str, Codec]], dict[st
         if not absent and not fnmatch.filter(keys, pattern):
             raise SettingError(f"no codec {pattern}: one of {', '.join(sorted(keys))}")
     chosen = [
-        (name, codec) for name, codecs in found.items() for codec in codecs
-        if any(fnmatch.fnmatchcase(codec.key, pattern) for pattern in wanted) or (codec.default and not wanted)
-    ]  # fmt: skip
+        (name, codec)
+        for name, codecs in found.items()
+        for codec in codecs
+        if any(fnmatch.fnmatchcase(codec.key, pattern) for pattern in wanted)
+        or (codec.default and not wanted)
+    ]
     named = {
         name: why
         for name, why in missing.items()

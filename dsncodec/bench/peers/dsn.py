@@ -23,14 +23,40 @@ _WAYS = (
 _AVIF_QUALITIES = (5, 12, 23, 49, 75, 88, 93, 97)  # on our scale: libavif's own 4, 10, 22, 34 ... 82
 _RESTORED = (  # base codec, effort, key, label, detail, qualities; of AVIF on our scale, else the codec's own
     ("avif", 5, "restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast networks", _AVIF_QUALITIES),
-    ("avif", 6, "restored-avif-best", "dsncodec AVIF best", "AVIF speed 6 under the best network", _AVIF_QUALITIES),
-    ("avif", 8, "restored-avif-speed3", "dsncodec AVIF speed 3", "AVIF speed 3 under the best network", _AVIF_QUALITIES),
+    (
+        "avif",
+        6,
+        "restored-avif-best",
+        "dsncodec AVIF best",
+        "AVIF speed 6 under the best network",
+        _AVIF_QUALITIES,
+    ),
+    (
+        "avif",
+        8,
+        "restored-avif-speed3",
+        "dsncodec AVIF speed 3",
+        "AVIF speed 3 under the best network",
+        _AVIF_QUALITIES,
+    ),
     ("jpeg", 5, "restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", jpeg.QUALITIES),
-    ("jxl", 5, "restored-jxl", "dsncodec JPEG XL", "JPEG XL effort 7 under the fast network",
-        (0, 10, 20, 40, 59, 72, 81, 88, 93)),
-    ("j2k", 5, "restored-j2k", "dsncodec JPEG 2000 by PSNR", "JPEG 2000 9/7, mct=1, under the fast network",
-        (4, 12, 20, 28, 36, 44, 52, 60, 68)),
-)  # fmt: skip
+    (
+        "jxl",
+        5,
+        "restored-jxl",
+        "dsncodec JPEG XL",
+        "JPEG XL effort 7 under the fast network",
+        (0, 10, 20, 40, 59, 72, 81, 88, 93),
+    ),
+    (
+        "j2k",
+        5,
+        "restored-j2k",
+        "dsncodec JPEG 2000 by PSNR",
+        "JPEG 2000 9/7, mct=1, under the fast network",
+        (4, 12, 20, 28, 36, 44, 52, 60, 68),
+    ),
+)
 
 
 def codecs() -> list[Codec]:

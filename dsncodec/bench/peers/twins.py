@@ -55,11 +55,14 @@ def _encode(picture: UInt8Array, quality: float) -> bytes:
     planes = to_planes(padded)
     luma = quantise(_pooled(planes[:1], rows, columns), point.levels)
     chroma = quantise_chroma(_pooled(planes[1:], chroma_rows, chroma_columns), point.chroma_levels)
-    return container.pack(header, [
-        ("PARM", Parameters(point, registry.for_scale(point.scale).wire_id).pack()),
-        ("LUMA", carriers.encode(luma, point.levels, "auto", DEFAULT_EFFORT)),
-        ("CHRO", carriers.encode(chroma, point.chroma_levels, "auto", DEFAULT_EFFORT)),
-    ])  # fmt: skip
+    return container.pack(
+        header,
+        [
+            ("PARM", Parameters(point, registry.for_scale(point.scale).wire_id).pack()),
+            ("LUMA", carriers.encode(luma, point.levels, "auto", DEFAULT_EFFORT)),
+            ("CHRO", carriers.encode(chroma, point.chroma_levels, "auto", DEFAULT_EFFORT)),
+        ],
+    )
 
 
 def _pooled(planes: FloatArray, rows: int, columns: int) -> FloatArray:

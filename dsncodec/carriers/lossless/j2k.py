@@ -27,10 +27,15 @@ def _encode(symbols: UInt8Array, bits: int) -> bytes:
     resolutions = max(1, min(6, min(symbols.shape).bit_length()))
     return bytes(
         imagecodecs.jpeg2k_encode(
-            symbols, level=0, reversible=True, codecformat="j2k", bitspersample=bits,
-            resolutions=resolutions, numthreads=1,
+            symbols,
+            level=0,
+            reversible=True,
+            codecformat="j2k",
+            bitspersample=bits,
+            resolutions=resolutions,
+            numthreads=1,
         )
-    )  # fmt: skip
+    )
 
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:

@@ -37,11 +37,16 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
     grey = colour.shape[2] == 1
     buffer = io.BytesIO()
     Image.fromarray(colour[..., 0] if grey else colour).save(
-        buffer, "JPEG2000", irreversible=True, mct=0 if grey else 1,
-        quality_mode="dB", quality_layers=[20 + 0.3 * quality], no_jp2=True,
+        buffer,
+        "JPEG2000",
+        irreversible=True,
+        mct=0 if grey else 1,
+        quality_mode="dB",
+        quality_layers=[20 + 0.3 * quality],
+        no_jp2=True,
         # OpenJPEG wants every resolution to have a pixel
         num_resolutions=max(1, min(6, min(colour.shape[:2]).bit_length())),
-    )  # fmt: skip
+    )
     with written_by(f"OpenJPEG {features.version_codec('jpg_2000')}", instead="avif"):
         _check(buffer.getvalue(), colour.shape[2])
     return buffer.getvalue()

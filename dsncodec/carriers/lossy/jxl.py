@@ -32,10 +32,13 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
     """(H, W, 1 or 3) to a JPEG XL codestream."""
     coded = bytes(
         imagecodecs.jpegxl_encode(
-            colour[..., 0] if colour.shape[2] == 1 else colour, distance=distance(quality),
-            effort=EFFORTS[effort], usecontainer=False, numthreads=threads,
+            colour[..., 0] if colour.shape[2] == 1 else colour,
+            distance=distance(quality),
+            effort=EFFORTS[effort],
+            usecontainer=False,
+            numthreads=threads,
         )
-    )  # fmt: skip
+    )
     with written_by(imagecodecs.jpegxl_version(), instead="avif"):
         shape_of(coded)
     return coded

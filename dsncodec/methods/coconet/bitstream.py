@@ -329,9 +329,13 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
     octaves = f", {shape.octaves} octaves" if shape.octaves else ""
     used = {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
     return {
-        "scale": THUMBNAIL, "levels": None, "chroma_levels": None, "backends": used, "model_id": "",
+        "scale": THUMBNAIL,
+        "levels": None,
+        "chroma_levels": None,
+        "backends": used,
+        "model_id": "",
         "model": f"{shape.variant}, {shape.layers} x {shape.width}{octaves}",
-    }  # fmt: skip
+    }
 
 
 def decode(layer: Parsed, region: Window | None, threads: int | None) -> UInt8Array:

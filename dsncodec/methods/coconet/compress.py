@@ -127,10 +127,15 @@ class _Compression:
             self.guard = self.fit.new_guard()
         self.optimizer = self.optimizer or self.fit.optimizer(lr)
         self.fit.run(
-            self.clock, 1.0, steps_of_layers(self.fit, self.codes),
-            (LR_QUANTISED[0] * lr, LR_QUANTISED[1] * lr), report, begun=QUANTISED_FROM, optimizer=self.optimizer,
+            self.clock,
+            1.0,
+            steps_of_layers(self.fit, self.codes),
+            (LR_QUANTISED[0] * lr, LR_QUANTISED[1] * lr),
+            report,
+            begun=QUANTISED_FROM,
+            optimizer=self.optimizer,
             guard=self.guard,
-        )  # fmt: skip
+        )
         self._settle()
 
     def _first_codes(self) -> list[int]:

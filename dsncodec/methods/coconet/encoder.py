@@ -145,9 +145,15 @@ class Encoder:
             pixels = self.header.width * self.header.height
             budget = fit.budget_of(self.variant, pixels, self.options.seconds, self.options.steps)
             found = fit.compressed(
-                point.shape, self.colour, point.max_bytes, budget, self.threads, self.report,
-                self.options.preview, self.options.checkpoint,
-            )  # fmt: skip
+                point.shape,
+                self.colour,
+                point.max_bytes,
+                budget,
+                self.threads,
+                self.report,
+                self.options.preview,
+                self.options.checkpoint,
+            )
             self.setbacks, self.is_flat = found.setbacks, found.is_flat
             self._coded[point] = found.parameters, found.payload
         return self._coded[point]

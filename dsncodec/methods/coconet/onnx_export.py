@@ -74,9 +74,13 @@ def _six_coordinates(g: _Graph, network: Network) -> str:
     """The inputs of variant "paper". ONNX has no atan2."""
     width, height = network.aspect
     across, down = (
-        g("Mul", g("Sub", g("Gather", "places", g.constant([at], np.int64), axis=1), g.constant(0.5)), g.constant(side))
+        g(
+            "Mul",
+            g("Sub", g("Gather", "places", g.constant([at], np.int64), axis=1), g.constant(0.5)),
+            g.constant(side),
+        )
         for at, side in enumerate((width, height))
-    )  # fmt: skip
+    )
     squares = g("Add", g("Mul", across, across), g("Mul", down, down))
     radius = g("Div", g("Sqrt", squares), g.constant(math.hypot(width, height) / 2))
     zero = g.constant(0)

@@ -605,9 +605,13 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         except UnsupportedVersion:
             name = "start unknown"
     return {
-        "scale": THUMBNAIL, "levels": None, "chroma_levels": None, "backends": used, "model_id": start,
+        "scale": THUMBNAIL,
+        "levels": None,
+        "chroma_levels": None,
+        "backends": used,
+        "model_id": start,
         "model": f"{name}, width {found.width}",
-    }  # fmt: skip
+    }
 
 
 def summary(facts: Mapping[str, object]) -> str:

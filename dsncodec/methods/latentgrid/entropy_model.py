@@ -38,8 +38,19 @@ _MOST = float(1 << 20)  # of a unit's output
 _CHUNK = 1 << 15  # cells whose contexts are in memory together
 # (rows, columns) from a cell to its first contexts
 _NEIGHBOURS = (
-    (0, -1), (0, -2), (0, -3), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1), (-3, 0),
-)  # fmt: skip
+    (0, -1),
+    (0, -2),
+    (0, -3),
+    (-1, -2),
+    (-1, -1),
+    (-1, 0),
+    (-1, 1),
+    (-1, 2),
+    (-2, -1),
+    (-2, 0),
+    (-2, 1),
+    (-3, 0),
+)
 _SAME = len(_NEIGHBOURS)
 
 

@@ -132,9 +132,10 @@ class Fitted:
 
 def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
     """Integers of six lists as floats."""
-    return Weights(width, np.concatenate([
-        (numbers * 2.0 ** -unit).astype(np.float32) for numbers, unit in zip(lists, UNITS)
-    ]))  # fmt: skip
+    return Weights(
+        width,
+        np.concatenate([(numbers * 2.0**-unit).astype(np.float32) for numbers, unit in zip(lists, UNITS)]),
+    )
 
 
 class Fit:

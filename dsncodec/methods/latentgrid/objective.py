@@ -309,9 +309,19 @@ class Canvas:
 
         def compare(thread: int) -> float:
             first, last = shares[thread]
-            return float(fitting.colours(
-                self.mixed, n["k"], self.target, first, last, self.width, self.by_colours, own[thread][0], scale
-            ))  # fmt: skip
+            return float(
+                fitting.colours(
+                    self.mixed,
+                    n["k"],
+                    self.target,
+                    first,
+                    last,
+                    self.width,
+                    self.by_colours,
+                    own[thread][0],
+                    scale,
+                )
+            )
 
         def back(thread: int) -> None:
             first, last = shares[thread]
@@ -414,10 +424,21 @@ class Canvas:
                     if late():
                         return found
                     found += rdoq.refine(
-                        k, grids[k], grids[k + 1], grids[k + 2], grids[max(k - 1, 0)], grids[max(k - 2, 0)],
-                        law, picture, heights, widths, at, min(at + step, last),
-                        trade / self.pixels, 1 / (3 * self.pixels),
-                    )  # fmt: skip
+                        k,
+                        grids[k],
+                        grids[k + 1],
+                        grids[k + 2],
+                        grids[max(k - 1, 0)],
+                        grids[max(k - 2, 0)],
+                        law,
+                        picture,
+                        heights,
+                        widths,
+                        at,
+                        min(at + step, last),
+                        trade / self.pixels,
+                        1 / (3 * self.pixels),
+                    )
             return found
 
         self.run(count)
@@ -442,8 +463,18 @@ class Canvas:
         law = rdoq.Law(w1, w2, n["b2"], n["w3"], n["b3"])
         colours = np.empty_like(self.target)
         picture = rdoq.Picture(
-            self.finest, self.mixed, colours, self.target, n["taps"], p, n["pb"], n["q"], n["qb"], n["s"], n["k"]
-        )  # fmt: skip
+            self.finest,
+            self.mixed,
+            colours,
+            self.target,
+            n["taps"],
+            p,
+            n["pb"],
+            n["q"],
+            n["qb"],
+            n["s"],
+            n["k"],
+        )
         self.run(lambda thread: rdoq.colour(picture, *self._share(0, thread)))
         return law, n["b1"], picture
 

@@ -171,11 +171,17 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
     except UnsupportedVersion:
         model = "unknown"
     return {
-        "scale": found.scale, "levels": None, "chroma_levels": None, "backends": used, "model": model,
-        "model_id": found.model_id.hex() if found.strength else "", "base_quality": found.quality,
-        "base_psnr_db": found.psnr_db, "strength": found.strength / UNIT_STRENGTH,
+        "scale": found.scale,
+        "levels": None,
+        "chroma_levels": None,
+        "backends": used,
+        "model": model,
+        "model_id": found.model_id.hex() if found.strength else "",
+        "base_quality": found.quality,
+        "base_psnr_db": found.psnr_db,
+        "strength": found.strength / UNIT_STRENGTH,
         "gain_db": round(found.gain_db, 2),
-    }  # fmt: skip
+    }
 
 
 def summary(facts: Mapping[str, object]) -> str:

@@ -30,9 +30,11 @@ class Window:
     def grown(self, margin: int, shape: tuple[int, int]) -> Window:
         """With ``margin`` more pixels at each side, as far as a picture of ``shape`` (H, W) goes."""
         return Window(
-            max(self.top - margin, 0), min(self.bottom + margin, shape[0]),
-            max(self.left - margin, 0), min(self.right + margin, shape[1]),
-        )  # fmt: skip
+            max(self.top - margin, 0),
+            min(self.bottom + margin, shape[0]),
+            max(self.left - margin, 0),
+            min(self.right + margin, shape[1]),
+        )
 
     def inside(self, other: Window) -> tuple[slice, slice]:
         """Where this window lies in ``other``, which holds it."""

@@ -25,8 +25,19 @@ SWEEPS = 6
 MOST_SOLVED = 2**19
 # what second differences reach
 SECOND = (
-    (0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0), (1, 1), (-1, -1), (1, -1), (-1, 1),
-)  # fmt: skip
+    (0, 1),
+    (0, -1),
+    (1, 0),
+    (-1, 0),
+    (0, 2),
+    (0, -2),
+    (2, 0),
+    (-2, 0),
+    (1, 1),
+    (-1, -1),
+    (1, -1),
+    (-1, 1),
+)
 FOUR = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
@@ -130,10 +141,19 @@ def _bent(surface: FloatArray, missing: BoolArray, weights: Sequence[FloatArray]
     below, above, mid_column = at(columns, 1, 0), at(columns, -1, 0), at(columns, 0, 0)
     diagonal = right + left + 4 * mid_row + below + above + 4 * mid_column + first + second + third + fourth
     stencil = (
-        -2 * (mid_row + right) - first - third, -2 * (mid_row + left) - second - fourth,
-        -2 * (mid_column + below) - first - second, -2 * (mid_column + above) - third - fourth,
-        right, left, below, above, first, fourth, second, third,
-    )  # fmt: skip
+        -2 * (mid_row + right) - first - third,
+        -2 * (mid_row + left) - second - fourth,
+        -2 * (mid_column + below) - first - second,
+        -2 * (mid_column + above) - third - fourth,
+        right,
+        left,
+        below,
+        above,
+        first,
+        fourth,
+        second,
+        third,
+    )
     framed = np.pad(surface, ((2, 2), (2, 2), (0, 0)))
     ys, xs = np.nonzero(missing)
     chosen = [weight[ys, xs][:, None] for weight in stencil]

@@ -39,15 +39,26 @@ def coded_for_training(rgb: UInt8Array, codec: str, quality: int, speed: int) ->
     if TRAINING_CODECS[codec] == 8:
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(
-            buffer, "AVIF", quality=quality, speed=speed, subsampling="4:4:4", max_threads=1, advanced={"tune": "iq"}
-        )  # fmt: skip
+            buffer,
+            "AVIF",
+            quality=quality,
+            speed=speed,
+            subsampling="4:4:4",
+            max_threads=1,
+            advanced={"tune": "iq"},
+        )
         with Image.open(buffer) as image:
             return len(buffer.getvalue()), np.asarray(image.convert("RGB")).astype(np.uint16) * 257
     wide = (rgb.astype(np.uint32) * 1023 + 127) // 255
     file = imagecodecs.avif_encode(
-        wide.astype(np.uint16), level=quality, speed=speed, bitspersample=10, pixelformat="444", codec="aom",
+        wide.astype(np.uint16),
+        level=quality,
+        speed=speed,
+        bitspersample=10,
+        pixelformat="444",
+        codec="aom",
         numthreads=1,
-    )  # fmt: skip
+    )
     got = imagecodecs.avif_decode(file, numthreads=1).astype(np.uint32)
     return len(file), ((got * 65535 + 511) // 1023).astype(np.uint16)
 

@@ -51,9 +51,15 @@ class TrainedStart:
         """Write an .npz file that ``read`` takes, with ``force`` in the place of one that may be there."""
         buffer = io.BytesIO()
         np.savez(
-            buffer, weights=self.flat, width=self.width, lam=self.lam, recipe=self.info.recipe,
-            steps=self.info.steps, seconds=self.info.seconds, seed=self.info.seed,
-        )  # fmt: skip
+            buffer,
+            weights=self.flat,
+            width=self.width,
+            lam=self.lam,
+            recipe=self.info.recipe,
+            steps=self.info.steps,
+            seconds=self.info.seconds,
+            seed=self.info.seed,
+        )
         write(str(path), buffer.getvalue(), force)
 
     @classmethod

@@ -67,9 +67,15 @@ def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
-            net, inputs, buffer, input_names=names, output_names=["out"],
-            dynamic_axes=axes, opset_version=17, dynamo=False,
-        )  # fmt: skip
+            net,
+            inputs,
+            buffer,
+            input_names=names,
+            output_names=["out"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
     model = onnx.load_from_string(buffer.getvalue())
     for node in model.graph.node:
         node.doc_string = ""

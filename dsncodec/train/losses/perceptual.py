@@ -15,9 +15,13 @@ from .losses import feature_loss
 
 # What is compared, unless a recipe says otherwise: "network.layer"
 LAYERS = (
-    "vgg19.relu1_2", "vgg19.relu2_2", "vgg19.relu3_1",
-    "squeezenet.fire3", "squeezenet.fire5", "squeezenet.fire9",
-)  # fmt: skip
+    "vgg19.relu1_2",
+    "vgg19.relu2_2",
+    "vgg19.relu3_1",
+    "squeezenet.fire3",
+    "squeezenet.fire5",
+    "squeezenet.fire9",
+)
 
 
 @dataclass(frozen=True)

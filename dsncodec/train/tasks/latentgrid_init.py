@@ -96,15 +96,27 @@ class StartsRecipe:
 
     def __post_init__(self) -> None:
         for wrong, says in (
-            (self.first not in self.lambdas or min(self.lambdas) <= 0, "first must be one of lambdas, above 0"),
-            (not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
-             f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}"),
-            (not 1 <= self.batch <= min(self.data.crops, self.data.again), "batch must be 1..data.crops and 1..data.again"),
-            (min(self.threads, self.data.size, self.fits.crops, self.fits.size, self.fits.steps) < 1,
-             "threads, data.size, fits.crops, fits.size and fits.steps must be at least 1"),
-            (len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
-             "data.shares must say a number above 0 for each folder of data.train"),
-        ):  # fmt: skip
+            (
+                self.first not in self.lambdas or min(self.lambdas) <= 0,
+                "first must be one of lambdas, above 0",
+            ),
+            (
+                not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
+                f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}",
+            ),
+            (
+                not 1 <= self.batch <= min(self.data.crops, self.data.again),
+                "batch must be 1..data.crops and 1..data.again",
+            ),
+            (
+                min(self.threads, self.data.size, self.fits.crops, self.fits.size, self.fits.steps) < 1,
+                "threads, data.size, fits.crops, fits.size and fits.steps must be at least 1",
+            ),
+            (
+                len(self.data.train) != len(self.data.shares) or min(self.data.shares, default=0) < 1,
+                "data.shares must say a number above 0 for each folder of data.train",
+            ),
+        ):
             if wrong:
                 raise SettingError(f"recipe {self.name}: {says}")
 
@@ -278,9 +290,13 @@ class Trainer:
     ) -> None:
         mse, bpp = np.array(losses).T
         values = (
-            short(lam), state.steps, round(state.seconds), f"{np.mean(mse + lam * bpp):.4e}",
-            f"{np.mean(-10 * np.log10(np.maximum(mse, 1e-12))):.2f}", f"{bpp.mean():.4f}",
-        )  # fmt: skip
+            short(lam),
+            state.steps,
+            round(state.seconds),
+            f"{np.mean(mse + lam * bpp):.4e}",
+            f"{np.mean(-10 * np.log10(np.maximum(mse, 1e-12))):.2f}",
+            f"{bpp.mean():.4f}",
+        )
         if not np.isfinite(mse).all() or not np.isfinite(bpp).all():
             raise SettingError(f"recipe {self.recipe.name}: the loss is no number after {state.steps} steps")
         log.writerow(values)

@@ -132,8 +132,13 @@ class VisualTask:
         sizes = np.full((len(crops), 2), data.crop, np.int64)
         quality = spread_qualities(rng, 1, len(crops), data.qualities)
         return CodedPairs.code_in(
-            data.cache, PackedImages(crops.reshape(-1, 3), sizes), data.codecs, quality, data.speeds, data.coding_threads
-        )  # fmt: skip
+            data.cache,
+            PackedImages(crops.reshape(-1, 3), sizes),
+            data.codecs,
+            quality,
+            data.speeds,
+            data.coding_threads,
+        )
 
     @functools.cached_property
     def held_out(self) -> CodedPairs | None:

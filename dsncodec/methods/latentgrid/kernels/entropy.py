@@ -84,9 +84,17 @@ def _cumulative(v: int, m: int, row: Array) -> int:
 
 @compiled
 def intervals(
-    cells: Array, up: Array, upper: Array,
-    w1: Array, b1: Array, w2: Array, b2: Array, w3: Array, b3: Array, tables: Array,
-) -> tuple[Array, Array]:  # fmt: skip
+    cells: Array,
+    up: Array,
+    upper: Array,
+    w1: Array,
+    b1: Array,
+    w2: Array,
+    b2: Array,
+    w3: Array,
+    b3: Array,
+    tables: Array,
+) -> tuple[Array, Array]:
     """The intervals of a grid's symbols in the order in which they are coded."""
     rows, columns = cells.shape[0] - 3, cells.shape[1] - 5
     lower, above = np.empty(rows * columns, np.int64), np.empty(rows * columns, np.int64)
@@ -130,9 +138,19 @@ def write(lower: Array, above: Array, out: Array, state: Array) -> None:
 
 @compiled
 def read(
-    data: Array, state: Array, cells: Array, up: Array, upper: Array,
-    w1: Array, b1: Array, w2: Array, b2: Array, w3: Array, b3: Array, tables: Array,
-) -> bool:  # fmt: skip
+    data: Array,
+    state: Array,
+    cells: Array,
+    up: Array,
+    upper: Array,
+    w1: Array,
+    b1: Array,
+    w2: Array,
+    b2: Array,
+    w3: Array,
+    b3: Array,
+    tables: Array,
+) -> bool:
     """Fill a grid; False where no writer made the bytes. ``state`` is code, range, and how many bytes are taken."""
     code, span, taken = state[0], state[1], state[2]
     rows, columns = cells.shape[0] - 3, cells.shape[1] - 5

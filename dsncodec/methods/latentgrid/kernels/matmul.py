@@ -90,22 +90,24 @@ def dense(w: Any, b: Any, x: Any, out: Any, n: int) -> None:
     dense_add(w, x, out, n)
 
 
+# The unrolled products read as a matrix: one row a line
+# fmt: off
 @jit
 def dense_add(w: Any, x: Any, out: Any, n: int) -> None:
     """out[:, :n] += w @ x[:, :n], eight columns of w at a time, and four where four are left."""
     columns = w.shape[1]
     for j in range(0, w.shape[0], 4):
         for i in range(0, columns - 7, 8):
-            a0, a1, a2, a3, a4, a5, a6, a7 = w[j, i], w[j, i + 1], w[j, i + 2], w[j, i + 3], w[j, i + 4], w[j, i + 5], w[j, i + 6], w[j, i + 7]  # fmt: skip
-            b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, i], w[j + 1, i + 1], w[j + 1, i + 2], w[j + 1, i + 3], w[j + 1, i + 4], w[j + 1, i + 5], w[j + 1, i + 6], w[j + 1, i + 7]  # fmt: skip
-            c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, i], w[j + 2, i + 1], w[j + 2, i + 2], w[j + 2, i + 3], w[j + 2, i + 4], w[j + 2, i + 5], w[j + 2, i + 6], w[j + 2, i + 7]  # fmt: skip
-            d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, i], w[j + 3, i + 1], w[j + 3, i + 2], w[j + 3, i + 3], w[j + 3, i + 4], w[j + 3, i + 5], w[j + 3, i + 6], w[j + 3, i + 7]  # fmt: skip
+            a0, a1, a2, a3, a4, a5, a6, a7 = w[j, i], w[j, i + 1], w[j, i + 2], w[j, i + 3], w[j, i + 4], w[j, i + 5], w[j, i + 6], w[j, i + 7]
+            b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, i], w[j + 1, i + 1], w[j + 1, i + 2], w[j + 1, i + 3], w[j + 1, i + 4], w[j + 1, i + 5], w[j + 1, i + 6], w[j + 1, i + 7]
+            c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, i], w[j + 2, i + 1], w[j + 2, i + 2], w[j + 2, i + 3], w[j + 2, i + 4], w[j + 2, i + 5], w[j + 2, i + 6], w[j + 2, i + 7]
+            d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, i], w[j + 3, i + 1], w[j + 3, i + 2], w[j + 3, i + 3], w[j + 3, i + 4], w[j + 3, i + 5], w[j + 3, i + 6], w[j + 3, i + 7]
             for p in range(n):
-                x0, x1, x2, x3, x4, x5, x6, x7 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p], x[i + 4, p], x[i + 5, p], x[i + 6, p], x[i + 7, p]  # fmt: skip
-                out[j, p] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7  # fmt: skip
-                out[j + 1, p] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7  # fmt: skip
-                out[j + 2, p] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7  # fmt: skip
-                out[j + 3, p] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7  # fmt: skip
+                x0, x1, x2, x3, x4, x5, x6, x7 = x[i, p], x[i + 1, p], x[i + 2, p], x[i + 3, p], x[i + 4, p], x[i + 5, p], x[i + 6, p], x[i + 7, p]
+                out[j, p] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7
+                out[j + 1, p] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7
+                out[j + 2, p] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7
+                out[j + 3, p] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7
         if columns & 4:
             i = columns - 4
             a0, a1, a2, a3 = w[j, i], w[j, i + 1], w[j, i + 2], w[j, i + 3]
@@ -125,16 +127,17 @@ def dense_relu(w: Any, x: Any, out: Any, n: int) -> None:
     """out[:, :n] = max(0, w @ x[:, :n]); w has eight columns."""
     zero = np.float32(0)
     for j in range(0, w.shape[0], 4):
-        a0, a1, a2, a3, a4, a5, a6, a7 = w[j, 0], w[j, 1], w[j, 2], w[j, 3], w[j, 4], w[j, 5], w[j, 6], w[j, 7]  # fmt: skip
-        b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, 0], w[j + 1, 1], w[j + 1, 2], w[j + 1, 3], w[j + 1, 4], w[j + 1, 5], w[j + 1, 6], w[j + 1, 7]  # fmt: skip
-        c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, 0], w[j + 2, 1], w[j + 2, 2], w[j + 2, 3], w[j + 2, 4], w[j + 2, 5], w[j + 2, 6], w[j + 2, 7]  # fmt: skip
-        d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, 0], w[j + 3, 1], w[j + 3, 2], w[j + 3, 3], w[j + 3, 4], w[j + 3, 5], w[j + 3, 6], w[j + 3, 7]  # fmt: skip
+        a0, a1, a2, a3, a4, a5, a6, a7 = w[j, 0], w[j, 1], w[j, 2], w[j, 3], w[j, 4], w[j, 5], w[j, 6], w[j, 7]
+        b0, b1, b2, b3, b4, b5, b6, b7 = w[j + 1, 0], w[j + 1, 1], w[j + 1, 2], w[j + 1, 3], w[j + 1, 4], w[j + 1, 5], w[j + 1, 6], w[j + 1, 7]
+        c0, c1, c2, c3, c4, c5, c6, c7 = w[j + 2, 0], w[j + 2, 1], w[j + 2, 2], w[j + 2, 3], w[j + 2, 4], w[j + 2, 5], w[j + 2, 6], w[j + 2, 7]
+        d0, d1, d2, d3, d4, d5, d6, d7 = w[j + 3, 0], w[j + 3, 1], w[j + 3, 2], w[j + 3, 3], w[j + 3, 4], w[j + 3, 5], w[j + 3, 6], w[j + 3, 7]
         for p in range(n):
-            x0, x1, x2, x3, x4, x5, x6, x7 = x[0, p], x[1, p], x[2, p], x[3, p], x[4, p], x[5, p], x[6, p], x[7, p]  # fmt: skip
-            out[j, p] = max(a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7, zero)  # fmt: skip
-            out[j + 1, p] = max(b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7, zero)  # fmt: skip
-            out[j + 2, p] = max(c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7, zero)  # fmt: skip
-            out[j + 3, p] = max(d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7, zero)  # fmt: skip
+            x0, x1, x2, x3, x4, x5, x6, x7 = x[0, p], x[1, p], x[2, p], x[3, p], x[4, p], x[5, p], x[6, p], x[7, p]
+            out[j, p] = max(a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7, zero)
+            out[j + 1, p] = max(b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7, zero)
+            out[j + 2, p] = max(c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7, zero)
+            out[j + 3, p] = max(d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7, zero)
+# fmt: on
 
 
 @jit

@@ -23,8 +23,21 @@ BASE_SCALE = np.float32(0.02)  # of the Laplace law, at the network's output 0
 MAX_OCTAVES = np.float32(11.875)
 _LOG2_E = np.float32(1.4426950408889634)
 _SPATIAL = np.array(
-    [(0, -1), (0, -2), (0, -3), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1), (-3, 0)]
-)  # fmt: skip
+    [
+        (0, -1),
+        (0, -2),
+        (0, -3),
+        (-1, -2),
+        (-1, -1),
+        (-1, 0),
+        (-1, 1),
+        (-1, 2),
+        (-2, -1),
+        (-2, 0),
+        (-2, 1),
+        (-3, 0),
+    ]
+)
 
 
 def row_length(width: int) -> int:
@@ -91,9 +104,21 @@ def harden(y: Any, q: Any, first: int, last: int) -> None:
 
 @jit
 def step(
-    y: Any, rate: Any, picture: Any, slope: Any, mean: Any, square: Any, first: int, last: int, size: float,
-    rate_scale: float, inverse1: float, inverse2: float, beta1: float, beta2: float,
-) -> None:  # fmt: skip
+    y: Any,
+    rate: Any,
+    picture: Any,
+    slope: Any,
+    mean: Any,
+    square: Any,
+    first: int,
+    last: int,
+    size: float,
+    rate_scale: float,
+    inverse1: float,
+    inverse2: float,
+    beta1: float,
+    beta2: float,
+) -> None:
     """One step of Adam on rows of latents.
 
     Args:
@@ -236,11 +261,35 @@ def _laplaces(law: Any, n: int) -> None:
 
 @jit
 def rate(
-    q: Any, q1: Any, q2: Any, width: int, first: int, last: int, band: Any,
-    w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w1t: Any, w2t: Any, w3t: Any,
-    g: Any, g1: Any, g2: Any, dw1: Any, db1: Any, dw2: Any, db2: Any, dw3: Any, db3: Any, backward: bool,
-    every: int, turn: int,
-) -> float:  # fmt: skip
+    q: Any,
+    q1: Any,
+    q2: Any,
+    width: int,
+    first: int,
+    last: int,
+    band: Any,
+    w1: Any,
+    b1: Any,
+    w2: Any,
+    b2: Any,
+    w3: Any,
+    b3: Any,
+    w1t: Any,
+    w2t: Any,
+    w3t: Any,
+    g: Any,
+    g1: Any,
+    g2: Any,
+    dw1: Any,
+    db1: Any,
+    dw2: Any,
+    db2: Any,
+    dw3: Any,
+    db3: Any,
+    backward: bool,
+    every: int,
+    turn: int,
+) -> float:
     """Bits of rows first..last-1 of a grid; with ``backward`` gradients are added to g, g1, g2 (by symbols of the grid
     and of the next two coarser ones) and, of one row in so many, to dw1 .. db3.
 
@@ -485,10 +534,16 @@ def colours(
                 c0, c1, c2 = k[o, 2, r, 0], k[o, 2, r, 1], k[o, 2, r, 2]
                 for p in range(width):
                     line[p] += (
-                        a0 * g[0, y + r, LEFT - 1 + p] + a1 * g[0, y + r, LEFT + p] + a2 * g[0, y + r, LEFT + 1 + p]
-                        + b0 * g[1, y + r, LEFT - 1 + p] + b1 * g[1, y + r, LEFT + p] + b2 * g[1, y + r, LEFT + 1 + p]
-                        + c0 * g[2, y + r, LEFT - 1 + p] + c1 * g[2, y + r, LEFT + p] + c2 * g[2, y + r, LEFT + 1 + p]
-                    )  # fmt: skip
+                        a0 * g[0, y + r, LEFT - 1 + p]
+                        + a1 * g[0, y + r, LEFT + p]
+                        + a2 * g[0, y + r, LEFT + 1 + p]
+                        + b0 * g[1, y + r, LEFT - 1 + p]
+                        + b1 * g[1, y + r, LEFT + p]
+                        + b2 * g[1, y + r, LEFT + 1 + p]
+                        + c0 * g[2, y + r, LEFT - 1 + p]
+                        + c1 * g[2, y + r, LEFT + p]
+                        + c2 * g[2, y + r, LEFT + 1 + p]
+                    )
             s = zero
             for p in range(width):
                 e = min(max(line[p], zero), one) - target[o, y, p]
@@ -511,9 +566,23 @@ def colours(
 
 @jit
 def synthesise_back(
-    v: Any, d: Any, k: Any, first: int, last: int, width: int, p_: Any, pt: Any, qt: Any, st: Any,
-    dp: Any, dq: Any, dqb: Any, ds: Any, every: int, turn: int,
-) -> None:  # fmt: skip
+    v: Any,
+    d: Any,
+    k: Any,
+    first: int,
+    last: int,
+    width: int,
+    p_: Any,
+    pt: Any,
+    qt: Any,
+    st: Any,
+    dp: Any,
+    dq: Any,
+    dqb: Any,
+    ds: Any,
+    every: int,
+    turn: int,
+) -> None:
     """From the gradient by colours to those by planes, in the place of v, and, of one row in so many, by weights, which are
     added to.
 
@@ -553,18 +622,26 @@ def synthesise_back(
                     continue
                 row = y + 2 - r
                 d0, d1, d2 = (
-                    d[0, row, at - 1 : at + n + 1], d[1, row, at - 1 : at + n + 1], d[2, row, at - 1 : at + n + 1]
-                )  # fmt: skip
+                    d[0, row, at - 1 : at + n + 1],
+                    d[1, row, at - 1 : at + n + 1],
+                    d[2, row, at - 1 : at + n + 1],
+                )
                 for i in range(3):
                     a0, a1, a2 = kernel[0, i, r, 0], kernel[0, i, r, 1], kernel[0, i, r, 2]
                     b0, b1, b2 = kernel[1, i, r, 0], kernel[1, i, r, 1], kernel[1, i, r, 2]
                     c0, c1, c2 = kernel[2, i, r, 0], kernel[2, i, r, 1], kernel[2, i, r, 2]
                     for p in range(n):
                         o[i, p] += (
-                            a0 * d0[p + 2] + a1 * d0[p + 1] + a2 * d0[p]
-                            + b0 * d1[p + 2] + b1 * d1[p + 1] + b2 * d1[p]
-                            + c0 * d2[p + 2] + c1 * d2[p + 1] + c2 * d2[p]
-                        )  # fmt: skip
+                            a0 * d0[p + 2]
+                            + a1 * d0[p + 1]
+                            + a2 * d0[p]
+                            + b0 * d1[p + 2]
+                            + b1 * d1[p + 1]
+                            + b2 * d1[p]
+                            + c0 * d2[p + 2]
+                            + c1 * d2[p + 1]
+                            + c2 * d2[p]
+                        )
                     for j in range(3):
                         if x0 == 0:
                             o[i, 0] += kernel[j, i, r, 0] * d[j, row, LEFT]

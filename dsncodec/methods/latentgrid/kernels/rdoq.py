@@ -188,9 +188,15 @@ def _spoiled(
             a0, a1, a2 = qb[0], qb[1], qb[2]
             for j in range(len(pb)):
                 h = (
-                    pb[j] + p[0, j] * u0 + p[1, j] * u1 + p[2, j] * u2 + p[3, j] * u3
-                    + p[4, j] * u4 + p[5, j] * u5 + p[6, j] * u6
-                )  # fmt: skip
+                    pb[j]
+                    + p[0, j] * u0
+                    + p[1, j] * u1
+                    + p[2, j] * u2
+                    + p[3, j] * u3
+                    + p[4, j] * u4
+                    + p[5, j] * u5
+                    + p[6, j] * u6
+                )
                 h = max(h, zero)
                 a0 += q[0, j] * h
                 a1 += q[1, j] * h
@@ -267,9 +273,21 @@ def _take(
 
 @jit
 def refine(
-    k: int, grid: Any, coarser: Any, coarsest: Any, finer: Any, finest: Any, law: Any, picture: Any,
-    heights: Any, widths: Any, first: int, last: int, bit_price: float, error_price: float,
-) -> int:  # fmt: skip
+    k: int,
+    grid: Any,
+    coarser: Any,
+    coarsest: Any,
+    finer: Any,
+    finest: Any,
+    law: Any,
+    picture: Any,
+    heights: Any,
+    widths: Any,
+    first: int,
+    last: int,
+    bit_price: float,
+    error_price: float,
+) -> int:
     """Rows first..last-1 of grid k; gives how many symbols were moved.
 
     Args:
