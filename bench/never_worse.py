@@ -99,7 +99,7 @@ def pictures(data: str, count: int) -> dict[str, UInt8Array]:
 def plain(rgb: UInt8Array, base: str, effort: int, quality: int) -> tuple[int, UInt8Array]:
     """Bytes and picture of the codec alone."""
     payload = carriers.encode_base(rgb, quality, base, effort, 1)
-    return len(payload), carriers.decode_base(payload, rgb.shape)
+    return len(payload), carriers.eight_bits(carriers.decode_base(payload, rgb.shape))
 
 
 def best_plain(rgb: UInt8Array, base: str, effort: int, limit: int) -> UInt8Array | None:

@@ -38,7 +38,8 @@ class ImageInfo:
 
     ``levels`` and ``chroma_levels`` are of method "dsn", the last four fields of "restored": the base
     codec's quality and PSNR, how much of the network's correction is added (0: no network), and the
-    PSNR that it wins over the base codec's picture, as measured over the whole picture.
+    PSNR that it wins over the base codec's picture, as measured over the whole picture; of files tuned for the eye
+    ``gain_ssimulacra2`` stands in its place.
     """
 
     width: int
@@ -58,6 +59,7 @@ class ImageInfo:
     base_psnr_db: float | None = None
     strength: float | None = None
     gain_db: float | None = None
+    gain_ssimulacra2: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -82,6 +84,7 @@ def encode(
     target_bytes: int | None = None,
     target_bpp: float | None = None,
     target_psnr_db: float | None = None,
+    target_ssimulacra2: float | None = None,
     effort: int = methods.DEFAULT_EFFORT,
     metadata: Metadata | None = None,
     threads: int | None = None,
@@ -98,6 +101,8 @@ def encode(
             0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": lambda, in equal ratios.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
+        target_ssimulacra2: the smallest file found that reaches this SSIMULACRA 2, below 100, in about four encodes; sides of at
+            least 8 pixels. Not of "coconet".
         effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size too at low
             rates, from 6 on the larger network, from 8 on all base codecs; of "dsn" steps of refinement of the latent (none
             below 4), coders that "auto" tries, and how hard they work; of "latentgrid" the seconds of the fit, 1 to 180.
@@ -124,7 +129,7 @@ def encode(
         deprecated("report", "progress", stacklevel=2)
         progress = floats_to(report)
     options = options_of_call(method, settings, effort, stacklevel=2)
-    target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, options.fixed())
+    target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, target_ssimulacra2, options.fixed())
     coder = methods.coder(options)
     picture = _with_metadata(read_picture(image), metadata, own)
     return coder.encode(Job(picture, target, effort, threads, progress), options)

@@ -217,8 +217,8 @@ class CodedPicture:
         return carriers.base_file(self.payload, self.shape)
 
     def symbols(self) -> NDArray[np.uint8]:
-        """The pixels, (rows, columns) or (rows, columns, 3)."""
-        colour = carriers.decode_base(self.payload, self.shape)
+        """The pixels, (rows, columns) or (rows, columns, 3), of 8 bits."""
+        colour = carriers.eight_bits(carriers.decode_base(self.payload, self.shape))
         return colour[..., 0] if self.shape[2] == 1 else colour
 
 

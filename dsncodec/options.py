@@ -22,6 +22,7 @@ from .validation import positive, whole
 PREVIEWS = (".gif", ".png", ".webp")
 VARIANTS = ("sine", "paper")
 INITS = ("published", "zero")
+TUNES = ("visual", "psnr")
 PathLike = str | os.PathLike[str]
 
 
@@ -57,6 +58,12 @@ class Options:
         object.__setattr__(self, name, checked)
 
 
+def _check_tune(tune: str) -> None:
+    """Raises SettingError unless this is one of TUNES."""
+    if tune not in TUNES:
+        raise SettingError(f"tune must be one of {', '.join(TUNES)}, not {tune!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Restored(Options):
     """A standard codec, and a network that restores what it lost. The default; about a second.
@@ -64,7 +71,9 @@ class Restored(Options):
     Args:
         base: the base codec, "avif", "jpeg", "jxl" or "j2k"; "auto": avif, for sides beyond 32768 jpeg, beyond 65500 jxl.
         base_quality: 0..100, the base codec's own quality, in the place of ``quality``; at full size unless ``scale`` is 2.
-        scale: 1, or 2 for the base codec at half the size; None: from effort 4 on 2 at low rates, where it serves better.
+        scale: 1, or 2 for the base codec at half the size; None: with tune "psnr" from effort 4 on 2 at low rates, where it
+            serves better.
+        tune: "visual": what people see, by SSIMULACRA 2; "psnr": squared error.
     Raises:
         SettingError: an impossible value.
     """
@@ -77,7 +86,10 @@ class Restored(Options):
     base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
     scale: int | None = setting(None, "the codec inside at full size, 1, or at half of it, 2", "1..4", "int")
 
+    tune: str = setting("visual", "for the eye (visual, default) or for squared error (psnr)", "NAME", "str")
+
     def __post_init__(self) -> None:
+        _check_tune(self.tune)
         if self.base != "auto":
             # loads NumPy and the codec's package
             from . import carriers

@@ -26,7 +26,7 @@ from .methods.sections import read_structure
 from .planes import METADATA, read_picture
 
 _METADATA = frozenset(METADATA.values())
-_ASKED = ("quality", "target_bytes", "target_bpp", "target_psnr_db")
+_ASKED = ("quality", "target_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2")
 # any of these replaces all of them in the registered defaults
 _TARGETS = frozenset(_ASKED).union(*(cls.explicit for cls in options.CLASSES.values()))
 _SETTINGS = frozenset(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from .errors import SettingError
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8] | NDArray[np.uint16])
 ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
 
 STRIP = 256  # rows
@@ -181,7 +182,7 @@ def to_pillow(picture: Picture) -> Image.Image:
     return image
 
 
-def crop_padded(pixels: UInt8Array, y: slice, x: slice) -> UInt8Array:
+def crop_padded(pixels: Pixels, y: slice, x: slice) -> Pixels:
     """A window that may reach beyond the right and the bottom edge; the last pixel repeats there."""
     height, width = pixels.shape[:2]
     if y.stop <= height and x.stop <= width:
@@ -189,6 +190,11 @@ def crop_padded(pixels: UInt8Array, y: slice, x: slice) -> UInt8Array:
     rows = np.minimum(np.arange(y.start, y.stop), height - 1)
     columns = np.minimum(np.arange(x.start, x.stop), width - 1)
     return pixels[rows[:, None], columns]
+
+
+def squeezed(colour: UInt8Array) -> UInt8Array:
+    """(H, W, 3) as it is, grey (H, W, 1) as (H, W)."""
+    return np.ascontiguousarray(colour[..., 0] if colour.shape[2] == 1 else colour)
 
 
 def to_planes(pixels: UInt8Array) -> FloatArray:

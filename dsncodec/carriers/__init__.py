@@ -11,17 +11,23 @@ size against ``shape`` before it allocates anything, and never lets a library's 
 
 Base codecs are lossy: colour <-> payload, which is the codec's own file. Their modules have::
 
-    encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
-    decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array
+    encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr") -> bytes
+    decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array | UInt16Array
 
-``colour`` is (H, W, 1 or 3); ``quality`` 0..100 is the codec's own scale, bytes and PSNR rise with it.
-The bytes do not depend on ``threads``. ``decode`` keeps the same promises as that of an entropy backend.
+``colour`` is (H, W, 1 or 3); ``quality`` 0..100 is the codec's own scale, bytes and PSNR rise with it. ``tune`` is "psnr" or
+"visual", where the codec has a choice.
+The bytes do not depend on ``threads``. ``decode`` keeps the same promises as that of an entropy backend; uint16 is in 0..1023,
+of a file of 10 bits a sample.
 
 A base codec with a short form has two functions more, inverse to each other; ``short`` is what a .dsn file holds
 in the place of the file::
 
     shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
     lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
+
+One that writes files of 10 bits says of a file whether it is one, for their short form has a number of its own::
+
+    is_deep(file: bytes) -> bool
 
 What takes a base codec's file out of a .dsn file gives it the rest of that file to carry::
 
@@ -37,7 +43,7 @@ import contextlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +52,8 @@ from PIL import Image
 from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 
 UInt8Array = NDArray[np.uint8]
+# what base codecs decode to: 8 bits a sample, or 10
+Colour = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class BackendModule(Protocol):
@@ -80,9 +88,11 @@ BACKENDS = {
 class BaseCodecModule(Protocol):
     """What every module of BASE_CODECS offers."""
 
-    def encode(self, colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes: ...
+    def encode(
+        self, colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr"
+    ) -> bytes: ...
 
-    def decode(self, payload: bytes, shape: tuple[int, int, int]) -> UInt8Array: ...
+    def decode(self, payload: bytes, shape: tuple[int, int, int]) -> Colour: ...
 
     def enclose(
         self, file: bytes, shape: tuple[int, int, int], kept: Kept
@@ -128,7 +138,7 @@ _ORIENTATION = 0x0112
 class BaseCodec:
     """A row: the numbers on the wire of the codec's own file and of its short form, the module, the suffix of the
     codec's file, and the largest picture it holds, in pixels each way and in all. ``enclosed`` is the suffix of a file that
-    carries more than colours, where it is another.
+    carries more than colours, where it is another; ``deep_short_id`` is the number of the short form of files of 10 bits.
 
     ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
     people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
@@ -144,10 +154,12 @@ class BaseCodec:
     scale: tuple[tuple[int, int], ...]
     qualities: tuple[int, ...]
     enclosed: str = ""
+    deep_short_id: int | None = None
+    visual_scale: tuple[tuple[int, int], ...] = ()
 
-    def own_quality(self, quality: int) -> int:
-        """The codec's own quality for one of ours, 0..100."""
-        known, own = zip(*self.scale)
+    def own_quality(self, quality: int, tune: str = "psnr") -> int:
+        """The codec's own quality for one of ours, 0..100, on the scale of a tune."""
+        known, own = zip(*(self.visual_scale if tune == "visual" else self.scale))
         wanted = round(float(np.interp(quality, known, own)))
         return next(one for one in self.qualities if one >= wanted)
 
@@ -170,11 +182,28 @@ _JXL_AS_JPEG = (
 _J2K_AS_JPEG = (
     (0, 0), (10, 20), (17, 25), (27, 30), (40, 34), (55, 38), (70, 42), (82, 48), (90, 55), (95, 62), (100, 100),
 )
+# The scales on which quality is about the SSIMULACRA 2 of photographs: medians over the tuning pictures of what a reader gets
+# (python -m bench visual --part scale)
+_VISUAL_AVIF = ((0, 0), (100, 100))
+_VISUAL_JPEG = ((0, 0), (100, 100))
+_VISUAL_JXL = ((0, 0), (100, 100))
+_VISUAL_J2K = ((0, 0), (100, 100))
 # fmt: on
 # The highest quality of each of libavif's 64 quantisers
 _OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))
 BASE_CODECS = {
-    "avif": BaseCodec(16, 20, "dsncodec.carriers.lossy.avif", ".avif", 2**15, 2**28, _AS_JPEG, _OF_AVIF),
+    "avif": BaseCodec(
+        16,
+        20,
+        "dsncodec.carriers.lossy.avif",
+        ".avif",
+        2**15,
+        2**28,
+        _AS_JPEG,
+        _OF_AVIF,
+        deep_short_id=23,
+        visual_scale=_VISUAL_AVIF,
+    ),
     "jpeg": BaseCodec(
         17,
         21,
@@ -184,9 +213,18 @@ BASE_CODECS = {
         65_500**2,
         ((0, 0), (100, 100)),
         tuple(range(1, 101)),
+        visual_scale=_VISUAL_JPEG,
     ),
     "jxl": BaseCodec(
-        18, None, "dsncodec.carriers.lossy.jxl", ".jxl", 2**18, 2**28, _JXL_AS_JPEG, tuple(range(101))
+        18,
+        None,
+        "dsncodec.carriers.lossy.jxl",
+        ".jxl",
+        2**18,
+        2**28,
+        _JXL_AS_JPEG,
+        tuple(range(101)),
+        visual_scale=_VISUAL_JXL,
     ),
     "j2k": BaseCodec(
         19,
@@ -198,6 +236,7 @@ BASE_CODECS = {
         _J2K_AS_JPEG,
         tuple(range(101)),
         enclosed=".jp2",
+        visual_scale=_VISUAL_J2K,
     ),
 }
 
@@ -251,7 +290,7 @@ def _name_in(table: Mapping[str, Backend | BaseCodec], payload: bytes, what: str
     if not payload:
         raise Corrupt("the section is empty", field=what)
     for name, row in table.items():
-        if payload[0] in (row.wire_id, getattr(row, "short_id", None)):
+        if payload[0] in (row.wire_id, getattr(row, "short_id", None), getattr(row, "deep_short_id", None)):
             return name
     raise UnsupportedVersion(f"unknown {what} {payload[0]}", field=what)
 
@@ -326,13 +365,16 @@ def written_by(library: str, instead: str) -> Iterator[None]:
         ) from exc
 
 
-def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, threads: int) -> bytes:
+def encode_base(
+    colour: UInt8Array, quality: int, base: str, effort: int, threads: int, tune: str = "psnr"
+) -> bytes:
     """The payload of a base codec: a byte that names it and its form, then its own file or that file's short form.
 
     Args:
         colour: (H, W, 1 or 3).
         quality: 0..100, on the codec's own scale.
         base: a name of BASE_CODECS.
+        tune: "psnr" or "visual".
     Raises:
         SettingError: the picture is larger than the codec holds.
     """
@@ -342,11 +384,12 @@ def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, thread
             f"{base} holds at most {row.max_side} pixels each way and {row.max_pixels} in all: use method dsn"
         )
     row, module = BASE_CODECS[base], load_base(base)
-    file = module.encode(colour, quality, effort, threads)
+    file = module.encode(colour, quality, effort, threads, tune)
     if row.short_id is not None:
         short = _shortened(module, file, colour.shape)
         if short is not None and len(short) < len(file):
-            return bytes([row.short_id]) + short
+            deep = row.deep_short_id is not None and cast(Any, module).is_deep(file)
+            return bytes([row.deep_short_id if deep and row.deep_short_id else row.short_id]) + short
     return bytes([row.wire_id]) + file
 
 
@@ -392,8 +435,20 @@ def base_name(payload: bytes) -> str:
     return _name_in(BASE_CODECS, payload, "base codec")
 
 
-def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
-    """A base codec's payload back to colour of exactly ``shape`` (H, W, 1 or 3).
+def eight_bits(colour: Colour) -> UInt8Array:
+    """Colour of 10 bits rounded to 8, half up; of 8 bits as it is.
+
+    >>> eight_bits(np.array([0, 1, 2, 3, 1023], np.uint16)).tolist()
+    [0, 0, 0, 1, 255]
+    """
+    if colour.dtype == np.uint8:
+        return cast(UInt8Array, colour)
+    return ((colour.astype(np.uint32) * 255 + 511) // 1023).astype(np.uint8)
+
+
+def decode_base(payload: bytes, shape: tuple[int, int, int]) -> Colour:
+    """A base codec's payload back to colour of exactly ``shape`` (H, W, 1 or 3): uint8, or uint16 in 0..1023 where the codec has
+    10 bits.
 
     Raises:
         CodestreamError: whatever is wrong with the bytes.
@@ -403,6 +458,8 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     file = base_file(payload, shape)
     with _as_corrupt(name):
         colour = module.decode(file, shape)
-    if colour.shape != shape or colour.dtype != np.uint8:
+    row = BASE_CODECS[name]
+    fits = {row.short_id: (np.uint8,), row.deep_short_id: (np.uint16,)}.get(payload[0], (np.uint8, np.uint16))
+    if colour.shape != shape or colour.dtype not in fits:
         raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
     return colour

@@ -8,13 +8,16 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from .. import metrics
 from ..errors import SettingError
 from ..files import write
-from ..planes import loaded, read_picture
+from ..planes import loaded, read_picture, squeezed
 from .common import DSN, Job
+
+UInt8Array = NDArray[np.uint8]
 
 _XMP_TAG = 700  # of TIFF
 _OPTIONS: dict[str, dict[str, Any]] = {  # the loss shall stay ours: let the format add little
@@ -82,6 +85,17 @@ def to_bytes(image: Image.Image, suffix: str) -> bytes:
 
 def psnr_db(original: Image.Image, decoded: Image.Image) -> float:
     """PSNR over R, G and B, or grey; alpha is not counted."""
+    return metrics.psnr_db(*_colours(original, decoded))
+
+
+def ssimulacra2(original: Image.Image, decoded: Image.Image) -> float:
+    """SSIMULACRA 2 of the colours, or grey; alpha is not counted."""
+    ours, theirs = _colours(original, decoded)
+    return metrics.ssimulacra2(squeezed(ours), squeezed(theirs))
+
+
+def _colours(original: Image.Image, decoded: Image.Image) -> tuple[UInt8Array, UInt8Array]:
+    """Both without alpha, (H, W, 1 or 3)."""
     planes = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}[decoded.mode]
-    ours = np.asarray(decoded).reshape(decoded.height, decoded.width, -1)[..., :planes]
-    return metrics.psnr_db(read_picture(original).pixels[..., :planes], ours)
+    theirs = np.asarray(decoded).reshape(decoded.height, decoded.width, -1)[..., :planes]
+    return read_picture(original).pixels[..., :planes], theirs

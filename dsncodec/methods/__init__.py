@@ -87,6 +87,7 @@ class Facts(TypedDict, total=False):
     base_psnr_db: float | None
     strength: float | None
     gain_db: float | None
+    gain_ssimulacra2: float | None
 
 
 class ParsedFile(Protocol):

@@ -28,7 +28,7 @@ def encode(job: Job, options: Best) -> bytes:
         SettingError: the target is out of reach.
     """
     job = replace(job, effort=9)
-    data = restored.encode(job, Restored(base_quality=options.base_quality))
+    data = restored.encode(job, Restored(base_quality=options.base_quality, tune="psnr"))
     width, height = job.picture.size
     if not kernels.available() or width * height > latentgrid.MAX_FIT_PIXELS:
         return data

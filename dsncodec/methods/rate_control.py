@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..metrics import psnr_db
+from ..metrics import psnr_db, ssimulacra2
+from ..planes import squeezed
 from ..validation import positive, whole
 
 UInt8Array = NDArray[np.uint8]
@@ -28,6 +30,7 @@ class Target:
     max_bytes: int | None = None
     max_bpp: float | None = None
     psnr_db: float | None = None
+    ssimulacra2: float | None = None
 
     @classmethod
     def of(
@@ -36,6 +39,7 @@ class Target:
         target_bytes: int | None = None,
         target_bpp: float | None = None,
         target_psnr_db: float | None = None,
+        target_ssimulacra2: float | None = None,
         explicit: Sequence[str] = (),
     ) -> Target:
         """From the keywords of ``encode``. ``explicit`` names settings that say as much as a target.
@@ -48,6 +52,7 @@ class Target:
             "target_bytes": target_bytes,
             "target_bpp": target_bpp,
             "target_psnr_db": target_psnr_db,
+            "target_ssimulacra2": target_ssimulacra2,
         }
         given = [name for name, value in asked.items() if value is not None]
         if explicit:
@@ -60,11 +65,20 @@ class Target:
             None if target_bytes is None else int(positive("target_bytes", target_bytes)),
             None if target_bpp is None else positive("target_bpp", target_bpp),
             None if target_psnr_db is None else positive("target_psnr_db", target_psnr_db),
+            None if target_ssimulacra2 is None else _score(target_ssimulacra2),
         )
 
     def bytes_for(self, pixels: int) -> int | None:
         """The most bytes that the file of a picture may have, if they are limited."""
         return int(self.max_bpp * pixels / 8) if self.max_bpp is not None else self.max_bytes
+
+
+def _score(target: float) -> float:
+    """Raises SettingError unless this is a score that a lossy file can have."""
+    score = positive("target_ssimulacra2", target)
+    if score >= 100:
+        raise SettingError(f"target_ssimulacra2 must be below 100, not {target!r}")
+    return score
 
 
 class Ladder(Protocol[P]):
@@ -100,6 +114,8 @@ def search(ladder: Ladder[P], target: Target, pack: Callable[[P], bytes]) -> byt
         return _largest_within(ladder, limit, pack)
     if target.psnr_db is not None:
         return pack(_cheapest_above(ladder, target.psnr_db))
+    if target.ssimulacra2 is not None:
+        return pack(_cheapest_scoring(ladder, target.ssimulacra2))
     return pack(ladder.point_of_quality(DEFAULT_QUALITY if target.quality is None else target.quality))
 
 
@@ -150,3 +166,36 @@ def _cheapest_above(ladder: Ladder[P], target_db: float) -> P:
             f"no setting reaches {target_db:g} dB: the best of this picture is {max(reached.values()):.2f} dB"
         )
     return points[index]
+
+
+# Points of SSIMULACRA 2 that one step of quality buys, about, where nothing is known yet
+POINTS_A_STEP = 1.0
+MOST_SCORED = 4
+
+
+def _cheapest_scoring(ladder: Ladder[P], target: float) -> P:
+    """The first point found whose decoded picture has at least this SSIMULACRA 2: of at most ``MOST_SCORED`` that are coded, or
+    of more where none of those reaches it.
+
+    Begins where quality says, and goes on where a straight line between what is known meets the target.
+    """
+    points = list(ladder.points)
+    scores: dict[int, float] = {}
+    low, high = -1, len(points)
+    at = points.index(ladder.point_of_quality(round(target)))
+    while high - low > 1 and (len(scores) < MOST_SCORED or high == len(points)):
+        scores[at] = ssimulacra2(squeezed(ladder.colour), squeezed(ladder.reconstruct(points[at])))
+        low, high = (low, at) if scores[at] >= target else (at, high)
+        wanted = target - scores[at]
+        if low in scores and high in scores:
+            at = low + round((target - scores[low]) / (scores[high] - scores[low]) * (high - low))
+        elif len(scores) > MOST_SCORED:
+            at = (low + high) // 2
+        else:
+            at += math.floor(wanted / POINTS_A_STEP) if wanted < 0 else math.ceil(wanted / POINTS_A_STEP) + 1
+        at = min(max(at, low + 1), high - 1)
+    if high == len(points):
+        raise SettingError(
+            f"no setting reaches a SSIMULACRA 2 of {target:g}: the best of this picture is {max(scores.values()):.2f}"
+        )
+    return points[high]

@@ -109,7 +109,9 @@ class Restoration:
     (``scale`` 1) or at half of it (2).
 
     Sides of what the network is given are multiples of ``unit``; ``halo`` is its receptive radius in
-    pixels, a multiple of ``unit``. ``size`` is "fast" or "best".
+    pixels, a multiple of ``unit``. ``size`` is "fast" or "best". ``tune`` is what the base codec was tuned for, "psnr" or
+    "visual". A network of several ``hypotheses`` puts out that many corrections, for the encoder to weigh; one of one puts out
+    the restored picture.
     """
 
     name: str
@@ -122,6 +124,8 @@ class Restoration:
     sha256: str
     default: bool = True
     scale: int = 1
+    tune: str = "psnr"
+    hypotheses: int = 1
 
 
 @functools.cache
@@ -143,15 +147,19 @@ def restorations() -> tuple[Restoration, ...]:
             file=row["files"]["restore"]["name"],
             sha256=row["files"]["restore"]["sha256"],
             default=row.get("default", True),
+            tune=row.get("tune", "psnr"),
+            hypotheses=row["config"].get("hypotheses", 1),
         )
         for row in _rows("restorer")
     )
 
 
-def restoration(base: str, best: bool, scale: int = 1) -> Restoration | None:
-    """The network new files of a base codec are made for: the larger one if ``best``, where there is one."""
+def restoration(base: str, best: bool, scale: int = 1, tune: str = "psnr") -> Restoration | None:
+    """The network new files of a base codec are made for: the larger one if ``best``, and one of this tune, where there is
+    one."""
     fitting = [row for row in restorations() if (row.base, row.scale) == (base, scale) and row.default]
-    found = {row.size: row for row in fitting}
+    tuned = [row for row in fitting if row.tune == tune] or [row for row in fitting if row.tune == "psnr"]
+    found = {row.size: row for row in tuned}
     return (found.get("best") if best else None) or found.get("fast") or found.get("best")
 
 

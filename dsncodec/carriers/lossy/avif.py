@@ -1,10 +1,17 @@
-"""AVIF as a base codec: lossy, by Pillow's libavif, 4:4:4 tuned for PSNR; grey as 4:0:0."""
+"""AVIF as a base codec: lossy, 4:4:4, grey as 4:0:0.
+
+Tuned for PSNR: 8 bits by Pillow's libavif. Tuned for the eye: tune=iq, colour in 10 bits by the libavif of imagecodecs, whose
+own tune that is from 1.4 on; grey, and colour where there is an older one, in 8 bits by Pillow's.
+"""
 
 from __future__ import annotations
 
+import functools
 import io
+import re
 import struct
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
@@ -16,52 +23,130 @@ from .. import Kept, written_by
 from ..boxes import box, listed
 
 UInt8Array = NDArray[np.uint8]
+UInt16Array = NDArray[np.uint16]
 
 if not features.check_module("avif"):
     raise MissingComponent("Pillow is built without libavif: install a wheel of Pillow 11.3 or later")
 
 SPEEDS = (10, 9, 8, 7, 6, 6, 6, 5, 3, 2)  # libavif's, of effort 0..9
 # Without row-mt, which libaom turns on at two threads, the bytes are the same at any number of them
-_ADVANCED = {"tune": "psnr", "row-mt": "0"}
+_ROW_MT = {"row-mt": "0"}
+# What is tried in turn: libaom before 3.12 does not know iq
+_TUNES = {"psnr": ("psnr",), "visual": ("iq", "ssim")}
+# Imagecodecs has no such switch; with two threads or more libaom always takes row-mt, and the bytes are the same
+_LEAST_THREADS_OF_DEEP = 2
+_DEEP = 10
+_TUNED_FROM = (1, 4)
 _ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
 _SEQUENCE_HEADER = 1  # the kind of OBU
 _FRAMES = (3, 6)  # a frame's header, with or without its tiles
 
 
-def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
-    """(H, W, 1 or 3) to an AVIF file. More than one thread helps from 1024 x 1024 on, where there are tiles."""
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr") -> bytes:
+    """(H, W, 1 or 3) to an AVIF file. More than one thread helps from 1024 x 1024 on, where there are tiles.
+
+    Args:
+        tune: "psnr", or "visual".
+    """
+    deep = tune == "visual" and colour.shape[2] == 3 and _has_deep()
+    file = (_encode_deep if deep else _encode)(colour, quality, effort, threads, tune)
+    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
+        size_of(file)
+    return file
+
+
+def _encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str) -> bytes:
+    """8 bits a sample, by Pillow."""
     grey = colour.shape[2] == 1
     image = Image.fromarray(colour[..., 0]).convert("RGB") if grey else Image.fromarray(colour)
-    buffer = io.BytesIO()
-    image.save(
-        buffer,
-        "AVIF",
-        quality=quality,
-        speed=SPEEDS[effort],
-        subsampling="4:0:0" if grey else "4:4:4",
-        max_threads=threads,
-        advanced=_ADVANCED,
-    )
-    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
-        size_of(buffer.getvalue())
+    for name in _TUNES[tune]:
+        buffer = io.BytesIO()
+        try:
+            image.save(
+                buffer,
+                "AVIF",
+                quality=quality,
+                speed=SPEEDS[effort],
+                subsampling="4:0:0" if grey else "4:4:4",
+                max_threads=threads,
+                advanced={"tune": name, **_ROW_MT},
+            )
+        except ValueError:
+            if name == _TUNES[tune][-1]:
+                raise
+            continue
+        break
     return buffer.getvalue()
 
 
-def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
-    """An AVIF file to exactly ``shape`` (H, W, 1 or 3); its own sizes are compared before it is decoded.
+def _encode_deep(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str) -> bytes:
+    """10 bits a sample, by imagecodecs; the colours are said to be those that Pillow says."""
+    file = imagecodecs.avif_encode(
+        ((colour.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16),
+        level=quality,
+        speed=SPEEDS[effort],
+        bitspersample=_DEEP,
+        pixelformat="444",
+        codec="aom",
+        primaries=1,
+        transfer=13,
+        matrix=6,
+        numthreads=max(_LEAST_THREADS_OF_DEEP, threads),
+    )
+    return bytes(file)
+
+
+@functools.cache
+def _has_deep() -> bool:
+    """Whether the libavif of imagecodecs is tuned for the eye by itself."""
+    if not imagecodecs.AVIF.available:
+        return False
+    found = re.search(r"(\d+)\.(\d+)", imagecodecs.avif_version())
+    return found is not None and (int(found[1]), int(found[2])) >= _TUNED_FROM
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array | UInt16Array:
+    """An AVIF file to exactly ``shape`` (H, W, 1 or 3), uint8, or uint16 in 0..1023 of a file of 10 bits; its own sizes are
+    compared before it is decoded.
 
     There are two: the one that a reader shows, and that of the coded frame, which libavif would scale.
     Not by Image.open, which has a limit of its own.
+
+    Raises:
+        MissingComponent: a file of 10 bits, and imagecodecs is built without libavif.
     """
     if size_of(payload) != shape[:2]:
         raise Corrupt(f"the payload says {size_of(payload)}, the header {shape[:2]}", field="avif")
     with AvifImageFile(io.BytesIO(payload)) as image:
         if image.size != (shape[1], shape[0]):
             raise Corrupt(f"the payload says {image.size}, the header {shape[1], shape[0]}", field="avif")
+        if is_deep(payload):
+            return _decode_deep(payload, shape)
         image.load()
     vars(image).pop("_decoder", None)  # and with it libavif's own copies of the picture
     colour = image if image.mode == "RGB" else image.convert("RGB")
     return np.ascontiguousarray(pixels_of(colour)[..., : shape[2]])
+
+
+def _decode_deep(payload: bytes, shape: tuple[int, int, int]) -> UInt16Array:
+    """Colour of 10 bits."""
+    if not imagecodecs.AVIF.available:
+        raise MissingComponent("imagecodecs is built without libavif, which AVIF of 10 bits needs")
+    colour: UInt16Array = imagecodecs.avif_decode(payload, numthreads=1)
+    if colour.shape != shape or colour.dtype != np.uint16:
+        raise Corrupt(f"{colour.dtype} {colour.shape}, not colour of {_DEEP} bits", field="avif")
+    return colour
+
+
+def is_deep(file: bytes) -> bool:
+    """Whether a file that ``size_of`` accepts has more than 8 bits a sample.
+
+    Raises:
+        Corrupt: it has 12.
+    """
+    meta = _boxes(_boxes(file)[b"meta"][4:])
+    where = _ILOC.unpack(meta[b"iloc"])
+    return _depth_of(file[where[7] : where[7] + where[8]]) == _DEEP
 
 
 def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
@@ -78,6 +163,7 @@ def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
     """The 275 (grey: 269) bytes before the coded picture. Source: ISO/IEC 14496-12, 23008-12 and 23000-22."""
     rows, columns, channels = shape
     grey = channels == 1
+    depth = _depth_of(coded) if coded else 8
     kind = box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf" + (b"" if grey else b"MA1A"))
     handler = box(b"hdlr", bytes(8) + b"pict" + bytes(13))
     primary = box(b"pitm", bytes(4) + struct.pack(">H", 1))
@@ -89,8 +175,11 @@ def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
     profile = 0 if grey else 1
     properties = [
         box(b"ispe", struct.pack(">III", 0, columns, rows)),
-        box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
-        box(b"av1C", bytes([0x81, profile << 5 | level, 0x1C if grey else 0, 0])),
+        box(b"pixi", struct.pack(">IB", 0, channels) + bytes([depth]) * channels),
+        box(
+            b"av1C",
+            bytes([0x81, profile << 5 | level, (0x1C if grey else 0) | (0x40 if depth == _DEEP else 0), 0]),
+        ),
         box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
     ]
     links = box(b"ipma", bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 1, 2, 0x83, 4]))
@@ -171,7 +260,7 @@ def _lossless(alpha: UInt8Array) -> tuple[bytes, bytes] | None:
     """A coded picture of one plane and its av1C; None if it does not come back."""
     buffer = io.BytesIO()
     Image.fromarray(alpha).convert("RGB").save(
-        buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced={"row-mt": "0"}
+        buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced=_ROW_MT
     )
     file = buffer.getvalue()
     if not np.array_equal(decode(file, (*alpha.shape, 1))[..., 0], alpha):
@@ -231,12 +320,13 @@ def size_of(payload: bytes) -> tuple[int, int]:
         plain = items == (1,) and item[b"infe"][8:12] == b"av01" and b"moov" not in boxes
         if not plain or (where[:4], where[5:7]) != ((0, 0x44, 0, 1), (0, 1)):
             raise Corrupt("not a single still picture", field="avif")
-        sizes = _frame_sizes(payload[where[7] : where[7] + where[8]])
+        frames = _sequences(payload[where[7] : where[7] + where[8]])
     except (KeyError, IndexError, struct.error) as exc:
         raise Corrupt("not an AVIF file as this codec writes it", field="avif") from exc
-    if len(sizes) != 1:
-        raise Corrupt(f"{len(sizes)} sizes of the coded frame", field="avif")
-    return sizes.pop()
+    if len(frames) != 1:
+        raise Corrupt(f"{len(frames)} sizes of the coded frame", field="avif")
+    rows, columns, _ = frames.pop()
+    return rows, columns
 
 
 def _boxes(data: bytes) -> dict[bytes, bytes]:
@@ -249,8 +339,13 @@ def _boxes(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
-    """(rows, columns) of all sequence headers; under this kind of header, frames have just that size.
+def _depth_of(coded: bytes) -> int:
+    """Bits a sample of a coded picture, 8 or 10."""
+    return max(depth for _, _, depth in _sequences(coded))
+
+
+def _sequences(coded: bytes) -> set[tuple[int, int, int]]:
+    """(rows, columns, bits a sample) of all sequence headers; under this kind of header, frames have just that size.
 
     There is one frame: a flat one of any size takes 300 bytes, and libavif would decode each of a thousand.
     """
@@ -267,7 +362,7 @@ def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
                 break
         at += 1
         if kind == _SEQUENCE_HEADER:
-            found.add(_frame_size(coded[at : at + length]))
+            found.add(_sequence(coded[at : at + length]))
         frames += kind in _FRAMES
         at += length
     if frames != 1:
@@ -275,7 +370,8 @@ def _frame_sizes(coded: bytes) -> set[tuple[int, int]]:
     return found
 
 
-def _frame_size(header: bytes) -> tuple[int, int]:
+def _sequence(header: bytes) -> tuple[int, int, int]:
+    """Rows, columns and bits a sample that a sequence header says. Source: AV1 specification, 5.5.1 and 5.5.2."""
     bits, left = int.from_bytes(header[:8].ljust(8, b"\0"), "big"), 64
 
     def take(count: int) -> int:
@@ -283,10 +379,17 @@ def _frame_size(header: bytes) -> tuple[int, int]:
         left -= count
         return bits >> left & ((1 << count) - 1)
 
-    take(3)  # the profile
-    if (take(1), take(1)) != (1, 1):  # still_picture, reduced_still_picture_header
+    profile = take(3)
+    # still_picture, reduced_still_picture_header
+    if (take(1), take(1)) != (1, 1):
         raise Corrupt("the sequence header is not that of a still picture", field="avif")
-    take(5)  # the level
+    # the level
+    take(5)
     width_bits, height_bits = take(4) + 1, take(4) + 1
-    columns = take(width_bits) + 1
-    return take(height_bits) + 1, columns
+    columns, rows = take(width_bits) + 1, take(height_bits) + 1
+    # tools: superblocks, two of intra prediction, super-resolution, cdef, restoration
+    take(6)
+    deep = take(1)
+    if deep and profile > 1 and take(1):
+        raise Corrupt("12 bits a sample", field="avif")
+    return rows, columns, _DEEP if deep else 8

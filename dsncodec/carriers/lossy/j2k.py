@@ -32,8 +32,8 @@ _MAIN_HEADER = 2  # where the segments begin, behind the start of the codestream
 _SIZ, _COD, _QCD, _COM, _SOT = (bytes([0xFF, kind]) for kind in (0x51, 0x52, 0x5C, 0x64, 0x90))
 
 
-def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
-    """(H, W, 1 or 3) to a codestream of one layer, for 20 + 0.3 * quality dB. More effort would buy nothing."""
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr") -> bytes:
+    """(H, W, 1 or 3) to a codestream of one layer, for 20 + 0.3 * quality dB. More effort would buy nothing, and there is one tune."""
     grey = colour.shape[2] == 1
     buffer = io.BytesIO()
     Image.fromarray(colour[..., 0] if grey else colour).save(

@@ -32,8 +32,8 @@ _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but restarts
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
-    """(H, W, 1 or 3) to a JPEG file. There is nothing that more effort would buy."""
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr") -> bytes:
+    """(H, W, 1 or 3) to a JPEG file. There is nothing that more effort would buy, nor a choice of tune."""
     image = Image.fromarray(colour[..., 0] if colour.shape[2] == 1 else colour)
     buffer = io.BytesIO()
     with _room_for(2 * colour.size):

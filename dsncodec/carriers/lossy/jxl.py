@@ -28,8 +28,8 @@ def distance(quality: int) -> float:
     return 53 / 3000 * quality**2 - 23 / 20 * quality + 25
 
 
-def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes:
-    """(H, W, 1 or 3) to a JPEG XL codestream."""
+def encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str = "psnr") -> bytes:
+    """(H, W, 1 or 3) to a JPEG XL codestream, whose tune is always its own, for the eye."""
     coded = bytes(
         imagecodecs.jpegxl_encode(
             colour[..., 0] if colour.shape[2] == 1 else colour,

@@ -75,12 +75,11 @@ class Encoder:
         Args:
             extra: the other sections of the file.
         Raises:
-            SettingError: a PSNR, which only a fit would show; or no network is so small.
+            SettingError: a PSNR or a SSIMULACRA 2, which only a fit would show; or no network is so small.
         """
-        if target.psnr_db is not None:
-            raise SettingError(
-                "method coconet takes a quality, target_bytes or target_bpp, not target_psnr_db"
-            )
+        if target.psnr_db is not None or target.ssimulacra2 is not None:
+            refused = "target_psnr_db" if target.psnr_db is not None else "target_ssimulacra2"
+            raise SettingError(f"method coconet takes a quality, target_bytes or target_bpp, not {refused}")
         if self.options.width is not None:
             shape = self._allowed(self._shape(self.options.width))
             return Point(shape, round(shape.weights(self._planes) * BITS / 8))

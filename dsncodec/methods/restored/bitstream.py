@@ -33,6 +33,12 @@ PSNR_STEP_DB = 0.25
 NO_MODEL = b""
 ID_BYTES = 4  # of a network's id; files of container version 1 had 8
 _PARM = struct.Struct("<BBBBB")
+# the same with a weight for each of several corrections: scale and _WEIGHED, quality, psnr, gain, id; then the weights
+_WEIGHED = 0x80
+_WEIGHED_PARM = struct.Struct("<BBBB4s")
+MOST_WEIGHTS = 16
+UNIT_WEIGHT = 32  # the weight with which a correction is added as it is
+GAIN_STEP_POINTS = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Parameters:
     added, in 64ths, and 0 means that no network is run; ``gain_db`` is what it wins over the base codec's picture, at
     full size, as measured over all of it. ``model_id`` is how the network's id begins, or empty. With ``scale`` 2 the
     base codec has the picture at half its size.
+
+    A network with several corrections has ``weights`` in the place of a strength: of each correction, in 32nds, -128..127.
+    Its ``gain_points`` is what it wins of SSIMULACRA 2.
     """
 
     quality: int
@@ -52,6 +61,20 @@ class Parameters:
     gain_db: float
     model_id: bytes
     scale: int = 1
+    weights: tuple[int, ...] = ()
+    gain_points: float = 0.0
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether a network's correction is added."""
+        return self.strength != 0 or any(self.weights)
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """How much is added of each correction."""
+        if self.weights:
+            return np.array(self.weights, np.float32) / np.float32(UNIT_WEIGHT)
+        return np.array([self.strength / UNIT_STRENGTH], np.float32)
 
     @property
     def rmse(self) -> float:
@@ -63,14 +86,26 @@ class Parameters:
         return Parameters.unpack(self.pack())
 
     def pack(self) -> bytes:
-        """5 bytes, and the first 4 of the network's id where one is run; see docs/format.md."""
-        steps = ((self.psnr_db, PSNR_STEP_DB), (self.gain_db, GAIN_STEP_DB))
-        psnr, gain = (min(255, max(0, round(value / step))) for value, step in steps)
+        """5 bytes, and the first 4 of the network's id where one is run, 8 and the weights of a network that has several; see
+        docs/format.md."""
+        steps = (
+            (self.psnr_db, PSNR_STEP_DB),
+            (self.gain_db, GAIN_STEP_DB),
+            (self.gain_points, GAIN_STEP_POINTS),
+        )
+        psnr, gain, points = (min(255, max(0, round(value / step))) for value, step in steps)
+        if self.weights:
+            head = _WEIGHED_PARM.pack(
+                _WEIGHED | self.scale, self.quality, psnr, points, self.model_id[:ID_BYTES]
+            )
+            return head + struct.pack(f"<{len(self.weights)}b", *self.weights)
         return _PARM.pack(self.scale, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
 
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
         """Raises Corrupt unless these are bytes that mean something."""
+        if payload and payload[0] & _WEIGHED:
+            return cls._unpack_weighed(payload)
         model_id = payload[_PARM.size :]
         if len(payload) < _PARM.size or len(model_id) not in (0, ID_BYTES, 8):
             raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
@@ -79,17 +114,39 @@ class Parameters:
             raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
         return cls(quality, psnr * PSNR_STEP_DB, strength, gain * GAIN_STEP_DB, model_id, scale)
 
+    @classmethod
+    def _unpack_weighed(cls, payload: bytes) -> Parameters:
+        """The form with weights."""
+        count = len(payload) - _WEIGHED_PARM.size
+        if not 1 <= count <= MOST_WEIGHTS:
+            raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
+        scale, quality, psnr, points, model_id = _WEIGHED_PARM.unpack_from(payload)
+        scale &= ~_WEIGHED
+        if scale not in SCALES or quality > 100 or not any(model_id):
+            raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
+        weights = struct.unpack_from(f"<{count}b", payload, _WEIGHED_PARM.size)
+        return cls(
+            quality,
+            psnr * PSNR_STEP_DB,
+            0,
+            0.0,
+            model_id,
+            scale,
+            weights,
+            points * GAIN_STEP_POINTS,
+        )
+
 
 @dataclass(frozen=True)
 class Parsed(OneSize):
-    """The base codec's decoded picture ``small``, (ceil(H / scale), ceil(W / scale), 1 or 3); the same at full size,
-    ``colour`` (H, W, 1 or 3); and alpha (H, W) or None."""
+    """The base codec's decoded picture ``small``, (ceil(H / scale), ceil(W / scale), 1 or 3), of 8 bits; what the network is
+    given, ``colour`` (H, W, 1 or 3), of 8 bits or 10; and alpha (H, W) or None."""
 
     header: Header
     parameters: Parameters
     base: str
     small: UInt8Array
-    colour: UInt8Array
+    colour: carriers.Colour
     alpha: UInt8Array | None
 
     def preview(self) -> UInt8Array:
@@ -102,7 +159,7 @@ class Parsed(OneSize):
     @property
     def needs_network(self) -> bool:
         """Whether a network runs, or the base codec has the picture at half its size."""
-        return self.parameters.strength != 0 or self.parameters.scale != 1
+        return self.parameters.runs_network or self.parameters.scale != 1
 
     def pixels(self, window: Window | None, threads: int | None, decoder: str) -> UInt8Array:
         """As ``ParsedFile``: the base codec's picture after the network."""
@@ -133,9 +190,9 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
     parameters = Parameters.unpack(required(sections, "PARM"))
     payload = required(sections, "BASE")
     alpha = decode_alpha(header, sections)
-    small = carriers.decode_base(payload, base_shape(header, parameters.scale))
-    full = base_shape(header, 1)
-    colour = small if parameters.scale == 1 else doubled(small, full)
+    decoded = carriers.decode_base(payload, base_shape(header, parameters.scale))
+    small = carriers.eight_bits(decoded)
+    colour = decoded if parameters.scale == 1 else doubled(small, base_shape(header, 1))
     return Parsed(header, parameters, carriers.base_name(payload), small, colour, alpha)
 
 
@@ -147,10 +204,18 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     """
     parameters = Parameters.unpack(required(sections, "PARM"))
     base = carriers.base_name(required(sections, "BASE"))
-    if parameters.strength:
-        registry.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
+    if parameters.runs_network:
+        check_weights(
+            parameters, registry.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
+        )
     if header.has_alpha:
         carriers.backend_name(required(sections, "ALPH"))
+
+
+def check_weights(parameters: Parameters, model: registry.Restoration) -> None:
+    """Raises Corrupt unless there is a weight for each of the network's corrections."""
+    if len(parameters.weights) != (model.hypotheses if model.hypotheses > 1 else 0):
+        raise Corrupt(f"{len(parameters.weights)} weights for network {model.name}", field="PARM")
 
 
 def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
@@ -167,7 +232,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
     if "ALPH" in first_bytes:
         used["ALPH"] = carriers.backend_name(first_bytes["ALPH"])
     try:
-        model = registry.restoration_of_wire_id(found.model_id).name if found.strength else ""
+        model = registry.restoration_of_wire_id(found.model_id).name if found.runs_network else ""
     except UnsupportedVersion:
         model = "unknown"
     return {
@@ -176,16 +241,22 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "chroma_levels": None,
         "backends": used,
         "model": model,
-        "model_id": found.model_id.hex() if found.strength else "",
+        "model_id": found.model_id.hex() if found.runs_network else "",
         "base_quality": found.quality,
         "base_psnr_db": found.psnr_db,
-        "strength": found.strength / UNIT_STRENGTH,
-        "gain_db": round(found.gain_db, 2),
+        "strength": float(found.shares[0]),
+        "gain_db": None if found.weights else round(found.gain_db, 2),
+        "gain_ssimulacra2": round(found.gain_points, 2) if found.weights else None,
     }
 
 
 def summary(facts: Mapping[str, object]) -> str:
     """The settings in a few words."""
     half = " at half the size" if facts["scale"] == 2 else ""
-    network = f"network at strength {facts['strength']:.2f}, +{facts['gain_db']:.2f} dB"
-    return f"base quality {facts['base_quality']}{half}, {network if facts['strength'] else 'no network'}"
+    gain = (
+        f"+{facts['gain_db']:.2f} dB"
+        if facts["gain_db"] is not None
+        else f"+{facts['gain_ssimulacra2']:.2f} SSIMULACRA 2"
+    )
+    network = f"network at strength {facts['strength']:.2f}, {gain}"
+    return f"base quality {facts['base_quality']}{half}, {network if facts['model'] else 'no network'}"

@@ -1,9 +1,10 @@
 """A standard codec under a network: base codec -> file, and file -> base codec -> restoration network.
 
 The network was trained for one base codec at all its qualities. The encoder decodes what it wrote, and
-stores how much of the network's correction brings the picture nearest to the original: none, if none does.
+stores how much of the network's correction brings the picture nearest to the original: none, if none does. How near is
+said by the tune: by SSIMULACRA 2 ("visual"), or by squared error ("psnr").
 At low rates the base codec may carry the picture at half its size (scale 2). What is compared is what a reader gets:
-whole pictures after the network, rounded to grey levels. An estimate only says what to look at.
+pictures after the network, rounded to grey levels. An estimate only says what to look at.
 
 Source: Cai et al., "Deep Sampling Networks", 2017, section 4.4 codes the low-resolution layer with a
 standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched image compression", 2021.
@@ -29,14 +30,20 @@ from ...planes import TO_YCBCR, crop_padded
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, rate_control
 from ..sections import encode_alpha
-from .bitstream import NO_MODEL, UNIT_STRENGTH, Parameters, Parsed
+from .bitstream import NO_MODEL, UNIT_STRENGTH, UNIT_WEIGHT, Parameters, Parsed, check_weights
 from .half_size import doubled, half_shape, halved
-from .similarity import Similarity
+from .judge import Judge, SquaredJudge, VisualJudge
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side, a multiple of every network's unit
+# of SSIMULACRA 2: below, running a network is not worth a reader's time
+LEAST_GAIN_POINTS = 0.05
+# What is tried of the weights that least squares finds; the first alone where each look runs the network
+WEIGHED_SHARES = (1.0, 0.5)
+# of the first correction's energy
+RIDGE = 1e-3
 LEAST_GAIN_DB = 0.01  # below, running a network is not worth a reader's time
 SIMILARITY_LOSS = 0.0004  # of luma SSIM, the most that a gain of PSNR may cost
 LUMA = TO_YCBCR[0]
@@ -79,13 +86,13 @@ class Way:
 
 @dataclass(frozen=True)
 class Coded:
-    """A picture as a file would hold it. ``mse``, over all colour samples, and ``similarity``, SSIM of luma, are of what
-    a reader gets; ``plain_similarity`` is of the base picture, at full size.
+    """A picture as a file would hold it. ``distance`` and ``similarity``, by the tune's judge, are of what a reader gets;
+    ``plain_similarity`` is of the base picture, at full size.
     """
 
     payload: bytes
     parameters: Parameters
-    mse: float
+    distance: float
     similarity: float
     plain_similarity: float
 
@@ -104,9 +111,10 @@ class Encoder:
         effort: int = DEFAULT_EFFORT,
         scale: int | None = None,
         base: str = "auto",
+        tune: str = "psnr",
     ) -> None:
         self.header, self.threads, self.effort, self.scale = header, thread_count(threads), effort, scale
-        self.base = base
+        self.base, self.tune = base, tune
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.alpha = pixels[..., -1] if header.has_alpha else None
         self._payloads: dict[tuple[Way, int], bytes] = {}
@@ -120,7 +128,7 @@ class Encoder:
 
     def point_of_quality(self, quality: int) -> int:
         """The base codec's own quality for one of ours."""
-        return carriers.BASE_CODECS[self._base].own_quality(quality)
+        return carriers.BASE_CODECS[self._base].own_quality(quality, self.tune)
 
     def between(self, low: int, high: int) -> list[int]:
         """There is nothing between two neighbouring qualities."""
@@ -165,16 +173,14 @@ class Encoder:
         return encode_alpha(self.alpha, self.effort)
 
     @cached_property
-    def _similarity(self) -> Similarity:
-        return Similarity(self.colour)
+    def _judge(self) -> Judge:
+        visual = self.tune == "visual" and min(self.colour.shape[:2]) >= VisualJudge.SMALLEST
+        return VisualJudge(self.colour) if visual else SquaredJudge(self.colour)
 
     @cached_property
     def _halving_mse(self) -> float:
         """What halving and doubling cost, without any codec."""
-        return self._mse(doubled(self._half, self.colour.shape))
-
-    def _mse(self, shown: UInt8Array) -> float:
-        return mean_squared_error(self.colour, shown)
+        return mean_squared_error(self.colour, doubled(self._half, self.colour.shape))
 
     def _best(self, point: int) -> tuple[Way, Coded]:
         """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
@@ -182,30 +188,32 @@ class Encoder:
         way = Way(self._base, self.scale or 1)
         best = self._code(way, point)
         limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
-        for other, qualities in self._others(way, point, best.mse):
+        for other, qualities in self._others(way, point, best.distance):
             quality = self._largest_within(other, qualities, limit)
             if quality is not None:
                 candidate = self._code(other, quality)
-                if candidate.mse < best.mse and candidate.similarity >= floor:
+                if candidate.distance < best.distance and candidate.similarity >= floor:
                     way, best = other, candidate
         self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
         return way, best
 
-    def _others(self, way: Way, point: int, mse: float) -> Iterator[tuple[Way, Sequence[int]]]:
-        """What else is worth a try at this effort, and the qualities among which it would be.
+    def _others(self, way: Way, point: int, distance: float) -> Iterator[tuple[Way, Sequence[int]]]:
+        """What else is worth a try at this effort, and the qualities among which it would be. Half the size is for squared error:
+        by SSIMULACRA 2 it loses more than it saves.
 
         Args:
-            mse: of the base codec at this quality, as a reader gets it.
+            distance: of the base codec at this quality, as a reader gets it.
         """
         if self.scale is not None:
             return
         half = Way(way.base, 2)
         if (
-            self.effort >= HALF_FROM_EFFORT
+            self.tune == "psnr"
+            and self.effort >= HALF_FROM_EFFORT
             and point <= HALF_UP_TO_QUALITY
             and min(self.colour.shape[:2]) >= LEAST_SIDE_OF_HALF
             and self._model(half) is not None
-            and self._halving_mse < mse * 10 ** (HALVING_LOSS_DB / 10)
+            and self._halving_mse < distance * 10 ** (HALVING_LOSS_DB / 10)
         ):
             low, high = (point + more for more in HALF_QUALITY_HIGHER)
             yield half, [q for q in carriers.BASE_CODECS[way.base].qualities if low <= q <= high]
@@ -232,27 +240,27 @@ class Encoder:
         return qualities[low] if low >= 0 else None
 
     def _model(self, way: Way) -> registry.Restoration | None:
-        return registry.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale)
+        return registry.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale, self.tune)
 
     def _payload(self, way: Way, quality: int) -> bytes:
         if (way, quality) not in self._payloads:
             colour = self.colour if way.scale == 1 else self._half
-            coded = carriers.encode_base(colour, quality, way.base, self.effort, self.threads)
+            coded = carriers.encode_base(colour, quality, way.base, self.effort, self.threads, self.tune)
             self._payloads[way, quality] = coded
         return self._payloads[way, quality]
 
     def _size(self, way: Way, quality: int) -> int:
         return len(self._payload(way, quality))
 
-    def _decoded(self, way: Way, payload: bytes) -> UInt8Array:
-        """The base picture at full size."""
+    def _decoded(self, way: Way, payload: bytes) -> carriers.Colour:
+        """The base picture at full size, as the network is given it."""
         shape = self.colour.shape
         if way.scale == 1:
             return carriers.decode_base(payload, shape)
-        return doubled(carriers.decode_base(payload, half_shape(shape)), shape)
+        return doubled(carriers.eight_bits(carriers.decode_base(payload, half_shape(shape))), shape)
 
-    def _shown(self, way: Way, parameters: Parameters, decoded: UInt8Array) -> UInt8Array:
-        layer = Parsed(self.header, parameters, way.base, decoded, decoded, None)
+    def _shown(self, way: Way, parameters: Parameters, decoded: carriers.Colour) -> UInt8Array:
+        layer = Parsed(self.header, parameters, way.base, carriers.eight_bits(decoded), decoded, None)
         return _restored(layer, None, self.threads)
 
     def _code(self, way: Way, quality: int) -> Coded:
@@ -263,31 +271,70 @@ class Encoder:
         return self._coded[way, quality]
 
     def _chosen(self, way: Way, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
-        """With how much of the network's correction serves this picture best, and the picture that a reader gets.
+        """With how much of the network's corrections a reader gets most of this picture, and that picture.
 
-        Strengths are tried until one gives what a reader sees nearer to the original, over the whole picture, and
-        leaves SSIM where it was; with none of them no network is run.
+        With none of them no network is run.
         """
         decoded = self._decoded(way, payload)
-        error, similarity = self._mse(decoded), self._similarity(decoded)
+        plain = carriers.eight_bits(decoded)
+        error = mean_squared_error(self.colour, plain)
         psnr = 10 * math.log10(255**2 / error) if error else 99.0
         parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
-        best = Coded(payload, parameters, error, similarity, similarity), decoded
+        distance, similarity = self._judge(plain)
+        best = Coded(payload, parameters, distance, similarity, similarity), plain
         model = self._model(way)
         if model is None or not error:
             return best
         corrections = Corrections(Restorer(model, decoded, parameters, self.threads))
-        seen, most = self._first_look(corrections), 255
+        if model.hypotheses > 1:
+            return self._weighed(corrections, best)
+        return self._strengthened(corrections, best, error)
+
+    def _weighed(self, corrections: Corrections, plain: tuple[Coded, UInt8Array]) -> tuple[Coded, UInt8Array]:
+        """By the weights that leave least of the squared error, and by half of them; the nearer by the judge, if it is nearer
+        than the plain picture."""
+        restorer, best = corrections.restorer, plain
+        solved = self._first_look(corrections).weights
+        for share in WEIGHED_SHARES if corrections.kept else WEIGHED_SHARES[:1]:
+            weights = tuple(int(w) for w in np.clip(np.rint(solved * share * UNIT_WEIGHT), -128, 127))
+            if not any(weights):
+                continue
+            said = replace(restorer.parameters, weights=weights, model_id=restorer.model.wire_id)
+            shown = self._added(corrections, said.shares)
+            distance, similarity = self._judge(shown)
+            if distance < best[0].distance - LEAST_GAIN_POINTS:
+                gain = plain[0].distance - distance
+                said = replace(said, gain_points=gain).rounded()
+                payload, similar = plain[0].payload, plain[0].plain_similarity
+                best = Coded(payload, said, distance, similarity, similar), shown
+        return best
+
+    def _strengthened(
+        self, corrections: Corrections, plain: tuple[Coded, UInt8Array], error: float
+    ) -> tuple[Coded, UInt8Array]:
+        """By strengths in turn, until one gives what a reader sees nearer to the original, over the whole picture, and leaves
+        SSIM where it was.
+
+        Args:
+            error: the plain picture's mean squared error.
+        """
+        best, most = plain, 255
+        seen = self._first_look(corrections)
         strength = seen.strength
         while strength and seen.gain_db(strength) >= LEAST_GAIN_DB:
             shown, seen = self._look(corrections, strength)
-            mse, similar = self._mse(shown), self._similarity(shown)
+            mse = mean_squared_error(self.colour, shown)
+            distance, similar = self._judge(shown)
             gain_db = 10 * math.log10(error / mse) if mse else 99.0
-            fine = gain_db >= LEAST_GAIN_DB and similar >= similarity - SIMILARITY_LOSS
-            if fine and mse < best[0].mse:
+            fine = gain_db >= LEAST_GAIN_DB and similar >= plain[0].similarity - SIMILARITY_LOSS
+            if fine and distance < best[0].distance:
+                parameters, model = corrections.restorer.parameters, corrections.restorer.model
                 said = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id)
-                best = Coded(payload, said.rounded(), mse, similar, similarity), shown
-            if not fine:
+                best = (
+                    Coded(plain[0].payload, said.rounded(), distance, similar, plain[0].similarity),
+                    shown,
+                )
+            if not fine or (self.tune == "visual" and best[0].parameters.strength != strength):
                 most = strength * 2 // 3
             wanted = min(seen.strength, most)
             if fine and seen.left(wanted) > WORTH_ANOTHER_LOOK * seen.left(strength):
@@ -296,20 +343,32 @@ class Encoder:
         return best
 
     def _first_look(self, corrections: Corrections) -> Products:
-        """What the correction would do; of a picture whose correction is not kept, by a sample."""
+        """What the corrections would do; of a picture whose corrections are not kept, by a sample."""
         restorer = corrections.restorer
         sample = [] if corrections.kept else self._sample(restorer)
-        found = ((tile, restorer.correction(tile)) for tile in sample) if sample else corrections
-        return sum((self._products(restorer, tile, correction) for tile, correction in found), Products())
+        found = ((tile, restorer.corrections(tile)) for tile in sample) if sample else corrections
+        return sum(
+            (self._products(restorer, tile, correction) for tile, correction in found),
+            Products.none(restorer.model.hypotheses),
+        )
 
     def _look(self, corrections: Corrections, strength: int) -> tuple[UInt8Array, Products]:
         """What a reader gets with a strength, and what the correction does to all of the picture."""
-        restorer, seen = corrections.restorer, Products()
-        shown, share = np.empty_like(restorer.decoded), np.float32(strength / UNIT_STRENGTH)
+        restorer, seen = corrections.restorer, Products.none(1)
+        shown = np.empty(restorer.decoded.shape, np.uint8)
+        shares = np.array([strength / UNIT_STRENGTH], np.float32)
         for tile, correction in corrections:
             seen += self._products(restorer, tile, correction)
-            shown[tile.inner] = added(restorer.decoded[tile.inner], correction, share)
+            shown[tile.inner] = added(restorer.decoded[tile.inner], correction, shares)
         return shown, seen
+
+    def _added(self, corrections: Corrections, shares: FloatArray) -> UInt8Array:
+        """What a reader gets with these shares of the corrections."""
+        restorer = corrections.restorer
+        shown = np.empty(restorer.decoded.shape, np.uint8)
+        for tile, found in corrections:
+            shown[tile.inner] = added(restorer.decoded[tile.inner], found, shares)
+        return shown
 
     def _sample(self, restorer: Restorer) -> list[Tile]:
         """Blocks of the picture, from all ranks of the base codec's error; none of one that is narrower than a block."""
@@ -322,33 +381,53 @@ class Encoder:
         return [ranked[(2 * i + 1) * len(ranked) // (2 * count)] for i in range(count)]
 
     def _wanted(self, restorer: Restorer, tile: Tile) -> FloatArray:
+        """What is missing in a tile, cut at the picture's edges, in grey levels."""
         wanted: FloatArray = self.colour[tile.inner].astype(np.float32)
-        wanted -= restorer.decoded[tile.inner]  # both end at the picture's edges
+        wanted -= levels(restorer.decoded[tile.inner])
         return wanted
 
-    def _products(self, restorer: Restorer, tile: Tile, correction: FloatArray) -> Products:
-        wanted = self._wanted(restorer, tile)
-        pairs = ((correction, wanted), (correction, correction), (wanted, wanted))
-        return Products(*(float(np.vdot(a, b)) for a, b in pairs))
+    def _products(self, restorer: Restorer, tile: Tile, corrections: FloatArray) -> Products:
+        wanted = self._wanted(restorer, tile).ravel()
+        rows = corrections.reshape(len(corrections), -1)
+        # sums of float32 in the order of the samples; a matrix product takes another on other processors
+        along = [float(np.vdot(row, wanted)) for row in rows]
+        length = [[float(np.vdot(a, b)) for b in rows] for a in rows]
+        return Products(np.array(along), np.array(length), float(np.vdot(wanted, wanted)))
 
 
 @dataclass(frozen=True)
 class Products:
-    """Sums over samples: of the correction times what is wanted, of the correction's square, and of the wanted's."""
+    """Sums over samples: of each correction times what is wanted (K,), of the corrections times each other (K, K), and of the
+    wanted's square."""
 
-    along: float = 0.0
-    length: float = 0.0
+    along: NDArray[np.float64]
+    length: NDArray[np.float64]
     error: float = 0.0
+
+    @classmethod
+    def none(cls, count: int) -> Products:
+        """Of no samples."""
+        return cls(np.zeros(count), np.zeros((count, count)))
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """With which least of the error is left, but for rounding; a little ridge pulls them to the first correction alone."""
+        count = len(self.along)
+        ridge = RIDGE * max(self.length[0, 0], 1e-9) * np.eye(count)
+        found: NDArray[np.float64] = np.linalg.solve(self.length + ridge, self.along + ridge[0])
+        return found
 
     @property
     def strength(self) -> int:
-        """With which least of the error is left, but for rounding."""
-        return min(255, round(UNIT_STRENGTH * self.along / self.length)) if self.along > 0 else 0
+        """The same of one correction, in 64ths."""
+        along, length = float(self.along[0]), float(self.length[0, 0])
+        return min(255, round(UNIT_STRENGTH * along / length)) if along > 0 else 0
 
     def left(self, strength: int) -> float:
-        """What part of the squared error a strength leaves, but for rounding."""
+        """What part of the squared error a strength of one correction leaves, but for rounding."""
         share = strength / UNIT_STRENGTH
-        return max(0.0, 1 - (2 * share * self.along - share**2 * self.length) / max(self.error, 1e-9))
+        won = 2 * share * float(self.along[0]) - share**2 * float(self.length[0, 0])
+        return max(0.0, 1 - won / max(self.error, 1e-9))
 
     def gain_db(self, strength: int) -> float:
         """The same as a gain of PSNR."""
@@ -363,8 +442,10 @@ class Restorer:
     """A base codec's picture under its network."""
 
     model: registry.Restoration
-    decoded: UInt8Array  # (H, W, 1 or 3), at full size
-    parameters: Parameters  # as a reader has them
+    # (H, W, 1 or 3), at full size
+    decoded: carriers.Colour
+    # as a reader has them
+    parameters: Parameters
     threads: int
 
     def tiles(self, window: Window) -> Iterator[Tile]:
@@ -381,20 +462,25 @@ class Restorer:
         bounds = tuple(-(-length // unit) * unit for length in self.decoded.shape[:2])
         return tiles((slice(0, rows), slice(0, columns)), (bounds[0], bounds[1]), side, self.model.halo)
 
-    def correction(self, tile: Tile) -> FloatArray:
-        """What the network would add in a tile, (rows, columns, 1 or 3), in grey levels, cut at the picture's edges."""
+    def corrections(self, tile: Tile) -> FloatArray:
+        """What the network would add in a tile, (hypotheses, rows, columns, 1 or 3), in grey levels, cut at the picture's edges."""
         colour = crop_padded(self.decoded, *tile.outer)
         if colour.shape[2] == 1:
             colour = colour.repeat(3, 2)
-        x = np.ascontiguousarray(colour.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+        white = np.float32(255 if colour.dtype == np.uint8 else 1023)
+        x = np.ascontiguousarray(colour.transpose(2, 0, 1)).astype(np.float32) / white
         net = network(registry.checked_restoration(self.model), self.threads)
         known = self.parameters.quality / 100, self.parameters.rmse
         quality, rmse = (np.full((1, 1, 1), value, np.float32) for value in known)
-        added = (net(x, quality, rmse) - x)[:, *tile.crop] * np.float32(255)
+        found = net(x, quality, rmse)
+        if self.model.hypotheses == 1:
+            found = found - x
+        planes = found[:, *tile.crop].reshape(self.model.hypotheses, 3, *found[0, *tile.crop].shape)
+        planes = planes * np.float32(255)
         if self.decoded.shape[2] == 1:
-            added = np.tensordot(LUMA, added, 1)[None]
+            planes = np.stack([np.tensordot(LUMA, one, 1)[None] for one in planes])
         rows, columns = (side.stop - side.start for side in self._inside(tile))
-        return np.ascontiguousarray(added[:, :rows, :columns].transpose(1, 2, 0))
+        return np.ascontiguousarray(planes[:, :, :rows, :columns].transpose(0, 2, 3, 1))
 
     def _inside(self, tile: Tile) -> Window:
         y, x = tile.inner
@@ -403,27 +489,37 @@ class Restorer:
 
 
 class Corrections:
-    """What a network would add to a whole picture: tiles, and the correction of each. The network runs once if they are
+    """What a network would add to a whole picture: tiles, and the corrections of each. The network runs once if they are
     ``kept``, else each time that they are asked for.
     """
 
     def __init__(self, restorer: Restorer) -> None:
         rows, columns = restorer.decoded.shape[:2]
         self.restorer, self._window = restorer, (slice(0, rows), slice(0, columns))
-        self.kept = rows * columns <= MOST_KEPT_PIXELS
+        self.kept = rows * columns * restorer.model.hypotheses <= MOST_KEPT_PIXELS
         self._found: list[tuple[Tile, FloatArray]] = []
 
     def __iter__(self) -> Iterator[tuple[Tile, FloatArray]]:
-        found = ((tile, self.restorer.correction(tile)) for tile in self.restorer.tiles(self._window))
+        found = ((tile, self.restorer.corrections(tile)) for tile in self.restorer.tiles(self._window))
         if not self.kept:
             return found
         self._found = self._found or list(found)
         return iter(self._found)
 
 
-def added(base: UInt8Array, correction: FloatArray, share: np.float32) -> UInt8Array:
-    """A share of the correction on the base picture, rounded half up."""
-    values = base + share * correction
+def levels(colour: carriers.Colour) -> FloatArray:
+    """Colour of 8 or 10 bits in grey levels of 8 bits, not rounded."""
+    found: FloatArray = colour.astype(np.float32)
+    if colour.dtype != np.uint8:
+        found *= np.float32(255 / 1023)
+    return found
+
+
+def added(base: carriers.Colour, corrections: FloatArray, shares: FloatArray) -> UInt8Array:
+    """Shares (K,) of the corrections (K, rows, columns, 1 or 3) on the base picture, rounded half up to 8 bits."""
+    values = levels(base)
+    for share, correction in zip(shares, corrections):
+        values = values + share * correction
     return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.float32).astype(np.uint8)
 
 
@@ -431,18 +527,18 @@ def _restored(layer: Parsed, region: Window | None, threads: int) -> UInt8Array:
     """A region of the colour planes after the network, (rows, columns, 1 or 3)."""
     window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
     parameters = layer.parameters
-    if parameters.strength == 0:
-        return layer.colour[window]
+    if not parameters.runs_network:
+        return carriers.eight_bits(layer.colour[window])
     model = registry.restoration_of_wire_id(parameters.model_id, layer.base, parameters.scale)
+    check_weights(parameters, model)
     restorer = Restorer(model, layer.colour, parameters, threads)
-    share = np.float32(parameters.strength / UNIT_STRENGTH)
     out = np.empty(
         (window[0].stop - window[0].start, window[1].stop - window[1].start, layer.colour.shape[2]), np.uint8
     )
     for tile in restorer.tiles(window):
         part = common(tile.inner, window)
-        correction = restorer.correction(tile)[moved(part, tile.inner)]
-        out[moved(part, window)] = added(layer.colour[part], correction, share)
+        found = restorer.corrections(tile)[:, *moved(part, tile.inner)]
+        out[moved(part, window)] = added(layer.colour[part], found, parameters.shares)
     return out
 
 
@@ -468,7 +564,7 @@ def encode(job: Job, options: Restored) -> bytes:
     header = job.header(options.method)
     # a base quality means full size, unless told otherwise
     scale = 1 if options.base_quality is not None and options.scale is None else options.scale
-    encoder = Encoder(header, job.picture.pixels, job.threads, job.effort, scale, options.base)
+    encoder = Encoder(header, job.picture.pixels, job.threads, job.effort, scale, options.base, options.tune)
 
     def pack(point: int) -> bytes:
         return container.pack(header, encoder.sections(point) + job.metadata)

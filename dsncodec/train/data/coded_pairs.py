@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...carriers import load_base
+from ...carriers import eight_bits, load_base
 from ...errors import SettingError
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.half_size import doubled, halved
@@ -107,7 +107,7 @@ class CodedPairs:
             given = rgb if scale == 1 else halved(rgb)
             for k in range(len(quality)):
                 data = base.encode(given, round(float(quality[k, i])), efforts[k % len(efforts)], 1)
-                got = base.decode(data, given.shape)
+                got = eight_bits(base.decode(data, given.shape))
                 if scale != 1:
                     got = doubled(got, rgb.shape)
                 coded[k, originals.offsets[i] : originals.offsets[i + 1]] = got.reshape(-1, 3)

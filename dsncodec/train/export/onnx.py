@@ -153,15 +153,13 @@ def _of_published(nets: Any) -> SamplingNets:
 
 
 def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
-    """The one ONNX file of a restoration network: inputs picture, quality and rmse, see its class; and the weights of its
-    corrections, where there are several."""
+    """The one ONNX file of a restoration network: inputs picture, quality and rmse, see its class. It puts out the restored
+    picture, (N, 3, H, W), or several corrections one behind the other, (N, 3 * hypotheses, H, W)."""
     picture = torch.rand(1, 3, 8 * net.config.block, 8 * net.config.block)
     quality, rmse = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.02)
     inputs, names = [picture, quality, rmse], ["picture", "quality", "rmse"]
-    if net.config.hypotheses > 1:
-        inputs.append(torch.full((1, net.config.hypotheses), 0.5))
-        names.append("weights")
-    return {"restore": to_onnx(net, tuple(inputs), names)}
+    graph = _Method(net, "stacked_corrections") if net.config.hypotheses > 1 else net
+    return {"restore": to_onnx(graph, tuple(inputs), names)}
 
 
 def picture_graphs(net: Any) -> dict[str, bytes]:
@@ -223,6 +221,7 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
     about = [
         f'wire_id = "{wire_id.hex()}"',
         f'codec = "{state["recipe"]["data"]["codec"]}"',
+        f'tune = "{state["recipe"].get("task") if state["recipe"].get("task") == "visual" else "psnr"}"',
         f"scale = {state['recipe']['data'].get('scale', 1)}",
         f"radius = {radius}",
     ]

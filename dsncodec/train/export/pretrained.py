@@ -15,9 +15,13 @@ from ..nets.sampling import SamplingConfig, SamplingNets
 
 
 def weights_in(path: Path) -> dict[str, Tensor]:
-    """The weights in an ONNX file of ours, by the names they had in torch."""
+    """The weights in an ONNX file of ours, by the names they had in torch: without the name of the wrapper around a network
+    of which another method than ``forward`` was exported."""
     graph = onnx.load(str(path)).graph
-    return {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
+    return {
+        entry.name.removeprefix("net."): torch.from_numpy(numpy_helper.to_array(entry).copy())
+        for entry in graph.initializer
+    }
 
 
 def weights_of(name: str) -> dict[str, Tensor]:

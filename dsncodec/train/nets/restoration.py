@@ -95,6 +95,14 @@ class RestorationNet(nn.Module):
         The encoder, which has the original, finds each correction's weight; some bytes carry them. The first is a whole
         correction, as good as one can be for all pictures; the others lead from there to what this picture needs.
         """
+        return torch.stack(self._corrections(picture, quality, rmse), 1)
+
+    def stacked_corrections(self, picture: Tensor, quality: Tensor, rmse: Tensor) -> Tensor:
+        """``corrections`` one behind the other, (N, 3 * hypotheses, H, W), as the encoder takes them."""
+        return torch.cat(self._corrections(picture, quality, rmse), 1)
+
+    def _corrections(self, picture: Tensor, quality: Tensor, rmse: Tensor) -> list[Tensor]:
+        """The corrections, (N, 3, H, W) each."""
         block = self.config.block
         low = F.avg_pool2d(F.avg_pool2d(picture, block), 3, 1, 1, count_include_pad=False)  # (N, 3, h, w)
         detail = (picture - F.interpolate(low, scale_factor=block)) / (2 * rmse)  # (N, 3, H, W)
@@ -109,7 +117,7 @@ class RestorationNet(nn.Module):
             f = residual(f, scale, shift)
         f = _act(self.last(_act(f)))
         found = [self.tail(f), *(other(f) for other in self.others)]  # (N, 3 * block * block, h, w) each
-        return torch.stack([F.pixel_shuffle(one * rmse, block) for one in found], 1)
+        return [F.pixel_shuffle(one * rmse, block) for one in found]
 
     def adopt(self, smaller: Mapping[str, Tensor]) -> None:
         """Start from the weights of a network of at most this width and this many blocks, and compute the same.

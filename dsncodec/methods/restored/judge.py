@@ -1,0 +1,63 @@
+"""How near a picture is to its original, as an encoder asks before it gives one away: by squared error, or by the eye."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...metrics import mean_squared_error, ssimulacra2
+from ...planes import squeezed
+from .similarity import Similarity
+
+UInt8Array = NDArray[np.uint8]
+
+
+class Judge(Protocol):
+    """Made from the original (H, W, 1 or 3)."""
+
+    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+        """The distance of a picture, 0 when equal; and how similar it must stay whatever its distance, 1 when equal."""
+
+
+class SquaredJudge:
+    """The mean squared error over all samples, and SSIM of luma."""
+
+    def __init__(self, colour: UInt8Array) -> None:
+        self._colour, self._similarity = colour, Similarity(colour)
+
+    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+        """See ``Judge``."""
+        return mean_squared_error(self._colour, shown), self._similarity(shown)
+
+
+class VisualJudge:
+    """100 less SSIMULACRA 2: of the whole picture up to ``MOST_PIXELS``, and of a larger one the mean over squares that are
+    spread over it and are as large together."""
+
+    SMALLEST = 8
+    MOST_PIXELS = 2**22
+    SIDE = 512
+
+    def __init__(self, colour: UInt8Array) -> None:
+        self._colour = colour
+        rows, columns = colour.shape[:2]
+        self._parts = [(slice(0, rows), slice(0, columns))]
+        if rows * columns > self.MOST_PIXELS:
+            self._parts = self._spread(rows, columns)
+
+    def _spread(self, rows: int, columns: int) -> list[tuple[slice, slice]]:
+        """Squares on a grid with the picture's own proportions; strips of a picture that is narrower than a square."""
+        tall, wide = min(rows, self.SIDE), min(columns, self.SIDE)
+        wanted = self.MOST_PIXELS // (tall * wide)
+        down = int(np.clip(round((wanted * rows / columns) ** 0.5), 1, min(wanted, rows // tall)))
+        across = int(np.clip(wanted // down, 1, columns // wide))
+        tops = np.linspace(0, rows - tall, down).astype(int)
+        lefts = np.linspace(0, columns - wide, across).astype(int)
+        return [(slice(y, y + tall), slice(x, x + wide)) for y in tops for x in lefts]
+
+    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+        """See ``Judge``."""
+        scores = [ssimulacra2(squeezed(self._colour[part]), squeezed(shown[part])) for part in self._parts]
+        return 100 - float(np.mean(scores)), 1.0
