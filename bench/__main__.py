@@ -54,6 +54,10 @@ STUDIES = {
         "bench.never_worse",
         "the method restored beside the codec inside: PSNR, SSIM, the gain that a file tells, and time",
     ),
+    "visual": (
+        "bench.visual",
+        "the tune for the eye: what its qualities mean by SSIMULACRA 2, and what each effort buys",
+    ),
     "look": (
         "bench.look",
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",

@@ -184,10 +184,18 @@ _J2K_AS_JPEG = (
 )
 # The scales on which quality is about the SSIMULACRA 2 of photographs: medians over the tuning pictures of what a reader gets
 # (python -m bench visual --part scale)
-_VISUAL_AVIF = ((0, 0), (100, 100))
-_VISUAL_JPEG = ((0, 0), (100, 100))
-_VISUAL_JXL = ((0, 0), (100, 100))
-_VISUAL_J2K = ((0, 0), (100, 100))
+_VISUAL_AVIF = (
+    (0, 0), (10, 16), (20, 20), (30, 25), (40, 32), (50, 38), (60, 45), (70, 53), (80, 65), (85, 74), (90, 84), (95, 93), (100, 100),
+)
+_VISUAL_JPEG = (
+    (0, 0), (10, 11), (20, 14), (30, 17), (40, 19), (50, 26), (60, 35), (70, 57), (80, 79), (85, 88), (90, 95), (100, 100),
+)
+_VISUAL_JXL = (
+    (0, 0), (10, 12), (20, 16), (30, 19), (40, 24), (50, 33), (60, 52), (70, 69), (80, 82), (85, 89), (90, 94), (95, 99), (100, 100),
+)
+_VISUAL_J2K = (
+    (0, 0), (10, 27), (20, 30), (30, 33), (40, 37), (50, 41), (60, 46), (70, 52), (80, 60), (85, 68), (90, 78), (100, 100),
+)
 # fmt: on
 # The highest quality of each of libavif's 64 quantisers
 _OF_AVIF = tuple(100 - max(0, -((50 - 100 * quantiser) // 63)) for quantiser in range(63, -1, -1))

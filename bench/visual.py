@@ -1,0 +1,134 @@
+"""The visual tune of method "restored": what its qualities mean by SSIMULACRA 2, and what each effort buys."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dsncodec
+from dsncodec import metrics
+from dsncodec.bench.peers import opened, saved
+from dsncodec.bench.report import table
+
+from .common import image_paths, in_parallel, rgb_of
+from .results import write_csv, write_report
+
+UInt8Array = NDArray[np.uint8]
+
+# Qualities of each base codec's own scale at which the tuning pictures are coded
+OWN = {
+    "avif": (0, 8, 16, 24, 31, 38, 46, 54, 62, 70, 77, 84, 90, 95, 100),
+    "jpeg": (1, 5, 10, 20, 30, 40, 50, 60, 70, 78, 85, 90, 94, 97, 100),
+    "jxl": (0, 10, 20, 30, 40, 50, 60, 70, 78, 85, 90, 94, 97, 100),
+    "j2k": (0, 10, 20, 27, 34, 40, 46, 52, 58, 64, 72, 80, 100),
+}
+OURS = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
+QUALITIES = (35, 50, 65, 80)
+PARTS = ("scale", "effort")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
+    parser.add_argument("--limit", type=int, default=24, help="tuning pictures (default %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write visual-PART.md and .csv."""
+    paths = image_paths(args.data, "div2k256", args.limit)
+    for part in args.part or PARTS:
+        text = {"scale": scale, "effort": effort}[part](paths)
+        write_report(f"visual-{part}.md", text, args.command)
+    return 0
+
+
+def _score(rgb: UInt8Array, data: bytes) -> float:
+    return metrics.ssimulacra2(rgb, np.asarray(dsncodec.decode(data, threads=1)))
+
+
+# --- what qualities mean
+
+
+def scale(paths: Sequence[Path]) -> str:
+    """Medians and quartiles of SSIMULACRA 2 by the base codec's own quality, and the scale that they make."""
+    rows: list[list[object]] = []
+    lines = []
+    for base, qualities in OWN.items():
+        found = in_parallel(partial(_scores, base, qualities), paths)
+        scores = np.array(found)
+        low, middle, high = np.percentile(scores, (25, 50, 75), axis=0)
+        for own, *values in zip(qualities, middle, low, high):
+            rows.append([base, own, *(f"{float(value):.2f}" for value in values)])
+        lines.append(f"`{base}`: " + repr(points_of(qualities, middle)))
+    write_csv("visual-scale.csv", ("base", "own_quality", "median", "low", "high"), rows)
+    heading = (
+        f"SSIMULACRA 2 of what a reader gets, tune visual, effort 5, over {len(paths)} tuning pictures, by the base codec's own "
+        "quality.\n\n"
+    )
+    names = ("base codec", "own quality", "median", "lower quartile", "upper quartile")
+    return (
+        heading
+        + table(names, rows)
+        + "\nThe scales of `dsncodec.carriers`, (quality, own quality):\n\n"
+        + "\n".join(f"- {line}" for line in lines)
+        + "\n"
+    )
+
+
+def _scores(base: str, qualities: Iterable[int], path: Path) -> list[float]:
+    rgb = rgb_of(path)
+    return [
+        _score(rgb, dsncodec.encode(rgb, dsncodec.Restored(base=base, base_quality=own), threads=1))
+        for own in qualities
+    ]
+
+
+def points_of(own: Sequence[int], scores: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
+    """(quality, own quality) where the median is the quality; from 0 up, and 100 at the end.
+
+    >>> points_of((0, 50, 100), np.array([-20.0, 40.0, 90.0]))[:3]
+    ((0, 0), (10, 25), (20, 33))
+    """
+    rising = np.maximum.accumulate(scores)
+    found = [(q, round(float(np.interp(q, rising, own)))) for q in OURS if q < rising[-1]]
+    return ((0, 0), *found, (100, 100))
+
+
+# --- what effort buys
+
+
+def effort(paths: Sequence[Path]) -> str:
+    """Seconds of one core a megapixel and BD-rate by SSIMULACRA 2 against AVIF as Pillow writes it, by effort."""
+    pictures = [rgb_of(path) for path in paths]
+    pixels = sum(rgb.shape[0] * rgb.shape[1] for rgb in pictures) / 1e6 * len(QUALITIES)
+    anchors = []
+    began = time.process_time()
+    for rgb in pictures:
+        files = [saved(rgb, "AVIF", quality=q, max_threads=1) for q in (25, 40, 55, 70, 85)]
+        anchors.append([(8 * len(f) / rgb[..., 0].size, metrics.ssimulacra2(rgb, opened(f))) for f in files])
+    anchor_s = (time.process_time() - began) / (pixels * 5 / len(QUALITIES))
+    rows = []
+    for level in range(10):
+        gains, began = [], time.process_time()
+        files_of = [
+            [dsncodec.encode(rgb, "restored", quality=q, effort=level, threads=1) for q in QUALITIES]
+            for rgb in pictures
+        ]
+        seconds = (time.process_time() - began) / pixels
+        for rgb, files, anchor in zip(pictures, files_of, anchors):
+            curve = [(8 * len(f) / rgb[..., 0].size, _score(rgb, f)) for f in files]
+            gains.append(metrics.bd_rate(anchor, curve))
+        rows.append([level, f"{seconds:.2f}", f"{seconds / anchor_s:.1f}", f"{statistics.fmean(gains):.1f}"])
+    write_csv("visual-effort.csv", ("effort", "seconds_a_megapixel", "times_the_anchor", "bd_rate"), rows)
+    names = ("effort", "seconds of a core a megapixel", "times Pillow's AVIF", "BD-rate by SSIMULACRA 2, %")
+    return (
+        f"Means over {len(paths)} tuning pictures at qualities {', '.join(map(str, QUALITIES))}, against AVIF as Pillow writes it.\n\n"
+        + table(names, rows)
+    )
