@@ -110,11 +110,12 @@ def with_network(data: bytes, strength: int) -> bytes:
     stream = io.BytesIO(data)
     header, sections, _ = read_structure(stream, None)
     payloads = dict(container.iter_payloads(stream, sections))
-    networks = [row for row in registry.restorations() if row.base == carriers.base_name(payloads["BASE"])]
+    base = carriers.base_name(payloads["BASE"])
+    networks = [row for row in registry.restorations() if row.base == base and row.hypotheses == 1]
     if not networks:
         return data
     said = Parameters.unpack(payloads["PARM"])
-    payloads["PARM"] = replace(said, strength=strength, model_id=networks[0].wire_id).pack()
+    payloads["PARM"] = replace(said, strength=strength, weights=(), model_id=networks[0].wire_id).pack()
     return container.pack(header, list(payloads.items()))
 
 

@@ -342,20 +342,27 @@ def box(kind: str, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + kind.encode("ascii") + content
 
 
+def scale_of(file: File) -> int:
+    """Of either form of PARM."""
+    return file.sections["PARM"][0] & 127
+
+
 def base_size(file: File) -> tuple[int, int]:
     """Rows and columns of the base picture."""
-    scale = file.sections["PARM"][0]
+    scale = scale_of(file)
     return math.ceil(file.height / scale), math.ceil(file.width / scale)
 
 
 def avif_of(file: File, obus: bytes) -> bytes:
-    """Short form 20: the boxes that the page draws, and the OBUs."""
+    """Short forms 20 and 23: the boxes that the page draws, and the OBUs."""
+    deep = file.sections["BASE"][0] == 23
     n, colour = len(obus), file.colour
     rows, columns = base_size(file)
     level = (obus[4] & 7) << 2 | obus[5] >> 6
     brands = b"avif" + bytes(4) + b"avifmif1miaf" + (b"MA1A" if colour else b"")
-    samples = bytes([3, 8, 8, 8]) if colour else bytes([1, 8])
-    coded = bytes([0x81, 0x20 + level, 0, 0]) if colour else bytes([0x81, level, 0x1C, 0])
+    samples = bytes([3, *[10 if deep else 8] * 3]) if colour else bytes([1, 10 if deep else 8])
+    high = 0x40 if deep else 0
+    coded = bytes([0x81, 0x20 + level, high, 0]) if colour else bytes([0x81, level, 0x1C | high, 0])
     properties = box("ispe", bytes(4) + struct.pack(">II", columns, rows))
     properties += box("pixi", bytes(4) + samples) + box("av1C", coded)
     properties += box("colr", b"nclx" + bytes.fromhex("0001000d000680"))
@@ -401,7 +408,7 @@ def j2k_of(file: File, packets: bytes) -> bytes:
 def base_file(file: File) -> bytes:
     """The base codec's own file."""
     form, rest = file.sections["BASE"][0], file.sections["BASE"][1:]
-    if form == 20:
+    if form in (20, 23):
         return avif_of(file, rest)
     if form == 21:
         return jpeg_of(rest)
@@ -411,8 +418,19 @@ def base_file(file: File) -> bytes:
     return rest
 
 
+def deep_picture(file: File) -> Array | None:
+    """Samples of 0 .. 1023, (ceil(H/s), ceil(W/s), 3); None where the file has 8 bits a sample."""
+    if file.sections["BASE"][0] not in (16, 23):
+        return None
+    pixels = imagecodecs.avif_decode(base_file(file))
+    return pixels if pixels.dtype == np.uint16 else None
+
+
 def base_picture(file: File) -> Array:
     """(ceil(H/s), ceil(W/s), 1 or 3), as any program shows it."""
+    deep = deep_picture(file)
+    if deep is not None:
+        return ((255 * deep.astype(np.int64) + 511) // 1023).astype(np.uint8)
     form, data = file.sections["BASE"][0], base_file(file)
     if form in (18, 19, 22):
         pixels = (imagecodecs.jpegxl_decode if form == 18 else imagecodecs.jpeg2k_decode)(data)
@@ -440,14 +458,20 @@ def doubled(b: Array) -> Array:
 
 def restored_picture(file: File, threads: int) -> Array:
     parameters = file.sections["PARM"]
-    scale, q, p, t, _ = parameters[:5]
+    weighed = parameters[0] > 127
+    scale, q, p, t = scale_of(file), *parameters[1:4]
+    weights = list(struct.unpack(f"{len(parameters) - 8}b", parameters[8:])) if weighed else []
+    identity = parameters[4:8] if weighed else parameters[5:]
     base = base_picture(file)
     if scale == 2:
         base = doubled(base)[: file.height, : file.width].astype(np.uint8)
-    if t == 0:
+    if not any(weights) and (weighed or t == 0):
         return with_alpha(base, alpha_of(file))
+    deep = deep_picture(file) if scale == 1 else None
+    if deep is not None:
+        base = 255 * deep.astype(np.float64) / 1023
     rows = tomllib.loads((MODELS / "manifest.toml").read_text("utf-8"))["restorer"]
-    (row,) = (r for r in rows if model_id(MODELS / r["files"]["restore"]["name"]).startswith(parameters[5:]))
+    (row,) = (r for r in rows if model_id(MODELS / r["files"]["restore"]["name"]).startswith(identity))
     block = row["config"]["block"]
     below, right = -file.height % block, -file.width % block
     x = np.pad(base, ((0, below), (0, right), (0, 0)), "edge").astype(np.float32)
@@ -455,10 +479,15 @@ def restored_picture(file: File, threads: int) -> Array:
     x = (x / 255).transpose(2, 0, 1)[None]
     known = [np.full((1, 1, 1, 1), value) for value in (q / 100, 10 ** (-p / 80))]
     y = run(MODELS / row["files"]["restore"]["name"], threads, x, *known)
-    c = 255 * (y - x)[0, :, : file.height, : file.width].transpose(1, 2, 0)
+    if weighed:
+        corrections = y[0].reshape(len(weights), 3, *y.shape[2:])
+        added = sum(w / 32 * one for w, one in zip(weights, corrections))
+    else:
+        added = t / 64 * (y - x)[0]
+    c = 255 * added[:, : file.height, : file.width].transpose(1, 2, 0)
     if not file.colour:
         c = (c @ np.array([0.299, 0.587, 0.114]))[..., None]
-    values = np.floor(np.clip(base + t / 64 * c, 0, 255) + 0.5)
+    values = np.floor(np.clip(base + c, 0, 255) + 0.5)
     return with_alpha(values.astype(np.uint8), alpha_of(file))
 
 
@@ -778,4 +807,4 @@ def decode_small(data: bytes) -> Array:
         )
     if file.method == 4:
         return with_alpha(grid_pixels(file, small=True), small_alpha(alpha_of(file), 8))
-    return with_alpha(base_picture(file), small_alpha(alpha_of(file), file.sections["PARM"][0]))
+    return with_alpha(base_picture(file), small_alpha(alpha_of(file), scale_of(file)))

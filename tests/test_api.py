@@ -241,15 +241,17 @@ def test_target_bpp(method: str) -> None:
 
 @EVERY_METHOD
 def test_target_psnr(method: str) -> None:
+    tune = {"tune": "psnr"} if method == "restored" else {}
+
     def reached(data: bytes) -> float:
         return psnr_db(array(PHOTO), array(dsncodec.decode(data)))
 
-    low, high = (reached(quick(method=method, quality=quality)) for quality in (0, 100))
+    low, high = (reached(quick(method=method, **tune, quality=quality)) for quality in (0, 100))
     for target in (low - 1, (low + high) / 2, high - 0.01):
-        assert reached(quick(method=method, target_psnr_db=target)) >= target
-    assert quick(method=method, target_psnr_db=1) == quick(method=method, quality=0)
+        assert reached(quick(method=method, **tune, target_psnr_db=target)) >= target
+    assert quick(method=method, **tune, target_psnr_db=1) == quick(method=method, **tune, quality=0)
     with pytest.raises(SettingError, match=r"the best of this picture is \d+\.\d+ dB"):
-        quick(method=method, target_psnr_db=high + 60)
+        quick(method=method, **tune, target_psnr_db=high + 60)
 
 
 @pytest.mark.parametrize(

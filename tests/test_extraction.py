@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps
 
 import dsncodec
 from dsncodec.carriers import BASE_CODECS
+from dsncodec.carriers.lossy.avif import is_deep
 from dsncodec.cli import main
 from dsncodec.errors import DsnError, SettingError
 
@@ -67,15 +68,24 @@ def pixels(mode: str) -> UInt8Array:
     return np.dstack([*planes, alpha] if mode.endswith("A") else planes)
 
 
-@pytest.fixture(scope="module", params=[(base, mode) for base in BASE_CODECS for mode in MODES], ids="-".join)
+# how far Pillow's picture of 10 bits a sample is from the nearest one of 8
+TEN_BITS = 3
+DEEP = [("avif-visual", mode) for mode in ("RGB", "RGBA")]
+
+
+@pytest.fixture(
+    scope="module", params=[*((base, mode) for base in BASE_CODECS for mode in MODES), *DEEP], ids="-".join
+)
 def held(request: pytest.FixtureRequest) -> tuple[str, str, bytes, bytes]:
     """Base codec, mode, a file with all metadata, and its profile."""
-    base, mode = request.param
+    name, mode = request.param
+    base, _, tune = name.partition("-")
     icc = RGB_ICC if mode.startswith("RGB") else grey_icc()
     data = dsncodec.encode(
         pixels(mode),
         "restored",
         base=base,
+        tune=tune or "psnr",
         effort=3,
         quality=60,
         icc_profile=icc,
@@ -102,6 +112,16 @@ def colour_of(data: bytes) -> UInt8Array:
     return found.reshape(*found.shape[:2], -1)[..., :planes]
 
 
+def far(a: UInt8Array, b: UInt8Array) -> int:
+    return int(np.abs(a.astype(int) - b).max())
+
+
+def is_deep_file(data: bytes) -> bool:
+    """Whether the base codec's file has 10 bits a sample."""
+    info = dsncodec.read_info(data)
+    return info.backends["BASE"] == "avif" and is_deep(dsncodec.extract(data, bare=True).data)
+
+
 def test_what_a_file_holds_comes_out(held: tuple[str, str, bytes, bytes]) -> None:
     base, mode, data, icc = held
     found = dsncodec.extract(data)
@@ -117,7 +137,7 @@ def test_what_a_file_holds_comes_out(held: tuple[str, str, bytes, bytes]) -> Non
         image.load()
         assert image.format == {"avif": "AVIF", "jpeg": "JPEG", "j2k": "JPEG2000"}[base]
         shown = np.asarray(image.convert("RGBA"))
-        assert np.array_equal(shown[..., : expected.shape[2]], expected)
+        assert far(shown[..., : expected.shape[2]], expected) <= (TEN_BITS if is_deep_file(data) else 0)
         if base == "j2k":
             _check_jp2(found.data, icc)
             return
@@ -174,7 +194,7 @@ def test_every_orientation_of_avif(orientation: int) -> None:
             assert image.getexif().get(0x0112, 1) == orientation
             upright = ImageOps.exif_transpose(image)
     expected = ImageOps.exif_transpose(_with(dsncodec.decode(data, preview=True), orientation))
-    assert np.array_equal(np.asarray(upright), np.asarray(expected))
+    assert far(np.asarray(upright), np.asarray(expected)) <= TEN_BITS
 
 
 def _only(orientation: int) -> bytes:
@@ -241,7 +261,7 @@ def test_half_the_size() -> None:
     data = dsncodec.encode(pixels("RGBA"), "restored", scale=2, quality=40, effort=0, exif=exif(8), threads=1)
     found = dsncodec.extract(data)
     with Image.open(io.BytesIO(found.data)) as image:
-        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True)))
+        assert far(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True))) <= TEN_BITS
         assert image.size == ((pixels("RGBA").shape[1] + 1) // 2, (pixels("RGBA").shape[0] + 1) // 2)
 
 
@@ -253,7 +273,7 @@ def test_as_png(mode: str) -> None:
     assert (found.suffix, dict(found.left_out)) == (".png", {})
     with Image.open(io.BytesIO(found.data)) as image:
         assert image.mode == mode
-        assert np.array_equal(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True)))
+        assert far(np.asarray(image), np.asarray(dsncodec.decode(data, preview=True))) <= TEN_BITS
         assert (image.info["icc_profile"], image.getexif()[0x0112]) == (icc, 7)
         assert image.info["xmp"] == XMP
 

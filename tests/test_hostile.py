@@ -167,13 +167,16 @@ def test_mutations_at_every_entry_point(number: int, tmp_path: Path) -> None:
     assert ("decode", "done") in seen and ("decode", "Corrupt") in seen  # neither harmless nor hopeless
 
 
-@pytest.mark.parametrize("base", ["avif", "jpeg", "j2k"])
-def test_mutations_of_short_forms(base: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("base", "tune"), [("avif", "psnr"), ("avif", "visual"), ("jpeg", "psnr"), ("j2k", "psnr")]
+)
+def test_mutations_of_short_forms(base: str, tune: str, tmp_path: Path) -> None:
     """Which JPEG 2000 has from 32 pixels each way on; also with another size in the header."""
     size = (200, 150) if base == "jpeg" else (40, 33)  # where the short form is the shorter one
-    data = campaigns.small_file("restored", base, "RGB", *size)
+    data = campaigns.small_file("restored", base, "RGB", *size, tune=tune)
     file = mutations.taken_apart(data)
-    assert file.parts[1].payload[0] == BASE_CODECS[base].short_id
+    short = BASE_CODECS[base].short_id if tune == "psnr" else BASE_CODECS[base].deep_short_id
+    assert file.parts[1].payload[0] == short
     seen = set()
     for seed in range(100):
         seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))

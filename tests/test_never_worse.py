@@ -53,7 +53,7 @@ def best_plain(colour: UInt8Array, base: str, effort: int, limit: int) -> UInt8A
 
 def judged(pixels: UInt8Array, **settings: Any) -> dsncodec.ImageInfo:
     """Code and decode a picture, and compare what a reader gets with what the codec alone gives."""
-    data = dsncodec.encode(pixels, "restored", threads=1, **settings)
+    data = dsncodec.encode(pixels, "restored", tune="psnr", threads=1, **settings)
     info = dsncodec.read_info(data)
     planes = 3 if info.mode.startswith("RGB") else 1
     colour = np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1)[..., :planes])
@@ -160,7 +160,7 @@ def test_targets() -> None:
     assert info.size_bytes <= 3000
     info = judged(pixels, target_bpp=0.12, effort=5)
     assert info.bpp <= 0.12
-    data = dsncodec.encode(pixels, target_psnr_db=32.5, effort=4)
+    data = dsncodec.encode(pixels, tune="psnr", target_psnr_db=32.5, effort=4)
     assert psnr_db(pixels, np.asarray(dsncodec.decode(data))) >= 32.5
     judged(pixels, target_psnr_db=32.5, effort=4)
 
@@ -176,8 +176,8 @@ def test_half_the_size_by_hand() -> None:
 def test_other_base_codecs_at_high_effort() -> None:
     """Where another base codec takes the first one's place, neither PSNR nor SSIM falls, and bytes do not rise."""
     pixels = np.ascontiguousarray(SIGNS["SSIM"]()[:, :420])
-    first = dsncodec.encode(pixels, "restored", base="avif", quality=10, effort=8, scale=1)
-    any_base = dsncodec.encode(pixels, "restored", quality=10, effort=8)
+    first = dsncodec.encode(pixels, "restored", tune="psnr", base="avif", quality=10, effort=8, scale=1)
+    any_base = dsncodec.encode(pixels, "restored", tune="psnr", quality=10, effort=8)
     assert dsncodec.read_info(any_base).sections["BASE"] <= dsncodec.read_info(first).sections["BASE"]
     plain = np.asarray(dsncodec.decode(first, preview=True))
     shown = np.asarray(dsncodec.decode(any_base))

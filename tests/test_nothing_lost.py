@@ -460,7 +460,7 @@ def test_a_preview_or_checkpoint_that_appears_meanwhile(
 # --- batch
 
 
-SETTINGS = {"effort": 0, "base": "jpeg", "quality": 50}
+SETTINGS = {"effort": 0, "base": "jpeg", "tune": "psnr", "quality": 50}
 
 
 @pytest.fixture

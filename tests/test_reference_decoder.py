@@ -69,6 +69,8 @@ def test_pixels_are_within_the_tolerance(row: dict[str, str], threads: int) -> N
 
 SETTINGS = [
     {"quality": 30},
+    {"quality": 30, "tune": "psnr"},
+    {"base_quality": 30, "method": "restored", "scale": 2, "tune": "psnr"},
     {"base_quality": 80, "base": "jpeg"},
     {"base_quality": 20, "method": "restored", "scale": 2},
     {"base_quality": 60, "method": "restored", "base": "jxl"},

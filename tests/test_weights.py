@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,13 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
         assert row.base in BASE_CODECS and row.size in ("fast", "best")
         assert registry.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
     assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
-    defaults = [(row.base, row.scale, row.size) for row in rows if row.default]
+    defaults = [(row.base, row.scale, row.size, row.tune) for row in rows if row.default]
     assert len(set(defaults)) == len(defaults)
-    for base in BASE_CODECS:
-        for best in (False, True):
-            chosen = registry.restoration(base, best)
-            assert chosen is None or (chosen.base == base and chosen.default)
+    for base, best, tune in itertools.product(BASE_CODECS, (False, True), ("psnr", "visual")):
+        chosen = registry.restoration(base, best, tune=tune)
+        assert chosen is None or (chosen.base == base and chosen.default)
+        # without one for the eye, that for squared error
+        assert chosen is None or chosen.tune == tune or registry.restoration(base, best) is chosen
     with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:
         registry.restoration_of_wire_id(bytes(range(1, 9)))
     assert caught.value.field == "model"

@@ -33,8 +33,9 @@ from dsncodec.entropy import adaptive_coder
 from dsncodec.methods.coconet import bitstream as coordinates
 from dsncodec.methods.coconet.bitstream import shape_for
 from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.methods.sections import encode_alpha
-from dsncodec.networks.registry import restorations
+from dsncodec.networks.registry import restoration
 from dsncodec.options import CARRIERS
 
 from .bombs import bombs
@@ -96,8 +97,14 @@ def _picture(mode: str, width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
-def small_file(method: str, backend: str, mode: str, width: int = 6, height: int = 5) -> bytes:
-    """A tiny file by one backend or base codec, by a network of one variant, or on latent grids."""
+def small_file(
+    method: str, backend: str, mode: str, width: int = 6, height: int = 5, tune: str | None = None
+) -> bytes:
+    """A tiny file by one backend or base codec, by a network of one variant, or on latent grids.
+
+    Args:
+        tune: of base codecs; default: for the eye with mode RGBA, for squared error with others.
+    """
     image = _picture(mode, width, height)
     if method == "latentgrid":
         return _grids(mode, width, height, image)
@@ -105,6 +112,8 @@ def small_file(method: str, backend: str, mode: str, width: int = 6, height: int
         return _network(backend, mode, width, height, image)
     settings: dict[str, Any] = {"scale": 2, "levels": 200} if method == "dsn" else {"base_quality": 30}
     settings[CARRIERS[method]] = backend
+    if method == "restored":
+        settings["tune"] = tune or ("visual" if mode == "RGBA" else "psnr")
     return dsncodec.encode(image, method, effort=0, threads=1, **settings)
 
 
@@ -162,14 +171,20 @@ def corpus(wanted: list[str] | None = None) -> list[File]:
 
 
 def _under_its_network(file: File) -> File:
-    """A file of a base codec with strength 1, as if its encoder had found that best."""
+    """A file of a base codec with strength 1, or one correction as it is, as if its encoder had found that best."""
     if file.method != 2:
         return file
     base = base_name(file.parts[1].payload)
-    known = [row.wire_id for row in restorations() if row.base == base]
-    parameters = file.parts[0].payload
-    strong = parameters[:3] + bytes([64, 0]) + known[0][:4] if known else parameters
-    return file.with_part(0, Part("PARM", strong))
+    parameters = Parameters.unpack(file.parts[0].payload)
+    tune = "visual" if file.parts[1].payload[0] == BASE_CODECS[base].deep_short_id else "psnr"
+    row = restoration(base, False, parameters.scale, tune)
+    if row is None:
+        return file
+    if row.hypotheses > 1:
+        strong = replace(parameters, weights=(32, *(0,) * (row.hypotheses - 1)), model_id=row.wire_id)
+    else:
+        strong = replace(parameters, strength=64, weights=(), model_id=row.wire_id)
+    return file.with_part(0, Part("PARM", strong.pack()))
 
 
 # --- the campaigns: name -> cases. Made again in each process, from the same files

@@ -82,7 +82,7 @@ def _encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: s
 def _encode_deep(colour: UInt8Array, quality: int, effort: int, threads: int, tune: str) -> bytes:
     """10 bits a sample, by imagecodecs; the colours are said to be those that Pillow says."""
     file = imagecodecs.avif_encode(
-        ((colour.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16),
+        _ten_bits(colour),
         level=quality,
         speed=SPEEDS[effort],
         bitspersample=_DEEP,
@@ -94,6 +94,11 @@ def _encode_deep(colour: UInt8Array, quality: int, effort: int, threads: int, tu
         numthreads=max(_LEAST_THREADS_OF_DEEP, threads),
     )
     return bytes(file)
+
+
+def _ten_bits(values: UInt8Array) -> UInt16Array:
+    """0..255 spread over 0..1023."""
+    return ((values.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16)
 
 
 @functools.cache
@@ -230,13 +235,14 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
         items.append((box(b"infe", struct.pack(">IHH", 2 << 24, number, 0) + said), content, about))
 
     if kept.alpha is not None:
-        found = _lossless(kept.alpha())
+        depth = _DEEP if is_deep(file) else 8
+        found = _lossless(kept.alpha(), depth)
         if found is None:
             left_out["alpha"] = f"libavif {features.version_module('avif')} does not code it without loss"
         else:
             coded, av1c = found
             sizes = [at + 1 for at, one in enumerate(properties) if one[4:8] == b"ispe"]
-            about = [added(b"pixi", bytes(4) + b"\1\x08"), added(b"av1C", av1c, essential=True)]
+            about = [added(b"pixi", bytes(4) + bytes([1, depth])), added(b"av1C", av1c, essential=True)]
             coding.append([*sizes[:1], *about, added(b"auxC", bytes(4) + _ALPHA), *turned])
             item(b"av01Alpha\0", coded, b"auxl")
     if kept.exif:
@@ -256,14 +262,26 @@ def _properties(iprp: bytes) -> tuple[list[bytes], list[int]]:
     return [box(*one) for one in listed(known[b"ipco"], "avif")], list(links[11:])
 
 
-def _lossless(alpha: UInt8Array) -> tuple[bytes, bytes] | None:
-    """A coded picture of one plane and its av1C; None if it does not come back."""
-    buffer = io.BytesIO()
-    Image.fromarray(alpha).convert("RGB").save(
-        buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced=_ROW_MT
-    )
-    file = buffer.getvalue()
-    if not np.array_equal(decode(file, (*alpha.shape, 1))[..., 0], alpha):
+def _lossless(alpha: UInt8Array, depth: int) -> tuple[bytes, bytes] | None:
+    """A coded picture of one plane and its av1C; None if it does not come back. Readers want the colours' own ``depth``, 8 or 10."""
+    if depth == 8:
+        buffer = io.BytesIO()
+        Image.fromarray(alpha).convert("RGB").save(
+            buffer, "AVIF", quality=100, speed=6, subsampling="4:0:0", max_threads=1, advanced=_ROW_MT
+        )
+        file = buffer.getvalue()
+        same = np.array_equal(decode(file, (*alpha.shape, 1))[..., 0], alpha)
+    else:
+        # quality 100 of one plane is without loss
+        deep = _ten_bits(alpha)
+        file = bytes(
+            imagecodecs.avif_encode(
+                deep, level=100, speed=6, bitspersample=_DEEP, pixelformat="400", codec="aom", numthreads=1
+            )
+        )
+        size_of(file)
+        same = np.array_equal(np.asarray(imagecodecs.avif_decode(file, numthreads=1)).reshape(deep.shape), deep)
+    if not same:
         return None
     meta = _boxes(_boxes(file)[b"meta"][4:])
     where = _ILOC.unpack(meta[b"iloc"])
