@@ -188,7 +188,9 @@ def _cheapest_scoring(ladder: Ladder[P], target: float) -> P:
         low, high = (low, at) if scores[at] >= target else (at, high)
         wanted = target - scores[at]
         if low in scores and high in scores:
-            at = low + round((target - scores[low]) / (scores[high] - scores[low]) * (high - low))
+            at = low + math.ceil((target - scores[low]) / (scores[high] - scores[low]) * (high - low))
+            # the last one shall reach it: curves bend below the straight line
+            at += len(scores) == MOST_SCORED - 1
         elif len(scores) > MOST_SCORED:
             at = (low + high) // 2
         else:

@@ -280,7 +280,9 @@ def _lossless(alpha: UInt8Array, depth: int) -> tuple[bytes, bytes] | None:
             )
         )
         size_of(file)
-        same = np.array_equal(np.asarray(imagecodecs.avif_decode(file, numthreads=1)).reshape(deep.shape), deep)
+        same = np.array_equal(
+            np.asarray(imagecodecs.avif_decode(file, numthreads=1)).reshape(deep.shape), deep
+        )
     if not same:
         return None
     meta = _boxes(_boxes(file)[b"meta"][4:])

@@ -123,8 +123,8 @@ class Encoder:
 
     @property
     def points(self) -> list[int]:
-        """The base codec's own qualities."""
-        return list(range(101))
+        """The base codec's own qualities; tuned for the eye those that write different files."""
+        return list(range(101) if self.tune == "psnr" else carriers.BASE_CODECS[self._base].qualities)
 
     def point_of_quality(self, quality: int) -> int:
         """The base codec's own quality for one of ours."""

@@ -53,11 +53,15 @@ class VisualJudge:
         wanted = self.MOST_PIXELS // (tall * wide)
         down = int(np.clip(round((wanted * rows / columns) ** 0.5), 1, min(wanted, rows // tall)))
         across = int(np.clip(wanted // down, 1, columns // wide))
-        tops = np.linspace(0, rows - tall, down).astype(int)
-        lefts = np.linspace(0, columns - wide, across).astype(int)
+        tops, lefts = _places(rows - tall, down), _places(columns - wide, across)
         return [(slice(y, y + tall), slice(x, x + wide)) for y in tops for x in lefts]
 
     def __call__(self, shown: UInt8Array) -> tuple[float, float]:
         """See ``Judge``."""
         scores = [ssimulacra2(squeezed(self._colour[part]), squeezed(shown[part])) for part in self._parts]
         return 100 - float(np.mean(scores)), 1.0
+
+
+def _places(last: int, count: int) -> list[int]:
+    """Evenly from 0 to the last place; one alone in the middle."""
+    return [last // 2] if count == 1 else [int(place) for place in np.linspace(0, last, count)]
