@@ -77,9 +77,9 @@ def picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Start]:
-    """A published start of latent grids, of width 16: the plain one, with a middle grey and other taps."""
-    lists = grids.plain_start(16)
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Init]:
+    """A published init of latent grids, of width 16: the zero init, with a middle grey and other taps."""
+    lists = grids.zero_init(16)
     lists[grids.OFFSETS][-3:] = 2**15
     lists[grids.TAPS][:4] = 2**14
     content = np.concatenate(lists).astype("<i4").tobytes()
@@ -98,10 +98,10 @@ start = {{ name = "start-x.bin", sha256 = "{sha256}" }}
 """
     (tmp_path / "models" / "manifest.toml").write_text(row, "utf-8")
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
-    starts = registry.starts
-    starts.cache_clear()
-    yield starts()[0]
-    starts.cache_clear()
+    inits = registry.inits
+    inits.cache_clear()
+    yield inits()[0]
+    inits.cache_clear()
 
 
 def with_network(data: bytes, strength: int) -> bytes:

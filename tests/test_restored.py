@@ -123,7 +123,7 @@ def test_a_short_form_is_the_codecs_file_byte_for_byte(
         assert payload[0] == BASE_CODECS[base].short_id and len(payload) < len(file)
     assert carriers.base_file(payload, shape) == file
     assert carriers.base_file(bytes([BASE_CODECS[base].wire_id]) + file, shape) == file
-    monkeypatch.setattr(carriers.load_base(base), "lengthen", lambda short, shape: file + b"?")
+    monkeypatch.setattr(carriers.load_base(base), "restore_container", lambda short, shape: file + b"?")
     whole = encode_base(colour, quality, base, 5, 1)  # a library of another age: the file as it is
     assert whole == bytes([BASE_CODECS[base].wire_id]) + file
     monkeypatch.undo()
@@ -557,7 +557,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
             return smoothed
 
         monkeypatch.setattr(registry, "restorations", lambda: rows)
-        monkeypatch.setattr(registry, "checked_restoration", lambda row: Path(row.file))
+        monkeypatch.setattr(registry, "checked_file", lambda row: Path(row.file))
         monkeypatch.setattr(restored, "network", network)
         return run
 
@@ -973,7 +973,7 @@ def test_decode_is_what_the_file_says_in_numpy(row: Restoration, mode: str) -> N
     pytest.importorskip("onnx")
     from onnx.reference import ReferenceEvaluator
 
-    graph = ReferenceEvaluator(str(registry.checked_restoration(row)))
+    graph = ReferenceEvaluator(str(registry.checked_file(row)))
     data = forced(row, picture(mode, 23, 17), strength=255)
     expected = by_hand(
         data, lambda given: graph.run(None, dict(zip(graph.input_names, given.values())))[0], row.unit
@@ -990,7 +990,7 @@ def test_decode_is_what_the_file_says_in_numpy(row: Restoration, mode: str) -> N
 def test_tiles_are_the_whole_frame(row: Restoration, mode: str, size: tuple[int, int]) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(registry.checked_restoration(row)))
+    session = onnxruntime.InferenceSession(str(registry.checked_file(row)))
     names = [node.name for node in session.get_inputs()]
     image = photo(*size).convert(mode)
     data = forced(row, image, strength=255)

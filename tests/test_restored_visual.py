@@ -308,7 +308,7 @@ def test_impossible_scores() -> None:
         dsncodec.encode(image, target_ssimulacra2=60, quality=3)
     with pytest.raises(SettingError, match="the best of this picture"):
         dsncodec.encode(photograph(60, 60), "dsn", target_ssimulacra2=99.9, effort=0)
-    with pytest.raises(SettingError, match="SSIMULACRA 2|at least 8"):
+    with pytest.raises(SettingError, match=r"SSIMULACRA 2|at least 8"):
         dsncodec.encode(picture("RGB", 5, 40), target_ssimulacra2=60)
 
 

@@ -22,8 +22,8 @@ of a file of 10 bits a sample.
 A base codec with a short form has two functions more, inverse to each other; ``short`` is what a .dsn file holds
 in the place of the file::
 
-    shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
-    lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
+    strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes
+    restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes
 
 One that writes files of 10 bits says of a file whether it is one, for their short form has a number of its own::
 
@@ -359,7 +359,7 @@ def has_base(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def written_by(library: str, instead: str) -> Iterator[None]:
+def checked_output(library: str, instead: str) -> Iterator[None]:
     """A base codec's look at the file it has just written: what its decoder would refuse is no file to give away.
 
     Raises:
@@ -394,18 +394,18 @@ def encode_base(
     row, module = BASE_CODECS[base], load_base(base)
     file = module.encode(colour, quality, effort, threads, tune)
     if row.short_id is not None:
-        short = _shortened(module, file, colour.shape)
+        short = _stripped(module, file, colour.shape)
         if short is not None and len(short) < len(file):
             deep = row.deep_short_id is not None and cast(Any, module).is_deep(file)
             return bytes([row.deep_short_id if deep and row.deep_short_id else row.short_id]) + short
     return bytes([row.wire_id]) + file
 
 
-def _shortened(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
+def _stripped(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
     """The short form of a base codec's file; None if that file would not come back byte for byte."""
     try:
-        short: bytes = module.shorten(file, shape)
-        return short if module.lengthen(short, shape) == file else None
+        short: bytes = module.strip_container(file, shape)
+        return short if module.restore_container(short, shape) == file else None
     except (Corrupt, MissingComponent):
         return None
 
@@ -421,7 +421,7 @@ def base_file(payload: bytes, shape: tuple[int, int, int]) -> bytes:
         return payload[1:]
     module: Any = load_base(name)
     with _as_corrupt(name):
-        file: bytes = module.lengthen(payload[1:], shape)
+        file: bytes = module.restore_container(payload[1:], shape)
     return file
 
 

@@ -19,7 +19,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from ...errors import Corrupt, MissingComponent
 from ...planes import pixels_of
-from .. import Kept, written_by
+from .. import Kept, checked_output
 from ..boxes import box, listed
 
 UInt8Array = NDArray[np.uint8]
@@ -50,7 +50,7 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int, tune: st
     """
     deep = tune == "visual" and colour.shape[2] == 3 and _has_deep()
     file = (_encode_deep if deep else _encode)(colour, quality, effort, threads, tune)
-    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
+    with checked_output(f"libavif {features.version_module('avif')}", instead="jpeg"):
         size_of(file)
     return file
 
@@ -154,12 +154,12 @@ def is_deep(file: bytes) -> bool:
     return _depth_of(file[where[7] : where[7] + where[8]]) == _DEEP
 
 
-def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
-    """What lies in the boxes: the coded picture. What they say besides, ``lengthen`` knows."""
+def strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """What lies in the boxes: the coded picture. What they say besides, ``restore_container`` knows."""
     return file[len(_around(b"", shape)) :]
 
 
-def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+def restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes:
     """The file that libavif makes of a coded picture (H, W, 1 or 3)."""
     return _around(short, shape) + short
 

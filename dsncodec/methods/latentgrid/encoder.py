@@ -1,7 +1,7 @@
 """The method "latentgrid": symbols on grids of seven sizes, an integer probability model, and a small synthesis, all
 fitted to one picture.
 
-Fitting needs numba; reading does not, and is in ``grids``.
+Fitting needs numba; reading does not, and is in ``bitstream``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...options import LatentGrid
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, Progress, rate_control
 from ..sections import encode_alpha
-from .bitstream import PLAIN, nets_of, pack_sections, reconstruct
+from .bitstream import ZERO_INIT, nets_of, pack_sections, reconstruct
 
 __all__ = ["Encoder", "Point", "encode", "encoder_of", "fitter"]
 
@@ -35,23 +35,34 @@ Sections = list[tuple[str, bytes]]
 Report = Callable[[float, float, float], None]
 
 MAX_FIT_PIXELS = 2**25
-SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what effort buys
-MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
-WIDTH = 32  # of the synthesis, without a published start
-TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
+# By effort
+SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
+# A picture of a few pixels converges long before the seconds of its effort are over
+MAX_STEPS = 20_000
+# Of the synthesis, without a published init
+WIDTH = 32
+# lmbda of quality 0 and 100, and in equal ratios between
+LMBDAS = (0.06, 5e-5)
 
-ENOUGH_STEPS = 12_000  # for any picture: what is left of the budget goes to more fits, and the best is kept
-LEAST_SHARE = 0.5  # of a fit's budget: less is not worth another one
-FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
-# Towards a target: short fits find the price of a bit, then one goes for it
-PILOTS, PILOT_SHARE = 2, 0.06  # and the part of the budget of each
-SURE_STEPS = 100  # of a short fit: what fewer say counts less
-# A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
-AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after the other
-RETRY_SHARE = 0.1  # of the budget
+# Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
+ENOUGH_STEPS = 12_000
+# Of the budget of one fit: with less left, no other one begins
+LEAST_SHARE = 0.5
+# Of the seconds: weights are rounded, RDOQ moves symbols, and the file is written
+FINISH_SHARE = 0.08
+# Towards a target: how many pilot fits find lmbda, and the part of the budget of each
+PILOTS, PILOT_SHARE = 2, 0.06
+# Of a pilot fit: with fewer, its correction of lmbda counts less
+SURE_STEPS = 100
+# A file that misses its target: where in its schedule the fit goes on, one time after the other; the part of the budget, and the
+# steps at least, of each time
+AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)
+RETRY_SHARE = 0.1
 LEAST_RETRY_STEPS = 60
-MOST_RAISED = 30.0  # the price, over that of the whole fit: beyond, a picture is made flat rather than small
-CLOSE, CLEAR = 0.98, 0.03  # the part of the bytes allowed that is aimed at, and the dB above those asked for
+# lmbda, over that of the whole fit: beyond, a picture becomes flat rather than small
+MOST_RAISED = 30.0
+# The part of the bytes allowed that a fit aims at, and the dB above those asked for
+CLOSE, CLEAR = 0.98, 0.03
 
 
 def fitter() -> Any:
@@ -69,20 +80,20 @@ def fitter() -> Any:
 
 @functools.cache
 def _compiled() -> Any:
-    """That takes seconds the first time, which are not the picture's."""
+    """As ``fitter``. The first call takes seconds, which count for no picture."""
     fit = extras.load("dsncodec.methods.latentgrid.fit")
-    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, PLAIN, 1)
-    job.run(fit.Aim(TRADES[0]), fit.Budget(None, 2))
+    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, ZERO_INIT, 1)
+    job.run(fit.RateTarget(LMBDAS[0]), fit.Budget(None, 2))
     job.finished()
     return fit
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a fit aims at: ``trade`` is the price of a bit for each pixel in squared error, samples in 0..1. It is where
-    the fit begins, if the bytes of the whole file or a PSNR are given."""
+    """What a fit aims at: ``lmbda`` is what a bit per pixel counts in squared error, samples in 0..1. A fit only begins with
+    it, if the bytes of the whole file or a PSNR are given."""
 
-    trade: float
+    lmbda: float
     max_bytes: int | None = None
     psnr_db: float | None = None
 
@@ -148,7 +159,7 @@ class Encoder:
         if target.psnr_db is not None:
             return Point(_limited(2 * 10 ** (-target.psnr_db / 10)), psnr_db=target.psnr_db)
         if (max_bytes := target.bytes_for(pixels)) is not None:
-            # what photographs need at a trade, about; the fit finds out
+            # of photographs, about; pilot fits correct it
             guess = _limited(3e-4 * (8 * max(max_bytes, 1) / pixels) ** -1.5)
             return Point(guess, max_bytes=max_bytes)
         return self.point_of_quality(
@@ -164,8 +175,8 @@ class Encoder:
         return self._fitted(point).colour
 
     def point_of_quality(self, quality: int) -> Point:
-        """The price of a bit of a quality."""
-        first, last = TRADES
+        """The lmbda of a quality."""
+        first, last = LMBDAS
         return Point(first * (last / first) ** (quality / 100))
 
     def _fitted(self, point: Point) -> Coded:
@@ -182,18 +193,26 @@ class Encoder:
         """
         fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
         psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
-        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), psnr), 0.0
-        for _ in range(PILOTS if not aim.fixed else 0):
-            with self._opened(aim) as job:
-                job.run(fit.Aim(aim.trade), self._budget(PILOT_SHARE), self._reporting(done, PILOT_SHARE))
+        target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), psnr), 0.0
+        for _ in range(PILOTS if not target.fixed else 0):
+            with self._opened(target) as job:
+                job.run(
+                    fit.RateTarget(target.lmbda),
+                    self._budget(PILOT_SHARE),
+                    self._reporting(done, PILOT_SHARE),
+                )
                 done += PILOT_SHARE
                 if job.interrupted:
-                    return self._finished(job, aim, point)
-                wanted = aim.corrected(aim.trade, *job.outlook(aim.trade)) / aim.trade
-                aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
-        return self._best(aim, point, done)
+                    return self._finished(job, target, point)
+                wanted = (
+                    target.corrected_lmbda(target.lmbda, *job.predict_rate_psnr(target.lmbda)) / target.lmbda
+                )
+                target = replace(
+                    target, lmbda=_limited(target.lmbda * wanted ** min(job.steps / SURE_STEPS, 1))
+                )
+        return self._best(target, point, done)
 
-    def _best(self, aim: Any, point: Point, done: float) -> Coded:
+    def _best(self, target: Any, point: Point, done: float) -> Coded:
         """Of a fit, and where it needs only a part of the budget, of others that follow. Ctrl-C ends those at once.
 
         Args:
@@ -203,16 +222,16 @@ class Encoder:
         while going:
             begun = time.monotonic()
             try:
-                with self._opened(aim, number) as job:
+                with self._opened(target, number) as job:
                     budget = self._budget(1 - done)
                     budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                     share = ENOUGH_STEPS / self.steps if self.steps else 0.0
-                    job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
+                    job.run(target, budget, self._reporting(done, min(share, 1 - done)))
                     steps = job.steps
                     if best is None:
-                        best = self._finished(job, aim, point)
+                        best = self._finished(job, target, point)
                     elif not job.interrupted:
-                        coded = self._finished(job, aim, point, ())
+                        coded = self._finished(job, target, point, ())
                         best = min(best, coded, key=lambda one: self._worth(one, point))
             except (SettingError, KeyboardInterrupt) as ended:
                 if best is None:
@@ -230,11 +249,11 @@ class Encoder:
         return best
 
     @contextlib.contextmanager
-    def _opened(self, aim: Any, number: int = 0) -> Iterator[Any]:
-        """A fit from the init made for such a price, every other one from none, in a context that closes it, and says
+    def _opened(self, target: Any, number: int = 0) -> Iterator[Any]:
+        """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
         whether it was interrupted."""
-        start = (WIDTH, PLAIN) if number % 2 or self.init == "zero" else _start(aim.trade)
-        job = fitter().Fit(self.colour, *start, self.threads, seed=number)
+        init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else _init_for(target.lmbda)
+        job = fitter().Fit(self.colour, *init, self.threads, seed=number)
         try:
             yield job
         finally:
@@ -247,29 +266,29 @@ class Encoder:
             self._tell_interrupted()
 
     def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
-        """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""
+        """The least one is best: a target that is met, then the other one of bytes and error, or error + lmbda * rate."""
         error = float(np.mean(np.square(coded.colour.astype(np.float32) - self.colour))) / 255**2
         size = self._size(coded.sections)
         if point.max_bytes is not None:
             return self._missed(coded, point) > 0, error
         if point.psnr_db is not None:
             return self._missed(coded, point) > 0, size
-        return False, error + point.trade * 8 * size / (self.header.width * self.header.height)
+        return False, error + point.lmbda * 8 * size / (self.header.width * self.header.height)
 
-    def _finished(self, job: Any, aim: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
+    def _finished(self, job: Any, target: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
         """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
 
         Raises:
             SettingError: the target is missed in the end.
         """
         coded = self._packed(job.finished(self._finish_seconds()))
-        reached, first = [self._missed(coded, point)], job.trade
+        reached, first = [self._missed(coded, point)], job.lmbda
         for begin in again:
             if reached[-1] <= 0 or (job.interrupted and point.max_bytes is None):
                 break
-            aim = self._further(replace(aim, trade=job.trade), reached, coded, first)
+            target = self._further(replace(target, lmbda=job.lmbda), reached, coded, first)
             budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
-            job.run(aim, budget, self._reporting(0, 0), begin)
+            job.run(target, budget, self._reporting(0, 0), begin)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
         if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
@@ -308,25 +327,25 @@ class Encoder:
             self.report(1.0, float(error), bits / (self.header.width * self.header.height))
 
     def _finish_seconds(self) -> float:
-        """What the search for cheaper weights and the moves of symbols may take."""
+        """What RDOQ of the weights and the symbols may take."""
         return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
 
-    def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
-        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
-        further each time: a retry is short.
+    def _further(self, target: Any, reached: list[float], coded: Coded, first: float) -> Any:
+        """A target beyond that of the file by what the file was short of it, and a little more. lmbda goes there at once, and further
+        each time: a retry is short.
 
         Args:
             reached: by how much each file so far missed.
-            first: the price that the fit ended with before.
+            first: the lmbda that the fit ended with before.
         """
         missed, urge = reached[-1], len(reached)
-        if aim.max_bytes is not None:
+        if target.max_bytes is not None:
             share = 1 + missed / max(self._variable(coded.sections), 1)
-            least = max(int(aim.max_bytes - 1.05 * missed), 1)
-            trade = aim.trade * 1.03**urge * share ** (2 * urge)
-            return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
+            least = max(int(target.max_bytes - 1.05 * missed), 1)
+            lmbda = target.lmbda * 1.03**urge * share ** (2 * urge)
+            return replace(target, max_bytes=least, lmbda=min(lmbda, MOST_RAISED * first))
         more = missed + 0.02 * urge
-        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 6))
+        return replace(target, psnr_db=target.psnr_db + more, lmbda=target.lmbda * 10 ** (-more * urge / 6))
 
     def _missed(self, coded: Coded, point: Point) -> float:
         """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
@@ -403,14 +422,14 @@ def encoder_of(job: Job, options: LatentGrid) -> Encoder:
     return Encoder(header, job.picture.pixels, job.threads, options, job.effort, report, interrupted)
 
 
-def _start(trade: float) -> tuple[int, bytes]:
-    """Width and id of the published start made for the price nearest to this one, or of the plain one."""
-    rows = [row for row in registry.starts() if row.default]
+def _init_for(lmbda: float) -> tuple[int, bytes]:
+    """Width and id of the published init made for the nearest lmbda, or of the zero init."""
+    rows = [row for row in registry.inits() if row.default]
     if not rows:
-        return WIDTH, PLAIN
-    row = min(rows, key=lambda row: abs(math.log(row.lam / trade)))
+        return WIDTH, ZERO_INIT
+    row = min(rows, key=lambda row: abs(math.log(row.lmbda / lmbda)))
     return row.width, row.wire_id[:4]
 
 
-def _limited(trade: float) -> float:
-    return min(max(trade, TRADES[1] / 10), TRADES[0])
+def _limited(lmbda: float) -> float:
+    return min(max(lmbda, LMBDAS[1] / 10), LMBDAS[0])

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,27 @@ def _counts(v: Int64Array, m: Int64Array, s: Int64Array) -> Int64Array:
     return found
 
 
+class ContextNet(NamedTuple):
+    """The network of one grid as the kernels take it: w1 and w2 (16, 16), transposed, w3 (2, 16), biases b1 and b2 (16,) and
+    b3 (2,)."""
+
+    w1: Float64Array
+    b1: Float64Array
+    w2: Float64Array
+    b2: Float64Array
+    w3: Float64Array
+    b3: Float64Array
+
+
+class GridStack(NamedTuple):
+    """A grid with 3 zeros above it and at its left, and 2 at its right; the next coarser one with a zero all round; and the
+    one after it."""
+
+    cells: Int8Array
+    parents: Int8Array
+    grandparents: Int8Array
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """The network's integers, exact in float64: ``w1`` and ``w2`` (16, 16), ``w3`` (2, 16), ``b1`` (7, 16), ``b2`` (16,),
@@ -108,7 +130,7 @@ class Context:
         b1, b2, b3 = np.split(biases.astype(np.float64), (112, 128))
         return cls(w1.reshape(16, 16), w2.reshape(16, 16), w3.reshape(2, 16), b1.reshape(7, 16), b2, b3)
 
-    def located(self, grid: int, found: Float64Array) -> tuple[Int64Array, Int64Array]:
+    def distributions(self, grid: int, found: Float64Array) -> tuple[Int64Array, Int64Array]:
         """Locations, in 16ths of a symbol, and scale indices, (n,) each, from contexts (16, n)."""
         h = self.w1 @ found
         h += self.b1[grid][:, None]
@@ -138,10 +160,10 @@ class Context:
     def _unit(self) -> Float64Array:
         return np.array([[2.0**-20], [2.0**-21]])
 
-    def of_grid(self, grid: int) -> tuple[Float64Array, ...]:
+    def of_grid(self, grid: int) -> ContextNet:
         """What the kernels take."""
         w1, w2 = self._transposed
-        return w1, np.ascontiguousarray(self.b1[grid]), w2, self.b2, self.w3, self.b3
+        return ContextNet(w1, np.ascontiguousarray(self.b1[grid]), w2, self.b2, self.w3, self.b3)
 
     @cached_property
     def _transposed(self) -> tuple[Float64Array, Float64Array]:
@@ -184,7 +206,7 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
     up, upper = _parents(grids, grid, (rows, columns))
     framed = _framed(cells)
     if (reading := kernels.load(kernels.READING)) is not None:
-        lower, above = reading.intervals(framed, up, upper, *context.of_grid(grid), tables())
+        lower, above = reading.intervals(GridStack(framed, up, upper), context.of_grid(grid), tables())
         return lower, above
     both = np.empty((2, rows, columns), np.int64)
     step = max(1, _CHUNK // columns)
@@ -197,7 +219,7 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
             ]
         for at, plane in enumerate(_inherited(up, upper, part, columns)):
             found[_SAME + at] = plane
-        m, s = context.located(grid, found.reshape(INPUTS, -1))
+        m, s = context.distributions(grid, found.reshape(INPUTS, -1))
         v = cells[part].ravel().astype(np.int64)
         for more in (0, 1):
             both[more, part] = _counts(v + more, m, s).reshape(-1, columns)
@@ -213,19 +235,19 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
 def encode_band(grids: Sequence[Int8Array], context: Context) -> bytes:
     """The symbols of a band, finest grid first, to bytes."""
     reading = kernels.load(kernels.READING)
-    writer = range_coder.Writer()
+    encoder = range_coder.RangeEncoder()
     for grid in reversed(range(len(grids))):
         lower, above = _intervals(grids, grid, context)
         if reading is None:
-            writer.put(lower, above)
+            encoder.encode(lower, above)
             continue
-        out = np.empty(len(writer.out) + 3 * len(lower), np.uint8)
-        out[: len(writer.out)] = np.frombuffer(bytes(writer.out), np.uint8)
-        state = np.array([writer.low, writer.range, len(writer.out)], np.int64)
+        out = np.empty(len(encoder.out) + 3 * len(lower), np.uint8)
+        out[: len(encoder.out)] = np.frombuffer(bytes(encoder.out), np.uint8)
+        state = np.array([encoder.low, encoder.range, len(encoder.out)], np.int64)
         reading.write(lower, above, out, state)
-        writer.low, writer.range = int(state[0]), int(state[1])
-        writer.out = bytearray(out[: state[2]].tobytes())
-    return writer.finish()
+        encoder.low, encoder.range = int(state[0]), int(state[1])
+        encoder.out = bytearray(out[: state[2]].tobytes())
+    return encoder.finish()
 
 
 def band_bits(grids: Sequence[Int8Array], context: Context) -> float:
@@ -246,26 +268,26 @@ def decode_band(
         finest: the number of the last grid that is decoded; what would come behind it has no cells, and what is left of
             the bytes is not looked at.
     Raises:
-        Corrupt: no writer made these bytes, or some are left over.
+        Corrupt: no encoder made these bytes, or some are left over.
     """
     reading = kernels.load(kernels.READING)
     grids = [np.empty((0, 0), np.int8)] * len(shapes)
     if reading is None:
-        reader = range_coder.Reader(data)
+        decoder = range_coder.RangeDecoder(data)
         for grid in reversed(range(finest, len(shapes))):
-            grids[grid] = _decode_grid(reader, grids, grid, shapes[grid], context)
+            grids[grid] = _decode_grid(decoder, grids, grid, shapes[grid], context)
         if finest == 0:
-            reader.finish()
+            decoder.finish()
         return grids
     numbers = np.frombuffer(bytearray(data), np.uint8)
-    start = range_coder.Reader(data)
+    start = range_coder.RangeDecoder(data)
     state = np.array([start.code, start.range, start.at], np.int64)
     for grid in reversed(range(finest, len(shapes))):
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
-        up, upper = _parents(grids, grid, shapes[grid])
-        if not reading.read(numbers, state, framed, up, upper, *context.of_grid(grid), tables()):
-            raise Corrupt("bytes that no writer makes")
+        stack = GridStack(framed, *_parents(grids, grid, shapes[grid]))
+        if not reading.read(numbers, state, stack, context.of_grid(grid), tables()):
+            raise Corrupt("bytes that no encoder makes")
         grids[grid] = np.ascontiguousarray(framed[3:, 3:-2])
     if finest == 0:
         range_coder.check_end(data, int(state[2]))
@@ -279,7 +301,7 @@ def _skewed(found: Int8Array, rows: int, columns: int) -> Int8Array:
 
 
 def _decode_grid(
-    reader: range_coder.Reader,
+    decoder: range_coder.RangeDecoder,
     grids: Sequence[Int8Array],
     grid: int,
     shape: tuple[int, int],
@@ -305,16 +327,16 @@ def _decode_grid(
         for at, (wave, row) in enumerate(back):
             found[at] = cells[t + wave, first + row : end + row]
         found[_SAME:] = inherited[:, t, first:end]
-        m, s = context.located(grid, found)
+        m, s = context.distributions(grid, found)
         likely = np.clip((m + 8) >> 4, -LARGEST, LARGEST)
         symbols = likely.tolist()
-        _read_wave(reader, _counts(likely, m, s), _counts(likely + 1, m, s), m, s, symbols)
+        _read_wave(decoder, _counts(likely, m, s), _counts(likely + 1, m, s), m, s, symbols)
         cells[t + 9, first + 3 : end + 3] = symbols
     return np.ascontiguousarray(_skewed(cells[9:, 3:], rows, columns))
 
 
 def _read_wave(
-    reader: range_coder.Reader,
+    decoder: range_coder.RangeDecoder,
     lower: Int64Array,
     above: Int64Array,
     m: Int64Array,
@@ -337,7 +359,7 @@ def _read_wave(
         symbols[place] = low
         return below, beyond
 
-    reader.take(lower.tolist(), above.tolist(), search)
+    decoder.decode(lower.tolist(), above.tolist(), search)
 
 
 def _count(v: int, m: int, row: list[int]) -> int:

@@ -1,8 +1,8 @@
 """A picture to the symbols and weights of a file of method "latentgrid".
 
-Latents and networks move together on mean squared error + trade * bits per pixel: first with soft rounding and noise,
-both less and less, then with rounded latents for the networks alone. Then the networks' differences from their start
-are rounded as coarsely as pays.
+Latents and networks minimise mean squared error + lmbda * bits per pixel together: first with soft rounding and noise, both
+annealed, then the networks alone with rounded latents. Then RDOQ works on the networks' differences from their init, and
+on the symbols.
 
 Source: the ideas are those of Ladune et al., "COOL-CHIC", 2023, and of Kim et al., "C3", 2024 (soft rounding).
 """
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...entropy import adaptive_coder
-from .bitstream import LISTS, TAPS, UNITS, Parameters, split, start_lists
-from .objective import Canvas
+from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
+from .objective import RDObjective
 from .soap import Soap
 from .weights import Weights, random_weights
 
@@ -30,36 +30,43 @@ UInt8Array = NDArray[np.uint8]
 Report = Callable[[float, float, float], None]
 
 
-# A price that follows a target, docs/decisions/0018-latentgrid.md: from where to where in the schedule, how often, and how
-# much of it latents take to follow the price; how far from the first price, either way
+# Steer lmbda towards a rate or PSNR target (docs/decisions/0018-latentgrid.md): between these parts of the schedule, once in
+# LOOK_EVERY of it; by a factor of MOST_STEERED at most from where it began. Latents follow lmbda within FOLLOWING of the schedule
 STEERED, LOOK_EVERY, FOLLOWING, MOST_STEERED = (0.25, 0.9), 0.02, 0.12, 4.0
-# How the logarithm of a photograph's price goes with that of its bytes, and with dB
-PRICE_BY_BYTES, PRICE_BY_DB = 2.0, math.log(10) / 6
-# What latents have still to gain that are rounded early in a schedule, as a part of the bytes at its end, and in dB; and what
-# a fit of some hundred steps has, in dB. Below the price LONG_WAY latents are long on their way, and it is more dB
+# d log(lmbda) / d log(bytes), and d log(lmbda) / d PSNR in dB, of photographs
+LMBDA_BY_BYTES, LMBDA_BY_DB = 2.0, math.log(10) / 6
+# Correction of the predicted rate and PSNR: latents rounded at progress p of the schedule need BYTES_TO_FALL (1 - p)^1.5 more bytes
+# than at its end, as a part of those, and have DB_TO_RISE (1 - p)^1.5 dB less; at the end of a pilot fit, DB_AFTER_PILOT
 BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
+# With long = min(LONG_WAY / lmbda, MOST_LONG), that of the bytes is divided by 1 + long, that of the PSNR multiplied by 1 + 4 long
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
-MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
-CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
-HELD_FROM = 1.5e-3  # a published start's second layer of contexts is left as it is from this price on, for 2^16 pixels
-REFINING = 0.04  # of the seconds, at most: symbols are moved one by one, before the networks' last steps and at the end
-SHRINK, SHRINK_UNIT = 8.0, 2.0**-6  # docs/decisions/0018-latentgrid.md
+# Nearly what a file can hold; a picture that does not need a weight lets it drift
+MAX_WEIGHT = 15.0
+# Steps of the context network's weights, over the others'
+CONTEXT_PACE = np.float32(3)
+# From this lmbda on, for 2^16 pixels, W2 of a published init stays as it is
+HELD_FROM = 1.5e-3
+# Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
+RDOQ_SHARE = 0.04
+# Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
+SHRINK, SHRINK_UNIT = 8.0, 2.0**-6
 
 
-def eased(pair: Sequence[float], progress: float) -> float:
-    """Between a first and a last value, along half a wave of the cosine."""
+def cosine_schedule(pair: Sequence[float], progress: float) -> float:
+    """From the first value of a pair to the last, along half a wave of the cosine."""
     return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What changes while the fit runs, first and last value, along half a wave of the cosine."""
+    """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
+    budget, at its end, in which latents are rounded and the networks alone move."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
     latents: tuple[float, float] = (0.15, 0.001)
     weights: tuple[float, float] = (6e-3, 1e-4)
-    rounded: float = 0.08  # of the budget, at its end: latents are rounded, and the networks alone move
+    rounded: float = 0.08
     rounded_weights: float = 5e-4
 
 
@@ -95,28 +102,28 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What a run goes for. ``trade``, squared error (samples in 0..1) for a bit per pixel, is the price; it follows one of
-    the others a little, if that is set: bytes of symbols and weights, or a PSNR.
+class RateTarget:
+    """What a run goes for: ``lmbda``, squared error (samples in 0..1) for a bit per pixel. It is steered towards the bytes of
+    symbols and weights, or the PSNR, where one is set.
     """
 
-    trade: float
+    lmbda: float
     max_bytes: int | None = None
     psnr_db: float | None = None
 
     @property
     def fixed(self) -> bool:
-        """Whether the price is all there is."""
+        """Whether lmbda stays as it is."""
         return self.max_bytes is None and self.psnr_db is None
 
-    def corrected(self, trade: float, bytes_: float, psnr: float) -> float:
-        """The price that would have met the target where this one led to so many bytes, and such a PSNR; about."""
+    def corrected_lmbda(self, lmbda: float, bytes_: float, psnr: float) -> float:
+        """An estimate of the lmbda that meets the target, where this one led to these bytes and this PSNR."""
         more = 0.0
         if self.max_bytes is not None:
-            more = PRICE_BY_BYTES * math.log(max(bytes_, 1) / max(self.max_bytes, 1))
+            more = LMBDA_BY_BYTES * math.log(max(bytes_, 1) / max(self.max_bytes, 1))
         elif self.psnr_db is not None:
-            more = PRICE_BY_DB * (psnr - self.psnr_db)
-        return trade * math.exp(min(max(more, -2), 2))
+            more = LMBDA_BY_DB * (psnr - self.psnr_db)
+        return lmbda * math.exp(min(max(more, -2), 2))
 
 
 @dataclass(frozen=True)
@@ -143,49 +150,51 @@ class Fit:
 
     Args:
         colour: (H, W, 1 or 3) uint8.
-        width: of the synthesis; the start's, if it is a published one.
-        start: the id of a published start, 4 bytes, or four zeros.
-        latents: to begin with, as ``Canvas`` takes them.
-        seed: of the noise, and of the networks where no start is published.
-        begin: the weights of a start that is to be published, in the place of a published one's.
+        width: of the synthesis; the init's, if it is a published one.
+        init_id: of a published init, 4 bytes, or four zeros.
+        latents: initial ones, as ``RDObjective`` takes them.
+        seed: of the noise, and of the networks where no init is published.
+        init: the weights of an init that is in training, in the place of a published one's.
     """
 
     def __init__(
         self,
         colour: UInt8Array,
         width: int,
-        start: bytes,
+        init_id: bytes,
         threads: int,
         latents: list[FloatArray] | None = None,
         seed: int = 0,
-        begin: Weights | None = None,
+        init: Weights | None = None,
     ) -> None:
-        self.start_id, self.width = start, width
-        self.start = begin or weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
-        self._published = begin is not None or any(start)
+        self.init_id, self.width = init_id, width
+        self.init = init or weights_of(init_lists(Parameters(width, init_id, (0,) * LISTS)), width)
+        self._published = init is not None or any(init_id)
         if self._published:
-            self.weights = self.start.copy()
+            self.weights = self.init.copy()
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
         self.schedule, self.seed = Schedule(), seed
-        self.canvas = Canvas(colour, threads, latents)
+        self.objective = RDObjective(colour, threads, latents)
         self.interrupted = False
 
-    def run(self, aim: Aim, budget: Budget, report: Report | None = None, begin: float = 0.0) -> None:
+    def run(
+        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float = 0.0
+    ) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
-            begin: where in the schedule, 0..1: what has been fitted is not to be shaken up again.
+            begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
-        canvas, schedule, weights = self.canvas, self.schedule, self.weights
-        mover, pace = Soap(weights), self._pace(aim.trade)
-        trade, step = aim.trade, 0
-        look = math.inf if aim.fixed else STEERED[0]
+        objective, schedule, weights = self.objective, self.schedule, self.weights
+        optimiser, pace = Soap(weights), self._pace(target.lmbda)
+        lmbda, step = target.lmbda, 0
+        look = math.inf if target.fixed else STEERED[0]
         soft = 1 - schedule.rounded
         rounded = False
         try:
@@ -193,41 +202,41 @@ class Fit:
                 progress = min(begin + (1 - begin) * spent / soft, 1)
                 if progress < 1:
                     if look <= progress < STEERED[1]:
-                        trade = self._steered(aim, trade, progress)
+                        lmbda = self._steer_lmbda(target, lmbda, progress)
                         look = progress + LOOK_EVERY
-                    canvas.soften(
-                        eased(schedule.temperature, progress),
-                        eased(schedule.noise, progress),
+                    objective.soft_round(
+                        cosine_schedule(schedule.temperature, progress),
+                        cosine_schedule(schedule.noise, progress),
                         step + 1_000_003 * self.seed,
                     )
                 elif not rounded:
                     rounded = True
-                    canvas.harden()
-                    canvas.refine(weights, trade, budget.alarm(REFINING))
-                loss, gradient = canvas.gradients(weights, trade, step)
+                    objective.round_latents()
+                    objective.rdoq(weights, lmbda, budget.alarm(RDOQ_SHARE))
+                loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
-                    canvas.step(trade, eased(schedule.latents, progress))
-                    size = eased(schedule.weights, progress)
+                    objective.step(lmbda, cosine_schedule(schedule.latents, progress))
+                    size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
-                mover.step(weights.flat, gradient.flat, size * pace)
-                self._shrink(mover.square_rms(), size, trade)
+                optimiser.step(weights.flat, gradient.flat, size * pace)
+                self._shrink(optimiser.square_rms(), size, lmbda)
                 np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
                 step += 1
                 if report is not None and step % 10 == 0:
-                    report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
+                    report(spent, loss.mse(objective.pixels), loss.bits / objective.pixels)
         except KeyboardInterrupt:
             self._interrupt()
-        self.trade, self.steps = trade, step
+        self.lmbda, self.steps = lmbda, step
         self.seconds_per_step = budget.seconds_gone() / max(step, 1)
-        canvas.harden()
+        objective.round_latents()
 
-    def _pace(self, trade: float) -> FloatArray:
-        """How fast each weight moves, over the others."""
+    def _pace(self, lmbda: float) -> FloatArray:
+        """The step size of each weight, over the others'."""
         pace = Weights(self.width, np.ones_like(self.weights.flat))
         for group in pace.groups[:TAPS]:
             pace.flat[group] = CONTEXT_PACE
-        if self._published and trade >= HELD_FROM * self.canvas.pixels / 2**16:
+        if self._published and lmbda >= HELD_FROM * self.objective.pixels / 2**16:
             pace.parts["w2"][:] = 0
         return pace.flat
 
@@ -236,51 +245,55 @@ class Fit:
             raise KeyboardInterrupt
         self.interrupted = True
 
-    def _shrink(self, rms: FloatArray, size: float, trade: float) -> None:
-        """Draw the weights towards their start, as the bits of their differences would, about
+    def _shrink(self, rms: FloatArray, size: float, lmbda: float) -> None:
+        """Draw the weights towards their init, as the bits of their differences would, about
         SHRINK log2(1 + |d| / SHRINK_UNIT) each: a proximal step, on the scale that the weight's gradient has."""
-        d = self.weights.flat - self.start.flat
+        d = self.weights.flat - self.init.flat
         far = np.abs(d)
-        slope = SHRINK * trade / self.canvas.pixels / (math.log(2) * (SHRINK_UNIT + far))
-        self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
+        slope = SHRINK * lmbda / self.objective.pixels / (math.log(2) * (SHRINK_UNIT + far))
+        self.weights.flat[:] = self.init.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
-    def outlook(self, trade: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT) -> tuple[float, float]:
-        """What rounded latents would come to by the end of a fit at such a price: bytes of symbols and weights, and PSNR in
-        dB, about.
+    def predict_rate_psnr(
+        self, lmbda: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT
+    ) -> tuple[float, float]:
+        """An estimate, from latents rounded now, of the end of a fit at this lmbda: bytes of symbols and weights, and PSNR in
+        dB.
 
         Args:
-            fall: of the bytes, as a part of those at the end.
-            rise: in dB, where the price is high.
+            fall: of the bytes until then, as a part of those at the end.
+            rise: of the PSNR until then, in dB, at a large lmbda.
         """
-        self.canvas.harden()
-        loss = self.canvas.loss(self.weights)
-        psnr = -10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))
-        long = min(LONG_WAY / trade, MOST_LONG)
+        self.objective.round_latents()
+        loss = self.objective.loss(self.weights)
+        psnr = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
+        long = min(LONG_WAY / lmbda, MOST_LONG)
         bytes_ = (loss.bits / 8 + self._about_bytes()) / (1 + fall / (1 + long))
         return bytes_, psnr + rise * (1 + 4 * long)
 
-    def _steered(self, aim: Aim, trade: float, progress: float) -> float:
-        """The price after one more look at what latents, rounded as they are, would make."""
+    def _steer_lmbda(self, target: RateTarget, lmbda: float, progress: float) -> float:
+        """The next lmbda, from what rate and PSNR are predicted to be."""
         left = (1 - progress) ** 1.5
-        wanted = aim.corrected(trade, *self.outlook(trade, BYTES_TO_FALL * left, DB_TO_RISE * left))
-        moved = trade * (wanted / trade) ** (LOOK_EVERY / FOLLOWING)
-        return min(max(moved, aim.trade / MOST_STEERED), aim.trade * MOST_STEERED)
+        wanted = target.corrected_lmbda(
+            lmbda, *self.predict_rate_psnr(lmbda, BYTES_TO_FALL * left, DB_TO_RISE * left)
+        )
+        moved = lmbda * (wanted / lmbda) ** (LOOK_EVERY / FOLLOWING)
+        return min(max(moved, target.lmbda / MOST_STEERED), target.lmbda * MOST_STEERED)
 
     def _about_bytes(self) -> float:
-        """What the differences of the weights take, about."""
-        d = _nearest((self.weights.flat - self.start.flat) / SHRINK_UNIT)
+        """An estimate of the bytes of the weights' differences, by their entropy."""
+        d = _nearest((self.weights.flat - self.init.flat) / SHRINK_UNIT)
         counts = np.unique(d, return_counts=True)[1]
         return float(np.sum(counts * np.log2(len(d) / counts))) / 8
 
     def close(self) -> None:
         """Lets the threads go."""
-        self.canvas.close()
+        self.objective.close()
 
     # --- what a file holds
 
     def finished(self, seconds: float = math.inf) -> Fitted:
-        """Weights rounded, and then made cheaper one by one; and symbols moved by what these weights make of them. Both
-        end after about so many seconds, or Ctrl-C, wherever they are."""
+        """Weights rounded; then RDOQ of the weights, one by one, and of the symbols under these weights. Both end after about
+        so many seconds, or at Ctrl-C, wherever they are."""
         begin = time.monotonic()
         try:
             parameters, differences, weights = self._rounded()
@@ -289,27 +302,27 @@ class Fit:
             parameters, differences, weights = self._rounded()
         self.weights = weights
         try:
-            self._cheapened(parameters, differences, begin + seconds / 2)
-            self.canvas.refine(weights, self.trade, lambda: time.monotonic() > begin + seconds)
+            self._rdoq_weights(parameters, differences, begin + seconds / 2)
+            self.objective.rdoq(weights, self.lmbda, lambda: time.monotonic() > begin + seconds)
         except KeyboardInterrupt:
             self._interrupt()
-        return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
+        return Fitted(parameters, differences, self.objective.grids(), self.objective.rate(weights, None))
 
     def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
-        """For each list the steps that pay best: the other weights stay as they are meanwhile."""
+        """For each list the exponent of least cost, while the other lists stay as they are."""
         weights = self.weights.copy()
-        price = 8 * self.trade / self.canvas.pixels
+        byte_cost = 8 * self.lmbda / self.objective.pixels
         differences: list[Int32Array] = []
         exponents = []
         for number, group in enumerate(weights.groups):
-            start, wished = self.start.flat[group], weights.flat[group].copy()
-            self.canvas.enlarge(weights)
+            init, wished = self.init.flat[group], weights.flat[group].copy()
+            self.objective.upsample(weights)
 
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
-                d = _nearest((wished - start) * 2.0**exponent)
-                weights.flat[group] = start + d * np.float32(2.0**-exponent)
+                d = _nearest((wished - init) * 2.0**exponent)
+                weights.flat[group] = init + d * np.float32(2.0**-exponent)
                 size = len(adaptive_coder.encode(split(d, number, self.width)))
-                return self._cost(weights, number) + price * size, exponent, d
+                return self._cost(weights, number) + byte_cost * size, exponent, d
 
             # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
             tried = [cost(0)]
@@ -318,30 +331,30 @@ class Fit:
                 if len(tried) > 5 and min(tried[-4:])[0] > min(tried[:-4])[0] and min(tried)[1]:
                     break
             _, exponent, d = min(tried, key=lambda found: found[0])
-            weights.flat[group] = start + d * np.float32(2.0**-exponent)
+            weights.flat[group] = init + d * np.float32(2.0**-exponent)
             exponents.append(exponent)
             differences.append(d)
-        return Parameters(self.width, self.start_id, tuple(exponents)), differences, weights
+        return Parameters(self.width, self.init_id, tuple(exponents)), differences, weights
 
-    def _cheapened(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
-        """Differences moved towards zero, one weight after the other, where the bits that this saves are worth more than
-        what it spoils."""
-        weights, price = self.weights, self.trade / self.canvas.pixels
+    def _rdoq_weights(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
+        """RDOQ of the weights: each difference moves towards zero by one as long as lmbda times the bits that this saves
+        exceeds the distortion."""
+        weights, bit_cost = self.weights, self.lmbda / self.objective.pixels
         for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
             unit = np.float32(2.0**-exponent)
-            self.canvas.enlarge(weights)
+            self.objective.upsample(weights)
             now = self._cost(weights, number, sampled=True)
-            lists = weights.flat[group], self.start.flat[group], d
-            for flat, start, part in zip(*(split(values, number, self.width) for values in lists)):
+            lists = weights.flat[group], self.init.flat[group], d
+            for flat, init, part in zip(*(split(values, number, self.width) for values in lists)):
                 bits = _bits_of(part)
                 for at in np.argsort(np.abs(part), kind="stable")[np.sum(part == 0) :]:
                     if time.monotonic() > end:
                         return
                     old, kept = part[at], flat[at]
                     new = old - np.sign(old)
-                    flat[at] = start[at] + new * unit
+                    flat[at] = init[at] + new * unit
                     then = self._cost(weights, number, sampled=True)
-                    if then + price * (bits(new) - bits(old)) < now:
+                    if then + bit_cost * (bits(new) - bits(old)) < now:
                         part[at], now = new, then
                         bits = _bits_of(part)
                     else:
@@ -349,23 +362,23 @@ class Fit:
 
     def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,
-        of planes that were doubled before unless it is the list of the taps."""
-        canvas = self.canvas
+        of planes that were upsampled before unless it is the list of the taps."""
+        objective = self.objective
         if number < 2:
-            return self.trade * canvas.rate(weights, None, sampled) / canvas.pixels
+            return self.lmbda * objective.rate(weights, None, sampled) / objective.pixels
         if number == TAPS:
-            canvas.enlarge(weights)
-        return canvas.synthesise(weights, None, sampled) / (3 * canvas.pixels)
+            objective.upsample(weights)
+        return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
 
 
 def _nearest(x: FloatArray) -> Int32Array:
-    """Rounded, with a wider zero: a small difference costs more bits than it is worth."""
+    """Rounded, away from zero only from a remainder of 0.6 on: small differences cost more bits than they save distortion."""
     limit = 2**15 - 1
     return np.clip(np.sign(x) * np.floor(np.abs(x) + np.float32(0.4)), -limit, limit).astype(np.int32)
 
 
 def _bits_of(d: Int32Array) -> Callable[[int], float]:
-    """About what an integer costs beside the others of its list."""
+    """An estimate of an integer's bits, by the counts of its list."""
     values, counts = np.unique(d, return_counts=True)
     found = dict(zip(values.tolist(), counts.tolist()))
     return lambda value: -math.log2((found.get(int(value), 0) + 0.3) / (len(d) + 1))

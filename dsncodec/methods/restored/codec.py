@@ -469,7 +469,7 @@ class Restorer:
             colour = colour.repeat(3, 2)
         white = np.float32(255 if colour.dtype == np.uint8 else 1023)
         x = np.ascontiguousarray(colour.transpose(2, 0, 1)).astype(np.float32) / white
-        net = network(registry.checked_restoration(self.model), self.threads)
+        net = network(registry.checked_file(self.model), self.threads)
         known = self.parameters.quality / 100, self.parameters.rmse
         quality, rmse = (np.full((1, 1, 1), value, np.float32) for value in known)
         found = net(x, quality, rmse)

@@ -152,7 +152,7 @@ class EnhancementTask:
     def networks(self) -> EnhancementNets:
         return EnhancementNets(self.recipe.model)
 
-    def adopt(self, nets: EnhancementNets, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: EnhancementNets, weights: dict[str, Tensor]) -> None:
         """Those of a run of the same shape."""
         nets.load_state_dict(weights)
 
@@ -207,7 +207,7 @@ class EnhancementTask:
             parts["distillation"] = weights.distillation * losses.distillation_loss(*zip(*pairs))
         return parts
 
-    def judge(self, nets: EnhancementNets, device: str) -> dict[str, float]:
+    def evaluate(self, nets: EnhancementNets, device: str) -> dict[str, float]:
         """Mean PSNR in dB and SSIM over the held-out pairs, outputs rounded to 8 bits."""
         if self.held_out is None:
             return {}

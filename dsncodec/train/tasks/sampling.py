@@ -187,7 +187,7 @@ class SamplingTask:
     def networks(self) -> SamplingNets:
         return SamplingNets(self.recipe.model)
 
-    def adopt(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
         """Every tensor whose name and shape agree: those of another scale do, but for its outermost layers."""
         ours = nets.state_dict()
         kept = {k: v for k, v in weights.items() if k in ours and v.shape == ours[k].shape}
@@ -205,7 +205,7 @@ class SamplingTask:
         patches, levels = batch
         return sampling_loss(nets, ycbcr(patches), levels, self.recipe.loss, progress)
 
-    def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
+    def evaluate(self, nets: SamplingNets, device: str) -> dict[str, float]:
         if self.held_out is None:
             return {}
         found = {q: held_out_psnr_db(nets, self.held_out, q, device) for q in (256, 32, 64)}

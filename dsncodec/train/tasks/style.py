@@ -183,7 +183,7 @@ class StyleTask:
     def networks(self) -> StyleNet:
         return StyleNet(self.recipe.model)
 
-    def adopt(self, nets: StyleNet, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: StyleNet, weights: dict[str, Tensor]) -> None:
         """Those of another style: the layers next to the picture have learned much the same."""
         nets.load_state_dict(weights)
 
@@ -199,7 +199,7 @@ class StyleTask:
         return total
 
     @torch.no_grad()
-    def judge(self, nets: StyleNet, device: str) -> dict[str, float]:
+    def evaluate(self, nets: StyleNet, device: str) -> dict[str, float]:
         """The mean total loss of the held-out pictures, and its parts."""
         if self.held_out is None:
             return {}

@@ -143,7 +143,7 @@ class SuperResolutionTask:
     def networks(self) -> SuperResolution:
         return SuperResolution(self.recipe.model)
 
-    def adopt(self, nets: SuperResolution, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: SuperResolution, weights: dict[str, Tensor]) -> None:
         """Those of a network of the same shape."""
         nets.load_state_dict(weights)
 
@@ -159,6 +159,6 @@ class SuperResolutionTask:
         total = 255 * pixel_loss(made, wanted)
         return total + loss.ssim_weight * ssim_loss(made, wanted) if loss.ssim_weight else total
 
-    def judge(self, nets: SuperResolution, device: str) -> dict[str, float]:
+    def evaluate(self, nets: SuperResolution, device: str) -> dict[str, float]:
         """Mean luma PSNR over the held-out pictures."""
         return {} if self.held_out is None else {"luma_psnr_db": luma_psnr_db(nets, self.held_out, device)}
