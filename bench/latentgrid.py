@@ -407,7 +407,7 @@ def macs_per_pixel(width: int) -> tuple[float, float]:
 
 def times(args: argparse.Namespace, out: Path) -> str:
     """A step of the fit and its stages, beside the floor and torch."""
-    from dsncodec.methods.latentgrid.kernels.objective import RowSample
+    from dsncodec.methods.latentgrid.kernels.latents import RowSample
     from dsncodec.methods.latentgrid.objective import LEARN_EVERY, RDObjective
     from dsncodec.methods.latentgrid.weights import Weights, random_weights
 

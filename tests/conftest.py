@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +146,26 @@ def header_bytes(data: bytes) -> int:
 def with_fixed_checksums(data: bytes) -> bytes:
     """The same codestream with every CRC-32 made right: what an attacker sends, where noise would not."""
     return mutations.with_right_checksums(data)
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Put rows in the place of the published networks; gives the files that will be run, as they are run."""
+
+    from dsncodec.methods.restored import codec
+
+    from .restored import smoothed
+
+    def put(*rows: registry.Restoration) -> list[str]:
+        run: list[str] = []
+
+        def network(path: Path, threads: int) -> Callable[..., Any]:
+            run.append(path.name)
+            return smoothed
+
+        monkeypatch.setattr(registry, "restorations", lambda: rows)
+        monkeypatch.setattr(registry, "checked_file", lambda row: Path(row.file))
+        monkeypatch.setattr(codec, "network", network)
+        return run
+
+    return put

@@ -40,7 +40,7 @@ def shrunk(rgb: UInt8Array, scale: int) -> Image.Image:
 
 
 def enlarged(small: Image.Image, scale: int) -> dict[str, UInt8Array]:
-    """It in all ways, by name, (H, W, 3)."""
+    """The picture enlarged in all ways, by name, (H, W, 3)."""
     size, pixels = (small.width * scale, small.height * scale), np.asarray(small)
     found = {"bicubic": np.asarray(small.resize(size, Image.Resampling.BICUBIC))}
     rows = {row.name: row for row in (*registry.image_networks(), *registry.image_networks("comparison"))}

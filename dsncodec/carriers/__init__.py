@@ -1,4 +1,4 @@
-"""Who carries the low-resolution layer. One module per backend; ``load`` imports it only when it is used.
+"""Carriers: entropy backends, which code symbols without loss, and base codecs, which code a picture. One module per backend; ``load`` imports it only when it is used.
 
 Entropy backends are lossless: symbols <-> payload. Their modules have two functions::
 
@@ -110,7 +110,7 @@ class Kept:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of its parts that there are."""
+        """The names of the parts that are not empty."""
         return tuple(name for name in ("alpha", "icc", "exif", "xmp") if getattr(self, name))
 
     @property

@@ -408,7 +408,7 @@ def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UI
 
 
 def _through(row: registry.ImageNetwork, picture: Picture, threads: int | None) -> Image.Image:
-    """The picture after a network. A grey one stays grey."""
+    """Run a network on a picture; a grey picture gives a grey one."""
 
     def change(colour: UInt8Array) -> UInt8Array:
         made = run(row, colour, thread_count(threads))

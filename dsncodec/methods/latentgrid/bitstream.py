@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import carriers, kernels
+from ... import kernels
 from ...container import Header, varint
 from ...entropy import adaptive_coder
 from ...errors import Corrupt, UnsupportedVersion
 from ...networks import registry
 from .. import FIDELITY, Facts
-from ..sections import OneSize, decode_alpha, pooled, required
+from ..sections import OneSize, alpha_backend, check_alpha, decode_alpha, pooled, required
 from .entropy_model import GRIDS, Context, Int8Array, decode_band, encode_band
 
 FloatArray = NDArray[np.float32]
@@ -35,6 +35,7 @@ UInt8Array = NDArray[np.uint8]
 Window = tuple[slice, slice]
 Shape = tuple[int, int]
 T = TypeVar("T")
+Number = TypeVar("Number", bound=np.generic)
 
 TAGS = frozenset({"PARM", "NETW", "LATS", "ALPH"})
 # what ``extract`` takes out unless told otherwise: nothing
@@ -91,7 +92,7 @@ def counts(width: int) -> list[int]:
     return [sum(sides) for sides in matrices(width)]
 
 
-def split(values: NDArray[Any], number: int, width: int) -> list[NDArray[Any]]:
+def split(values: NDArray[Number], number: int, width: int) -> list[NDArray[Number]]:
     """The matrices of a list, as views."""
     return np.split(values, np.cumsum(matrices(width)[number])[:-1])
 
@@ -585,8 +586,7 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     _parameters_of(sections)
     required(sections, "NETW")
     _bands_of(header, sections)
-    if header.has_alpha:
-        carriers.backend_name(required(sections, "ALPH"))
+    check_alpha(header, sections)
 
 
 def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
@@ -597,7 +597,6 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         first_bytes: the first byte of each other section that the method knows.
     """
     found = Parameters.unpack(parameters)
-    used = {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
     name, init_id = "zero init", ""
     if found.init != ZERO_INIT:
         init_id = found.init.hex()
@@ -609,7 +608,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "scale": THUMBNAIL,
         "levels": None,
         "chroma_levels": None,
-        "backends": used,
+        "backends": alpha_backend(first_bytes),
         "model_id": init_id,
         "model": f"{name}, width {found.width}",
     }

@@ -12,7 +12,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, Progress, rate_control
 from ..sections import encode_alpha
 from .bitstream import ZERO_INIT, nets_of, pack_sections, reconstruct
+
+if TYPE_CHECKING:
+    from .fit import Budget, Fit, Fitted, RateTarget
 
 __all__ = ["Encoder", "Point", "encode", "encoder_of", "fitter"]
 
@@ -65,7 +69,7 @@ MOST_RAISED = 30.0
 CLOSE, CLEAR = 0.98, 0.03
 
 
-def fitter() -> Any:
+def fitter() -> ModuleType:
     """The module that fits, its loops compiled.
 
     Raises:
@@ -79,7 +83,7 @@ def fitter() -> Any:
 
 
 @functools.cache
-def _compiled() -> Any:
+def _compiled() -> ModuleType:
     """As ``fitter``. The first call takes seconds, which count for no picture."""
     fit = extras.load("dsncodec.methods.latentgrid.fit")
     job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, ZERO_INIT, 1)
@@ -212,7 +216,7 @@ class Encoder:
                 )
         return self._best(target, point, done)
 
-    def _best(self, target: Any, point: Point, done: float) -> Coded:
+    def _best(self, target: RateTarget, point: Point, done: float) -> Coded:
         """Of a fit, and where it needs only a part of the budget, of others that follow. Ctrl-C ends those at once.
 
         Args:
@@ -249,7 +253,7 @@ class Encoder:
         return best
 
     @contextlib.contextmanager
-    def _opened(self, target: Any, number: int = 0) -> Iterator[Any]:
+    def _opened(self, target: RateTarget, number: int = 0) -> Iterator[Fit]:
         """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
         whether it was interrupted."""
         init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else _init_for(target.lmbda)
@@ -275,7 +279,7 @@ class Encoder:
             return self._missed(coded, point) > 0, size
         return False, error + point.lmbda * 8 * size / (self.header.width * self.header.height)
 
-    def _finished(self, job: Any, target: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
+    def _finished(self, job: Fit, target: RateTarget, point: Point, again: Sequence[float] = AGAIN) -> Coded:
         """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
 
         Raises:
@@ -295,7 +299,7 @@ class Encoder:
             raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
 
-    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Any:
+    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Budget:
         """Such a part of what there is for moving: what comes at the end has seconds of its own."""
         seconds = None
         if self.seconds is not None:
@@ -330,7 +334,7 @@ class Encoder:
         """What RDOQ of the weights and the symbols may take."""
         return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
 
-    def _further(self, target: Any, reached: list[float], coded: Coded, first: float) -> Any:
+    def _further(self, target: RateTarget, reached: list[float], coded: Coded, first: float) -> RateTarget:
         """A target beyond that of the file by what the file was short of it, and a little more. lmbda goes there at once, and further
         each time: a retry is short.
 
@@ -344,6 +348,7 @@ class Encoder:
             least = max(int(target.max_bytes - 1.05 * missed), 1)
             lmbda = target.lmbda * 1.03**urge * share ** (2 * urge)
             return replace(target, max_bytes=least, lmbda=min(lmbda, MOST_RAISED * first))
+        assert target.psnr_db is not None
         more = missed + 0.02 * urge
         return replace(target, psnr_db=target.psnr_db + more, lmbda=target.lmbda * 10 ** (-more * urge / 6))
 
@@ -385,7 +390,7 @@ class Encoder:
     def _variable(self, sections: Sections) -> int:
         return sum(len(payload) for tag, payload in sections if tag != "PARM")
 
-    def _packed(self, fitted: Any) -> Coded:
+    def _packed(self, fitted: Fitted) -> Coded:
         sections = pack_sections(self.header, fitted.parameters, fitted.differences, fitted.grids)
         nets = nets_of(fitted.parameters, fitted.differences)
         return Coded(sections, reconstruct(self.header, nets, fitted.grids, self.threads))

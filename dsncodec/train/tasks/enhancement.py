@@ -94,7 +94,7 @@ def read_pairs(folder: str | Path, first: int, end: int) -> tuple[UInt8Array, UI
 
 
 class EnhancementTask:
-    """What the loop asks for, of a generator and its discriminator: see ``loop.Task``.
+    """What the trainer asks for, of a generator and its discriminator: see ``trainer.Task``.
 
     The discriminator is a part of the networks, so that checkpoints hold it and the loop's optimizer moves it; in
     ``loss`` each of the two sees only its own gradient. Both move at once, where the authors let them take turns.
@@ -153,7 +153,7 @@ class EnhancementTask:
         return EnhancementNets(self.recipe.model)
 
     def load_from(self, nets: EnhancementNets, weights: dict[str, Tensor]) -> None:
-        """Those of a run of the same shape."""
+        """Weights of a run of the same shape."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:

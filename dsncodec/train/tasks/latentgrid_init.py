@@ -306,7 +306,7 @@ class Trainer:
 
 @dataclass
 class _State:
-    """All that moves, and how long it has moved since the weights were random."""
+    """Objectives and weights, and steps and seconds since the weights were random."""
 
     objectives: list[RDObjective]
     weights: Weights
@@ -314,7 +314,7 @@ class _State:
     seconds: float = 0.0
 
     def copy(self, crops: list[UInt8Array]) -> _State:
-        """The same latents and weights, and the means of Adam at zero."""
+        """A state with these latents and weights, and Adam's means at zero."""
         objectives = [
             RDObjective(crop, latents=[grid.copy() for grid in objective.latents])
             for crop, objective in zip(crops, self.objectives)

@@ -82,7 +82,7 @@ def decoded(nets: SamplingNets, luma: Tensor, chroma: Tensor, levels: Tensor) ->
 
 
 class LookTask:
-    """What the loop asks for, of a second Up-SNet: see ``loop.Task``. All other networks stay as published."""
+    """What the trainer asks for, of a second Up-SNet: see ``trainer.Task``. All other networks stay as published."""
 
     def __init__(self, recipe: LookRecipe) -> None:
         multiple, patch = recipe.model.chroma_scale, recipe.data.patch

@@ -33,7 +33,7 @@ class PerceptualRecipe(Recipe):
 
 
 class PerceptualTask:
-    """What the loop asks for, of a perceptual super-resolution network: see ``loop.Task``."""
+    """What the trainer asks for, of a perceptual super-resolution network: see ``trainer.Task``."""
 
     def __init__(self, recipe: PerceptualRecipe) -> None:
         self.recipe = recipe

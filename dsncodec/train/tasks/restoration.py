@@ -74,7 +74,7 @@ def known_rmse(mse: np.ndarray) -> Tensor:
 
 
 class RestorationTask:
-    """What the loop asks for, of a restoration network: see ``loop.Task``."""
+    """What the trainer asks for, of a restoration network: see ``trainer.Task``."""
 
     def __init__(self, recipe: RestorationRecipe) -> None:
         data, block = recipe.data, recipe.model.block
@@ -112,7 +112,7 @@ class RestorationTask:
         return RestorationNet(self.recipe.model)
 
     def load_from(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
-        """Those of a network for another codec, or of a smaller one."""
+        """Weights of a network for another codec, or of a smaller one."""
         nets.load_from(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:

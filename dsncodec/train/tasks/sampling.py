@@ -86,7 +86,7 @@ def code_luma(nets: SamplingNets, luma: Tensor, levels: Tensor) -> tuple[Tensor,
 def code_chroma(
     nets: SamplingNets, chroma: Tensor, decoded_luma: Tensor, levels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same for chroma (N, 2, H, W), guided by decoded luma (N, 1, H, W), which learns nothing from it."""
+    """Chroma (N, 2, H, W) down and up through its networks, guided by decoded luma (N, 1, H, W), which gets no gradient."""
     shift = chroma_shift(levels)
     latent = nets.chroma_down(chroma)
     quantised = qbrelu(latent + shift, levels) - shift
@@ -165,7 +165,7 @@ def held_out_psnr_db(
 
 
 class SamplingTask:
-    """What the loop asks for, of sampling networks: see ``loop.Task``."""
+    """What the trainer asks for, of sampling networks: see ``trainer.Task``."""
 
     def __init__(self, recipe: SamplingRecipe) -> None:
         model, patch = recipe.model, recipe.data.patch

@@ -153,7 +153,7 @@ def with_side(rgb: UInt8Array, side: int) -> UInt8Array:
 
 
 class StyleTask:
-    """What the loop asks for, of a transformation network: see ``loop.Task``."""
+    """What the trainer asks for, of a transformation network: see ``trainer.Task``."""
 
     def __init__(self, recipe: StyleRecipe) -> None:
         data = recipe.data
@@ -184,7 +184,7 @@ class StyleTask:
         return StyleNet(self.recipe.model)
 
     def load_from(self, nets: StyleNet, weights: dict[str, Tensor]) -> None:
-        """Those of another style: the layers next to the picture have learned much the same."""
+        """Weights of another style: layers next to the picture differ little between styles."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:

@@ -98,7 +98,7 @@ class ShrunkPairs:
         return small.pixels[places], large.pixels[rows]
 
     def batch(self, rng: np.random.Generator, data: PairDataSettings) -> Batch:
-        """The same as tensors, as many and as large as the settings say."""
+        """``patches`` as tensors, of the number and size that the settings say."""
         small, large = self.patches(rng, data.batch, data.patch)
         return torch.from_numpy(small), torch.from_numpy(large)
 
@@ -120,7 +120,7 @@ def luma_psnr_db(net: torch.nn.Module, pairs: ShrunkPairs, device: str) -> float
 
 
 class SuperResolutionTask:
-    """What the loop asks for, of PPCN's network: see ``loop.Task``."""
+    """What the trainer asks for, of PPCN's network: see ``trainer.Task``."""
 
     def __init__(self, recipe: SuperResolutionRecipe) -> None:
         least = 3  # 12 large pixels: SSIM's window is 11
@@ -144,7 +144,7 @@ class SuperResolutionTask:
         return SuperResolution(self.recipe.model)
 
     def load_from(self, nets: SuperResolution, weights: dict[str, Tensor]) -> None:
-        """Those of a network of the same shape."""
+        """Weights of a network of the same shape."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:

@@ -109,7 +109,7 @@ def rounded_weights(weights: Tensor) -> Tensor:
 
 
 class VisualTask:
-    """What the loop asks for, of a restoration network for the eye: see ``loop.Task``."""
+    """What the trainer asks for, of a restoration network for the eye: see ``trainer.Task``."""
 
     def __init__(self, recipe: VisualRecipe) -> None:
         data, block = recipe.data, recipe.model.block
@@ -175,7 +175,7 @@ class VisualTask:
         return RestorationNet(self.recipe.model)
 
     def load_from(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
-        """Those of a network for another loss or codec, or of a smaller one."""
+        """Weights of a network for another loss or codec, or of a smaller one."""
         nets.load_from(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
