@@ -47,7 +47,8 @@ def encode(
         image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
         method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
             "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
-        quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
+        quality: 0..100, default 75. Bytes and quality rise with it. Of "restored" tuned for the eye, the default, it aims at that
+            SSIMULACRA 2 on photographs; else its numbers are about those of JPEG. Of "coconet":
             0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": lambda, in equal ratios.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
