@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics import mean_squared_error, ssimulacra2
+from ...metrics import Ssimulacra2, mean_squared_error
 from ...planes import squeezed
 from .similarity import Similarity
 
@@ -37,15 +37,15 @@ class VisualJudge:
     spread over it and are as large together."""
 
     SMALLEST = 8
-    MOST_PIXELS = 2**22
+    MOST_PIXELS = 2**21
     SIDE = 512
 
     def __init__(self, colour: UInt8Array) -> None:
-        self._colour = colour
         rows, columns = colour.shape[:2]
         self._parts = [(slice(0, rows), slice(0, columns))]
         if rows * columns > self.MOST_PIXELS:
             self._parts = self._spread(rows, columns)
+        self._references = [Ssimulacra2(squeezed(colour[part])) for part in self._parts]
 
     def _spread(self, rows: int, columns: int) -> list[tuple[slice, slice]]:
         """Squares on a grid with the picture's own proportions; strips of a picture that is narrower than a square."""
@@ -58,7 +58,7 @@ class VisualJudge:
 
     def __call__(self, shown: UInt8Array) -> tuple[float, float]:
         """See ``Judge``."""
-        scores = [ssimulacra2(squeezed(self._colour[part]), squeezed(shown[part])) for part in self._parts]
+        scores = [reference(squeezed(shown[part])) for reference, part in zip(self._references, self._parts)]
         return 100 - float(np.mean(scores)), 1.0
 
 
