@@ -137,6 +137,7 @@ def test_only_fits_and_training_know_torch() -> None:
             f"dsncodec.processing.{name}"
             for name in ("blind_spot", "coordinate_network", "style_optimisation")
         ),
+        "dsncodec.bench.perceptual",
     }
     for package in ("torch", "onnx"):
         assert {name for name in importers(package) if not name.startswith("dsncodec.train.")} <= fits
