@@ -463,8 +463,8 @@ def container_lines(report: dict[str, Any], one: dict[str, Any]) -> str:
     return "The base codec's own boxes, which our files leave out:\n\n" + "\n".join(lines) + "\n"
 
 
-def worse_tables(report: dict[str, Any], one: dict[str, Any]) -> str:
-    """How many of our files are worse than the anchor's at the same bytes, by each referee; and the worst ones."""
+def worse_counts(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """How many of our files are worse than the anchor's at the same bytes, by each referee."""
     if not one["worse"]:
         return ""
     labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
@@ -473,19 +473,24 @@ def worse_tables(report: dict[str, Any], one: dict[str, Any]) -> str:
         [labels[key], *(f"{of[m.key]['worse']} of {of[m.key]['files']}" for m in metrics)]
         for key, of in one["worse"].items()
     ]
+    heading = [f"files worse than {labels.get(report['anchor'], report['anchor'])} at the same bytes"]
+    return table([*heading, *(m.label for m in metrics)], counts)
+
+
+def worse_named(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """The worst of those, and by how much."""
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
     named = [
-        f"- {labels[key]}, {m.label}: "
+        f"- {labels[key]}, {metric.label}: "
         + "; ".join(
-            f"{_plain(file['image'])} at {file['bpp']:.2f} bpp, {file['by']:.2g}{m.unit and ' ' + m.unit}"
-            for file in of[m.key]["worst"]
+            f"{_plain(file['image'])} at {file['bpp']:.2f} bpp, {file['by']:.2g}{metric.unit and ' ' + metric.unit}"
+            for file in of[metric.key]["worst"]
         )
         for key, of in one["worse"].items()
-        for m in metrics
-        if of[m.key]["worst"] and m.plotted
+        for metric in METRICS
+        if metric.plotted and metric.key in of and of[metric.key]["worst"]
     ]
-    heading = [f"files worse than {labels.get(report['anchor'], report['anchor'])} at the same bytes"]
-    text = table([*heading, *(m.label for m in metrics)], counts)
-    return text + ("\nThe worst, and by how much:\n\n" + "\n".join(named) + "\n" if named else "")
+    return "The worst, and by how much:\n\n" + "\n".join(named) + "\n" if named else ""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -510,7 +515,11 @@ def markdown(report: dict[str, Any]) -> str:
         else:
             lead = leading(report)
             parts += [f"![{lead.label}]({_plot_name(one, lead.key)}.svg)\n", summary(report, one)]
-            parts += [text for text in (container_lines(report, one), worse_tables(report, one)) if text]
+            parts += [
+                text
+                for text in (say(report, one) for say in (container_lines, worse_counts, worse_named))
+                if text
+            ]
             matrix = one["bd_rate"][lead.key]
             keys = list(one["curves"])
             parts.append(f"BD-rate in % ({lead.label}) of the row against the column:\n")
