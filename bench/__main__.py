@@ -36,7 +36,8 @@ TABLES = {
     "coconet-4": ("bench.tables.coconet4", "CocoNet Figure 4: parts of pictures missing, completed"),
 }
 STUDIES = {
-    "sets": ("bench.sets", "every codec over Set14, B100 and the tuning set: curves, BD-rates, page, plots"),
+    "sets": ("bench.sets", "every codec over Set14, B100 and Urban100: curves, BD-rates, page, plots"),
+    "sheet": ("bench.sheet", "crops at equal bytes, side by side: AVIF as Pillow writes it, JPEG XL, ours"),
     "twins": (
         "bench.twins",
         "Down-SNet and Up-SNet against average pooling and bicubic or Lanczos",

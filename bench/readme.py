@@ -6,14 +6,16 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from dsncodec.bench import report
 
 from .results import newest
+from .sets import TITLES
 
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 PLOTS = Path(__file__).parent.parent / "docs" / "plots"
-# what the README's plot and the first table show
+# what the README's plot shows
 SET = "bsd100"
 
 
@@ -22,22 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def first_screen() -> str:
-    """The summary over one set, and its plot in light and dark."""
-    data = json.loads(newest("report.json").read_text("utf-8"))
-    one = next(found for found in data["sets"] if found["name"] == SET)
+    """The summary over each set; and the plot of one in light and dark."""
+    path = newest("report.json")
+    data = json.loads(path.read_text("utf-8"))
+    plotted = next(found for found in data["sets"] if found["name"] == SET)
+    lead = report.leading(data)
     for name, dark in (("rate-distortion", False), ("rate-distortion-dark", True)):
-        report.plot(data, one, "psnr_db", PLOTS / name, dark=dark, formats=(".svg",))
+        report.plot(data, plotted, lead.key, PLOTS / name, dark=dark, formats=(".svg",))
     return f"""<picture>
   <source media="(prefers-color-scheme: dark)" srcset="plots/rate-distortion-dark.svg">
-  <img alt="RGB PSNR against bits per pixel over {one["pictures"]} pictures of B100" src="plots/rate-distortion.svg">
+  <img alt="{lead.label} against bits per pixel over {plotted["pictures"]} pictures of B100" src="plots/rate-distortion.svg">
 </picture>
 
-{report.summary(data, one)}
-{one["pictures"]} pictures of B100. BD-rate by PCHIP on ln(bpp): negative is fewer bytes than the anchor at equal quality. Times are of one
-thread. Set14, the tuning set, the whole matrix and every codec's settings: [report.md](../bench/results/{newest("report.json").parent.name}/report.md). `python -m bench sets` also
-writes a page to explore, which is too large to keep here.
+{"".join(_of_set(data, one) for one in data["sets"] if one["curves"])}BD-rate by PCHIP on ln(bpp): negative is fewer bytes than the anchor at equal quality, also of Butteraugli and LPIPS, where less is better. Files are
+compared at the same bytes on the same picture, the anchor between its settings. Times are of one thread, in brackets as multiples of the anchor's. The worst files by name, the
+whole matrix and every codec's settings: [report.md](../bench/results/{path.parent.name}/report.md). The command also writes a page to explore, which is too large to keep here.
 
-`python -m bench sets`"""
+`{data["command"]}`"""
+
+
+def _of_set(data: dict[str, Any], one: dict[str, Any]) -> str:
+    title = f"### {TITLES.get(one['name'], one['name'])}: {one['pictures']} pictures, {one['megapixels']:.1f} megapixels"
+    texts = [say(data, one) for say in (report.summary, report.container_lines, report.worse_counts)]
+    return "\n".join([title, "", *(text for text in texts if text)]) + "\n"
 
 
 def study(name: str) -> str:

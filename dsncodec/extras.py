@@ -27,6 +27,7 @@ MODULES = {
     "dsncodec.methods.latentgrid.fit": "fit",
     "dsncodec.bench.measure": "bench",
     "dsncodec.bench.peers": "bench",
+    "dsncodec.bench.referees": "bench",
     "dsncodec.bench.report": "bench",
     "dsncodec.bench.samples": "bench",
     "dsncodec.bench.store": "bench",

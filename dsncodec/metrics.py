@@ -468,6 +468,29 @@ def bd_psnr(anchor: Curve, test: Curve, method: str = "pchip") -> float:
     return _mean_gap(anchor_log_rate, anchor_psnr, test_log_rate, test_psnr, method)
 
 
+def quality_at(curve: Curve, rate: float) -> float | None:
+    """What a codec reaches at a rate: between its settings by PCHIP on ln(rate); None outside of them.
+
+    Args:
+        curve: (bpp, psnr_db) of each setting, as for ``bd_rate``.
+    Raises:
+        SettingError: as ``bd_rate``.
+
+    >>> curve = [(0.1, 28), (0.2, 30.5), (0.4, 33), (0.8, 36)]
+    >>> quality_at(curve, 0.2), quality_at(curve, 0.9)
+    (30.5, None)
+    """
+    x, y = _front(curve)
+    wanted = math.log(rate)
+    if not x[0] <= wanted <= x[-1]:
+        return None
+    piece = min(int(np.searchsorted(x, wanted, "right")) - 1, len(x) - 2)
+    step, rise = x[piece + 1] - x[piece], y[piece + 1] - y[piece]
+    left, right = step * _pchip_slopes(x, y)[piece : piece + 2]
+    t = (wanted - x[piece]) / step
+    return float(y[piece] + t * (left + t * (3 * rise - 2 * left - right + t * (left + right - 2 * rise))))
+
+
 def _front(curve: Curve) -> tuple[FloatArray, FloatArray]:
     """ln(rate) and PSNR of the points that no other one beats; both increase strictly."""
     points = np.asarray(curve, np.float64).reshape(-1, 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dsncodec.bench import measure, peers, processes, report, samples
+from dsncodec import carriers
+from dsncodec.bench import measure, peers, processes, referees, report, samples
 from dsncodec.bench.store import TIMES, Row, Store
 from dsncodec.cli import main
 from dsncodec.errors import SettingError
@@ -27,7 +30,7 @@ from .bench_tasks import behave
 from .conftest import picture
 
 AVAILABLE = [(family, codec) for family, codecs in peers.available()[0].items() for codec in codecs]
-QUICK = "jpeg*,j2k"  # these code a small picture in milliseconds
+QUICK = "jpeg,jpeg-444,j2k"  # these code a small picture in milliseconds
 
 
 @pytest.fixture
@@ -103,7 +106,11 @@ def test_a_family_that_cannot_run_is_named_with_the_reason(monkeypatch: pytest.M
 
 
 def test_codecs_are_chosen_by_key():
-    assert [codec.key for _, codec in peers.choose(["jpeg*", "avif"])[0]] == ["avif", "jpeg", "jpeg-444"]
+    assert [codec.key for _, codec in peers.choose(["jpeg", "jpeg-*", "avif"])[0]] == [
+        "avif",
+        "jpeg",
+        "jpeg-444",
+    ]
     assert "dsn-best" not in [codec.key for _, codec in peers.choose()[0]]
     assert "dsn-best" in [codec.key for _, codec in peers.choose(["dsn-best"])[0]]
     with pytest.raises(SettingError, match=r"no codec bmp: one of avif, .*jpeg-444"):
@@ -120,9 +127,10 @@ def codec_of(key: str) -> peers.Codec:
 def test_a_row_is_read_off_the_decoded_file():
     pixels = np.asarray(picture("RGB", 176, 176))
     codec = codec_of("jpeg")
-    row = measure.measure(codec, "p.png", pixels, 40, 2)
+    row, shown = measure.measure(codec, "p.png", pixels, 40, 2)
     data = codec.encode(pixels, 40)
     decoded = codec.decode(data)
+    assert np.array_equal(shown, decoded)
     grey, decoded_grey = (np.asarray(measure.luma(p)) for p in (pixels, decoded))
     assert (row.size_bytes, row.file_sha256) == (len(data), measure.digest(data))
     assert row.bpp == 8 * len(data) / 176**2
@@ -138,7 +146,11 @@ def test_a_row_is_read_off_the_decoded_file():
 
 
 def test_metrics_that_a_small_picture_does_not_have_are_nan():
-    row = measure.measure(codec_of("jpeg"), "p.png", np.zeros((5, 5, 3), np.uint8), 40, 1)
+    pixels = np.zeros((5, 5, 3), np.uint8)
+    row, decoded = measure.measure(codec_of("jpeg"), "p.png", pixels, 40, 1)
+    row = referees.Panel().judged(row, pixels, decoded)
+    assert math.isnan(row.ssimulacra2)
+    assert not referees.Panel().lacks(row), "it would be measured again in vain"
     assert math.isnan(row.ssim_y)
     assert math.isnan(row.ms_ssim)
 
@@ -156,7 +168,9 @@ def test_peak_memory_is_that_of_the_codec_and_starts_anew():
         codec, encode=lambda p, s: codec.encode(p, s) if np.ones(75_000_000).sum() else b""
     )
     pixels = np.zeros((16, 16, 3), np.uint8)
-    before, during, after = (measure.measure(c, "p", pixels, 40, 1).peak_mib for c in (codec, hungry, codec))
+    before, during, after = (
+        measure.measure(c, "p", pixels, 40, 1)[0].peak_mib for c in (codec, hungry, codec)
+    )
     assert during > before + 200
     assert after < before + 30
 
@@ -174,11 +188,16 @@ def a_row(**changes: Any) -> Row:
         "X 1, Y 2",
         0.25,
         100,
+        0,
         66.7,
         30.5,
         31.5,
         0.9,
         math.nan,
+        -12.5,
+        1.25,
+        math.nan,
+        0.01,
         1e-4,
         0.0,
         50.5,
@@ -521,3 +540,189 @@ def test_published_curves_have_sources_and_rising_rates():
         rates = [rate for rate, _ in curve["points"]]
         assert curve["source"]
         assert rates == sorted(rates)
+
+
+# --- referees
+
+
+def test_a_panel_names_what_it_cannot_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    panel = referees.Panel(list(referees.REFEREES), tmp_path)
+    assert panel.names == ["ssimulacra2"]
+    assert "libjxl-devtools" in panel.missing["butteraugli"]
+    assert panel.missing.keys() == {"butteraugli", "lpips", "dists"}
+    monkeypatch.delenv(referees.FOLDER_VARIABLE, raising=False)
+    assert "--loss-networks" in referees.Panel(["lpips"]).missing["lpips"]
+    with pytest.raises(SettingError, match="no referee eye: one of ssimulacra2, butteraugli, lpips, dists"):
+        referees.Panel(["eye"])
+
+
+def test_rows_have_the_scores_that_were_asked_for(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A second run with another referee measures again, keeps the first one's scores, and a third has nothing to do."""
+    monkeypatch.setitem(referees.REFEREES, "lpips", referees.Referee(lambda folder: distance, 8))
+    out = tmp_path / "out"
+    assert bench(pictures, out, "--settings", "2") == 0
+    first = rows_in(out / "pictures")
+    assert len(first) == 2 * 3 * 2
+    assert all(row.ssimulacra2 < 100 and math.isnan(row.lpips) for row in first)
+    assert bench(pictures, out, "--settings", "2", "--referees", "lpips") == 0
+    second = rows_in(out / "pictures")
+    assert [row.ssimulacra2 for row in second] == [row.ssimulacra2 for row in first]
+    assert all(row.lpips > 0 for row in second)
+    assert bench(pictures, out, "--settings", "2", "--referees", "ssimulacra2,lpips") == 0
+    assert repr(rows_in(out / "pictures")) == repr(second)
+
+
+def distance(reference: np.ndarray) -> referees.Score:
+    return lambda shown: float(np.abs(reference.astype(float) - shown).mean())
+
+
+def test_a_referee_that_fails_costs_its_own_score_only(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def judge(reference: np.ndarray) -> referees.Score:
+        def score(shown: np.ndarray) -> float:
+            raise measure.DsnError("no light")
+
+        return score
+
+    monkeypatch.setitem(referees.REFEREES, "butteraugli", referees.Referee(lambda folder: judge, 8))
+    asked = ("--settings", "2", "--referees", "butteraugli", "--codecs", "jpeg")
+    assert bench(pictures, tmp_path / "out", *asked) == 1
+    assert "jpeg: no light" in capsys.readouterr().err
+    rows = rows_in(tmp_path / "out" / "pictures")
+    assert len(rows) == 4 and all(math.isnan(row.butteraugli) and row.psnr_db > 0 for row in rows)
+
+
+@pytest.mark.skipif(shutil.which(referees.BUTTERAUGLI) is None, reason="libjxl's programs are not installed")
+def test_butteraugli_is_nothing_for_equals_and_more_for_worse():
+    reference = np.asarray(picture("RGB", 64, 48))
+    shown = [reference, *(peers.opened(peers.saved(reference, "JPEG", quality=q)) for q in (90, 30))]
+    none, little, much = (referees.butteraugli(reference, one) for one in shown)
+    assert none == 0 < little < much
+
+
+REFEREES_FOLDER = Path(__file__).parent.parent / "../shared/referees"
+
+
+@pytest.mark.skipif(not REFEREES_FOLDER.is_dir(), reason="the published scores are not there")
+def test_lpips_and_dists_agree_with_other_implementations():
+    pytest.importorskip("torch")
+    perceptual = pytest.importorskip("dsncodec.bench.perceptual")
+    weights = REFEREES_FOLDER.parent / "data/loss_network"
+    columns = {"lpips_alex": perceptual.Lpips(weights), "dists": perceptual.Dists(weights)}
+    with open(REFEREES_FOLDER / "scores.csv", newline="") as file:
+        scores = list(csv.DictReader(file))[::6]
+    for row in scores:
+        pair = [
+            peers.opened((REFEREES_FOLDER / row[name]).read_bytes()) for name in ("reference", "distorted")
+        ]
+        for name, judge in columns.items():
+            assert judge.of(pair[0])(pair[1]) == pytest.approx(float(row[name]), abs=1e-3)
+
+
+# --- what the report says of referees and containers
+
+
+def scored_row(codec: str, image: str, bpp: float, score: float, boxes: int = 0) -> Row:
+    return a_row(
+        image=image,
+        codec=codec,
+        setting=bpp,
+        width=100,
+        height=80,
+        size_bytes=round(bpp * 1000),
+        boxes_bytes=boxes,
+        bpp=bpp,
+        ssimulacra2=score,
+        butteraugli=10 ** (-score / 50),
+        dists=math.nan,
+        ms_ssim=1 - 10 ** (-score / 40),
+        encode_s=1e-3,
+        decode_s=1e-3,
+    )
+
+
+@pytest.fixture
+def judged() -> dict[str, Any]:
+    """An anchor of which a file has 10 points more at each doubling; ours is 2 points better on one picture, 1 worse on the
+    other, and leaves out boxes of a tenth."""
+    rates = (0.1, 0.2, 0.4, 0.8)
+    rows: dict[str, list[Row]] = {"avif-pillow": [], "restored": []}
+    for image, better in (("a", 2.0), ("b", -1.0)):
+        for i, rate in enumerate(rates):
+            rows["avif-pillow"].append(scored_row("avif-pillow", image, rate, 50 + 10 * i))
+            rows["restored"].append(
+                scored_row("restored", image, rate, 50 + 10 * i + better, boxes=round(rate * 100))
+            )
+    pictures = tuple(measure.Picture(name, name, 100, 80, "0" * 16) for name in "ab")
+    codecs = [
+        dataclasses.replace(codec_of("jpeg"), key=key, label=label, kind=kind, settings=rates)
+        for key, label, kind in (("restored", "ours", "ours"), ("avif-pillow", "anchor", "peer"))
+    ]
+    measured = report.Measured(measure.PictureSet("set", pictures), rows, [])
+    return report.build(
+        [measured], codecs, {"dists": "no weights"}, [], title="t", command="c", anchor="avif-pillow"
+    )
+
+
+def test_referees_lead_the_report(judged: dict[str, Any]):
+    labels = ["SSIMULACRA 2", "Butteraugli", "RGB MS-SSIM", "RGB PSNR"]
+    assert [metric["label"] for metric in judged["metrics"]][:4] == labels
+    assert "dists" not in {metric["key"] for metric in judged["metrics"]}, "nobody measured it"
+    (one,) = judged["sets"]
+    heading = report.summary(judged, one).splitlines()[0]
+    assert heading.startswith("| BD-rate in % against anchor | " + " | ".join(labels))
+    text = report.markdown(judged)
+    assert "- dists: no weights" in text
+    assert "![SSIMULACRA 2](set-ssimulacra2.svg)" in text
+
+
+def test_distances_enter_bd_rate_the_other_way_round(judged: dict[str, Any]):
+    (one,) = judged["sets"]
+    better = [
+        one["bd_rate"][key]["avif-pillow"]["restored"]["percent"] for key in ("ssimulacra2", "butteraugli")
+    ]
+    assert all(percent < 0 for percent in better)
+    assert one["over_pictures"]["ssimulacra2"]["restored"]["best"] == pytest.approx(
+        100 * (2**-0.2 - 1), abs=0.1
+    )
+
+
+def test_the_container_has_a_line(judged: dict[str, Any]):
+    (one,) = judged["sets"]
+    found = one["boxes"]["restored"]
+    assert 1 + found["percent_put_back"] / 100 == pytest.approx(1.1 * (1 + found["percent"] / 100))
+    assert found["bytes"] == 37.5
+    assert "points are the container" in report.markdown(judged)
+    assert set(one["boxes"]) == {"restored"}
+
+
+def test_files_worse_than_the_anchor_are_counted_and_named(judged: dict[str, Any]):
+    (one,) = judged["sets"]
+    found = one["worse"]["restored"]["ssimulacra2"]
+    assert (found["files"], found["worse"]) == (8, 4)
+    assert {file["image"] for file in found["worst"]} == {"b"}
+    assert all(file["by"] == pytest.approx(1) for file in found["worst"])
+    text = report.markdown(judged)
+    assert "| ours | 4 of 8 | 4 of 8 |" in text
+    assert "- ours, SSIMULACRA 2: b at 0.10 bpp, 1; b at" in text
+
+
+def test_our_files_leave_out_the_boxes_of_the_codec_inside():
+    pixels = np.asarray(picture("RGB", 48, 40))
+    for key in ("restored", "restored-psnr"):
+        codec = codec_of(key)
+        data = codec.encode(pixels, codec.settings[3])
+        assert codec.boxes is not None and codec.boxes(data) == 275  # of AVIF in colour: docs/format.md
+
+
+def test_ours_cover_the_rates_of_the_anchor():
+    """The same qualities of libavif's own, whatever our scale says."""
+    anchor = codec_of("avif-pillow").settings
+    for key, tune in (("restored", "visual"), ("restored-psnr", "psnr")):
+        own = [carriers.BASE_CODECS["avif"].own_quality(int(q), tune) for q in codec_of(key).settings]
+        assert len(own) == len(anchor)
+        assert all(wanted <= found <= wanted + 2 for wanted, found in zip(anchor, own))

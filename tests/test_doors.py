@@ -143,6 +143,7 @@ def test_only_fits_and_training_know_torch() -> None:
                 "zero_shot_sr",
             )
         ),
+        "dsncodec.bench.perceptual",
     }
     for package in ("torch", "onnx"):
         assert {name for name in importers(package) if not name.startswith("dsncodec.train.")} <= fits

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .. import files
 from ..errors import DsnError, SettingError
 from ..metrics import bpp, luma, ms_ssim, psnr_db, ssim
 from ..planes import read_picture
-from . import processes
+from . import processes, referees
 from .peers import Codec, find
 from .store import Row, Store
 
@@ -112,9 +113,13 @@ def digest(data: bytes | UInt8Array) -> str:
 # --- one file
 
 
-def measure(codec: Codec, image: str, picture: UInt8Array, setting: float, repeats: int) -> Row:
+def measure(
+    codec: Codec, image: str, picture: UInt8Array, setting: float, repeats: int
+) -> tuple[Row, UInt8Array]:
     """Code a picture, decode the file, compare.
 
+    Returns:
+        The row without scores of referees, and the decoded picture for them.
     Raises:
         DsnError: the decoded picture has another shape.
     """
@@ -126,7 +131,7 @@ def measure(codec: Codec, image: str, picture: UInt8Array, setting: float, repea
         raise DsnError(f"decodes to {decoded.dtype} {decoded.shape}, not {picture.shape}")
     height, width = picture.shape[:2]
     grey, decoded_grey = luma(picture), luma(decoded)
-    return Row(
+    row = Row(
         image=image,
         width=width,
         height=height,
@@ -135,16 +140,19 @@ def measure(codec: Codec, image: str, picture: UInt8Array, setting: float, repea
         version=codec.version,
         setting=setting,
         size_bytes=len(data),
+        boxes_bytes=codec.boxes(data) if codec.boxes else 0,
         bpp=bpp(len(data), width, height),
         psnr_db=psnr_db(picture, decoded),
         psnr_y_db=psnr_db(grey, decoded_grey),
         ssim_y=_or_nan(lambda: ssim(grey, decoded_grey)),
         ms_ssim=_or_nan(lambda: ms_ssim(picture, decoded)),
+        **dict.fromkeys(referees.REFEREES, math.nan),
         encode_s=encode_s,
         decode_s=decode_s,
         peak_mib=peak_mib,
         file_sha256=digest(data),
     )
+    return row, decoded
 
 
 def _timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
@@ -210,8 +218,8 @@ class Failure:
     reason: str
 
 
-def rows_of(task: Task) -> Iterator[Row]:
-    """Measure a task's files, after a warm-up; runs in a process of its own."""
+def rows_of(task: Task) -> Iterator[tuple[Row, UInt8Array]]:
+    """Measure a task's files, after a warm-up, as ``measure`` returns them; runs in a process of its own."""
     codec = find(task.family, task.codec)
     picture = read_rgb(task.path)
     codec.decode(codec.encode(np.ascontiguousarray(picture[:WARM_UP, :WARM_UP]), task.settings[0]))
@@ -224,6 +232,7 @@ def run(
     codecs: Sequence[tuple[str, Codec]],
     store: Store,
     *,
+    panel: referees.Panel | None = None,
     jobs: int = 1,
     repeats: int = 1,
     timeout_s: float = 600.0,
@@ -232,11 +241,12 @@ def run(
     """Measure what the store does not have yet, and return the rows of this set by codec.
 
     Rows are kept as they come, so a run that was stopped goes on from there. A row counts as had if its
-    picture's pixels, its codec's version and its setting are the same; others of the same picture and
-    setting are replaced.
+    picture's pixels, its codec's version and its setting are the same, and it lacks no referee's score; others of the
+    same picture and setting are replaced. Scores of the same file from another run are kept.
 
     Args:
         codecs: (family, codec), as ``peers.choose`` returns them.
+        panel: the referees; they judge in this process. None: those of DEFAULT.
         jobs: processes at a time; times are cleanest with one.
         timeout_s: for one file.
         progress: called with files done, files in all, and what is at hand.
@@ -244,6 +254,7 @@ def run(
         SettingError: the store's folder has a file that is not a store's.
         OSError: a row cannot be written; those before it are kept.
     """
+    panel = panel or referees.Panel()
     wanted = {
         codec.key: {
             (p.name, p.sha256, codec.version, setting) for p in pictures.usable for setting in codec.settings
@@ -252,18 +263,27 @@ def run(
     }
     rows: dict[str, list[Row]] = {}
     others: dict[str, list[Row]] = {}  # of other pictures and settings: kept, and not ours
+    scored: dict[str, dict[str, Row]] = {}  # by codec and file: what another run's referees said
     for key, ours in wanted.items():
         stored = store.read(key)
-        rows[key] = [row for row in stored if _identity(row) in ours]
+        rows[key] = [row for row in stored if _identity(row) in ours and not panel.lacks(row)]
+        scored[key] = {row.file_sha256: row for row in stored}
         replaced = {(image, setting) for image, _, _, setting in ours}
         others[key] = [row for row in stored if (row.image, row.setting) not in replaced]
         store.replace(key, others[key] + rows[key])
     tasks = _tasks(pictures, codecs, rows, repeats)
     total, done = sum(map(len, wanted.values())), sum(map(len, rows.values()))
     failures = []
+    reference = lru_cache(maxsize=jobs)(read_rgb)
     for event in processes.run(rows_of, tasks, jobs, timeout_s * repeats):
         if event.kind == "result":
-            rows[event.task.codec].append(store.append(event.value))
+            row, decoded = event.value
+            try:
+                row = panel.judged(row, reference(event.task.path), decoded)
+            except DsnError as exc:
+                failures.append(Failure(event.task.image, event.task.codec, str(exc)))
+            row = referees.kept(row, scored[event.task.codec])
+            rows[event.task.codec].append(store.append(row))
             done += 1
         elif event.kind == "failed":
             failures.append(Failure(event.task.image, event.task.codec, event.value))

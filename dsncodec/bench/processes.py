@@ -17,6 +17,9 @@ from typing import Any
 # at a time starts a process or learns how one ended.
 _PROCESSES = threading.Lock()
 
+# results may be whole pictures: so many wait for a slow caller, and then the processes do
+WAITING = 4
+
 
 @dataclass(frozen=True)
 class Event:
@@ -41,7 +44,7 @@ def run(
         produce: a module's function of one task; what it yields are the results.
         timeout_s: the longest wait for a result, after which the process is ended.
     """
-    events: queue.Queue[Event] = queue.Queue()
+    events: queue.Queue[Event] = queue.Queue(WAITING)
     stop, lock, waiting = threading.Event(), threading.Lock(), iter(tasks)
 
     def work() -> None:
@@ -64,8 +67,9 @@ def run(
             yield event
     finally:  # the caller may have had enough
         stop.set()
-        for thread in threads:
-            thread.join()
+        while any(thread.is_alive() for thread in threads):
+            with contextlib.suppress(queue.Empty):
+                events.get(timeout=0.02)
 
 
 def _events_of(

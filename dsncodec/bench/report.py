@@ -12,10 +12,10 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,19 +23,57 @@ import dsncodec
 
 from ..errors import SettingError
 from ..files import Written, replacing
-from ..metrics import bd_rate
+from ..metrics import bd_rate, quality_at
 from .measure import Failure, PictureSet
 from .page import render
 from .peers import Codec, require
 from .store import Row
 
-METRICS = (  # column, label, unit; the first is the one that tables and plots lead with
-    ("psnr_db", "RGB PSNR", "dB"),
-    ("psnr_y_db", "luma PSNR", "dB"),
-    ("ssim_y", "luma SSIM", ""),
-    ("ms_ssim", "RGB MS-SSIM", ""),
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the rows. ``scale`` is how BD-rate takes it: "as is", or in dB a "similarity", 1 when equal, or a
+    "distance", 0 when equal. ``plotted``: as a file of its own; the page plots all."""
+
+    key: str
+    label: str
+    unit: str
+    scale: Literal["as is", "similarity", "distance"]
+    plotted: bool = False
+    tabled: bool = False
+
+    def scaled(self, value: float) -> float:
+        """On the scale that BD-rate integrates over, where more is better.
+
+        >>> METRICS[1].label, METRICS[1].scaled(0.5) > METRICS[1].scaled(2)
+        ('Butteraugli', True)
+        """
+        if self.scale == "as is":
+            return value
+        return -10 * math.log10(max(value if self.scale == "distance" else 1 - value, 1e-10))
+
+    def unscaled(self, value: float) -> float:
+        """Back from that scale."""
+        if self.scale == "as is":
+            return value
+        distance = 10 ** (-value / 10)
+        return float(distance if self.scale == "distance" else 1 - distance)
+
+
+# In the order of reports; the first that was measured is the one that tables and plots lead with
+METRICS = (
+    Metric("ssimulacra2", "SSIMULACRA 2", "", "as is", plotted=True, tabled=True),
+    Metric("butteraugli", "Butteraugli", "", "distance", plotted=True, tabled=True),
+    Metric("ms_ssim", "RGB MS-SSIM", "", "similarity", plotted=True, tabled=True),
+    Metric("psnr_db", "RGB PSNR", "dB", "as is", plotted=True, tabled=True),
+    Metric("lpips", "LPIPS", "", "distance", tabled=True),
+    Metric("dists", "DISTS", "", "distance", tabled=True),
+    Metric("psnr_y_db", "luma PSNR", "dB", "as is"),
+    Metric("ssim_y", "luma SSIM", "", "similarity"),
 )
 LOSSLESS_DB = 100.0  # what a picture without any error counts as in a mean
+LEAST_IN_COMMON = 0.5  # dB, or points of SSIMULACRA 2: what a BD-rate is at least of
+NAMED = 3  # of the files that are worse than the anchor's: the worst
 
 
 @dataclass(frozen=True)
@@ -61,21 +99,23 @@ def build(
 
     Args:
         codecs: those that ran, in the order of the report.
-        missing: reasons by name of those that could not.
+        missing: reasons by name of those codecs and referees that could not.
         anchor: the codec that others are compared with first.
     """
+    rows = [row for one in measured for found in one.rows.values() for row in found]
+    metrics = [metric for metric in METRICS if any(not math.isnan(getattr(row, metric.key)) for row in rows)]
     return {
         "title": title,
         "command": command,
         "made_by": made_by(codecs),
         "anchor": anchor,
-        "metrics": [{"key": key, "label": label, "unit": unit} for key, label, unit in METRICS],
+        "metrics": [{"key": metric.key, "label": metric.label, "unit": metric.unit} for metric in metrics],
         "codecs": [
             {"key": c.key, "label": c.label, "detail": f"{c.detail}; {c.version}", "kind": c.kind}
             for c in codecs
         ],
         "missing": [{"codec": name, "reason": reason} for name, reason in missing.items()],
-        "sets": [_set(one, codecs, anchor) for one in measured],
+        "sets": [_set(one, codecs, anchor, metrics) for one in measured],
         "published": published(),
         "samples": list(samples),
     }
@@ -121,7 +161,9 @@ def published() -> list[dict[str, Any]]:
 # --- one set
 
 
-def _set(measured: Measured, codecs: Sequence[Codec], anchor: str) -> dict[str, Any]:
+def _set(
+    measured: Measured, codecs: Sequence[Codec], anchor: str, metrics: Sequence[Metric]
+) -> dict[str, Any]:
     pictures = measured.pictures.usable
     present = [codec.key for codec in codecs if measured.rows.get(codec.key)]
     complete = {
@@ -134,6 +176,7 @@ def _set(measured: Measured, codecs: Sequence[Codec], anchor: str) -> dict[str, 
     skipped = [{"file": p.name, "reason": p.reason} for p in measured.pictures.pictures if p.reason]
     skipped += [{"file": f.image, "reason": f"{f.codec}: {f.reason}"} for f in measured.failures]
     sizes = {p.name: p.width * p.height for p in pictures}
+    ours = [codec.key for codec in codecs if codec.kind == "ours" and codec.key in rows]
     return {
         "name": measured.pictures.name,
         "pictures": len(common),
@@ -141,10 +184,17 @@ def _set(measured: Measured, codecs: Sequence[Codec], anchor: str) -> dict[str, 
         "skipped": skipped,
         "curves": curves,
         "images": {
-            name: {key: _picture_curve(found, name) for key, found in rows.items()} for name in common
+            name: {key: _picture_curve(found, name, metrics) for key, found in rows.items()}
+            for name in common
         },
-        "bd_rate": {key: _matrix(curves, key) for key, _, _ in METRICS},
-        "over_pictures": _over_pictures(rows, common, anchor),
+        "bd_rate": {metric.key: _matrix(curves, metric) for metric in metrics},
+        "over_pictures": {metric.key: _over_pictures(rows, common, anchor, metric) for metric in metrics},
+        "boxes": {key: _boxes(rows, key, anchor, metrics) for key in ours if _has_boxes(rows[key])},
+        "worse": {
+            key: {metric.key: _worse(rows, key, anchor, metric) for metric in metrics if metric.tabled}
+            for key in ours
+            if anchor in rows and key != anchor
+        },
         "speed": _speeds(rows, anchor),
     }
 
@@ -165,8 +215,8 @@ def _mean_curve(rows: list[Row]) -> list[dict[str, Any]]:
     points = []
     for setting, found in by_setting.items():
         point: dict[str, Any] = {"setting": f"{setting:g}", "bpp": statistics.fmean(row.bpp for row in found)}
-        for key, _, _ in METRICS:
-            point[key] = _mean([_counted(getattr(row, key)) for row in found])
+        for metric in METRICS:
+            point[metric.key] = _mean([_counted(getattr(row, metric.key)) for row in found])
         for key in ("encode_s", "decode_s"):
             point[key] = _quartiles([getattr(row, key) / (row.width * row.height / 1e6) for row in found])
         peaks = [row.peak_mib for row in found if not math.isnan(row.peak_mib)]
@@ -174,9 +224,9 @@ def _mean_curve(rows: list[Row]) -> list[dict[str, Any]]:
     return sorted(points, key=lambda point: float(point["bpp"]))
 
 
-def _picture_curve(rows: list[Row], image: str) -> list[list[float | None]]:
+def _picture_curve(rows: list[Row], image: str, metrics: Sequence[Metric]) -> list[list[float | None]]:
     ours = sorted((row for row in rows if row.image == image), key=lambda row: row.bpp)
-    values = [[row.bpp, *(_counted(getattr(row, key)) for key, _, _ in METRICS)] for row in ours]
+    values = [[row.bpp, *(_counted(getattr(row, metric.key)) for metric in metrics)] for row in ours]
     return [[_known(round(value, 5)) for value in point] for point in values]
 
 
@@ -200,17 +250,12 @@ def _quartiles(values: list[float]) -> list[float]:
 # --- comparisons
 
 
-def decibels(key: str, value: float) -> float:
-    """A metric on the scale that BD-rate integrates over: similarity s becomes -10 log10(1 - s)."""
-    return value if key.endswith("_db") else -10 * math.log10(max(1 - value, 1e-10))
-
-
-def _matrix(curves: dict[str, list[dict[str, Any]]], metric: str) -> dict[str, dict[str, Any]]:
+def _matrix(curves: dict[str, list[dict[str, Any]]], metric: Metric) -> dict[str, dict[str, Any]]:
     """BD-rate of each codec (inner key) against each anchor (outer key)."""
     scaled = {
-        key: [(p["bpp"], decibels(metric, p[metric])) for p in points]
+        key: [(p["bpp"], metric.scaled(p[metric.key])) for p in points]
         for key, points in curves.items()
-        if all(p[metric] is not None for p in points)
+        if all(p[metric.key] is not None for p in points)
     }
     return {
         anchor: {test: _bd_rate(ours, theirs) for test, theirs in scaled.items() if test != anchor}
@@ -225,7 +270,7 @@ def _bd_rate(anchor: Curve, test: Curve) -> dict[str, float] | None:
     """Percent, and the range of the metric that was integrated over; None where the curves share too little."""
     low = max(min(value for _, value in curve) for curve in (anchor, test))
     high = min(max(value for _, value in curve) for curve in (anchor, test))
-    if high - low < 0.5:  # dB
+    if not high - low >= LEAST_IN_COMMON:
         return None
     try:
         return {"percent": bd_rate(anchor, test), "low": low, "high": high}
@@ -233,15 +278,12 @@ def _bd_rate(anchor: Curve, test: Curve) -> dict[str, float] | None:
         return None
 
 
-def _over_pictures(rows: dict[str, list[Row]], common: list[str], anchor: str) -> dict[str, Any]:
-    """BD-rate (RGB PSNR) against the anchor on each picture by itself: mean, best, worst."""
+def _over_pictures(
+    rows: dict[str, list[Row]], common: list[str], anchor: str, metric: Metric
+) -> dict[str, Any]:
+    """BD-rate against the anchor on each picture by itself: mean, best, worst."""
     found: dict[str, Any] = {}
-    by_picture = {
-        key: {
-            name: [(row.bpp, _counted(row.psnr_db)) for row in ours if row.image == name] for name in common
-        }
-        for key, ours in rows.items()
-    }
+    by_picture = {key: _curves_by_picture(ours, metric) for key, ours in rows.items()}
     for key, curves in by_picture.items():
         if key == anchor or anchor not in by_picture:
             continue
@@ -255,6 +297,61 @@ def _over_pictures(rows: dict[str, list[Row]], common: list[str], anchor: str) -
                 "pictures": len(percents),
             }
     return found
+
+
+def _curves_by_picture(rows: list[Row], metric: Metric) -> dict[str, Curve]:
+    found: dict[str, Curve] = {}
+    for row in rows:
+        found.setdefault(row.image, []).append((row.bpp, metric.scaled(_counted(getattr(row, metric.key)))))
+    return found
+
+
+def _has_boxes(rows: list[Row]) -> bool:
+    return any(row.boxes_bytes for row in rows)
+
+
+def _boxes(
+    rows: dict[str, list[Row]], key: str, anchor: str, metrics: Sequence[Metric]
+) -> dict[str, Any] | None:
+    """What part of a gain is the container: BD-rate by the leading metric as files are, and with what they leave out of the
+    base codec's own boxes put back."""
+    put_back = [
+        replace(row, bpp=row.bpp * (row.size_bytes + row.boxes_bytes) / row.size_bytes) for row in rows[key]
+    ]
+    curves = {"as it is": _mean_curve(rows[key]), "put back": _mean_curve(put_back)}
+    if anchor in rows:
+        curves[anchor] = _mean_curve(rows[anchor])
+    against = _matrix(curves, metrics[0]).get(anchor, {})
+    as_it_is, with_boxes = against.get("as it is"), against.get("put back")
+    if not as_it_is or not with_boxes:
+        return None
+    return {
+        "bytes": statistics.fmean(row.boxes_bytes for row in rows[key]),
+        "percent": as_it_is["percent"],
+        "percent_put_back": with_boxes["percent"],
+    }
+
+
+def _worse(rows: dict[str, list[Row]], key: str, anchor: str, metric: Metric) -> dict[str, Any]:
+    """Files of a codec beside the anchor at the same bytes, on the same picture: how many could be compared, how many are
+    worse, and the worst of those, ``by`` how much in the metric's own unit."""
+    curves = _curves_by_picture(rows[anchor], metric)
+    files, worse = 0, []
+    for row in rows[key]:
+        value = _counted(getattr(row, metric.key))
+        try:
+            theirs = quality_at(curves[row.image], row.bpp)
+        except SettingError:  # no score, or the same at every setting
+            theirs = None
+        if theirs is None or math.isnan(value):
+            continue
+        files += 1
+        apart = theirs - metric.scaled(value)
+        if apart > 0:
+            by = abs(metric.unscaled(theirs) - value)
+            worse.append((apart, {"image": row.image, "setting": row.setting, "bpp": row.bpp, "by": by}))
+    worse.sort(key=lambda pair: -pair[0])
+    return {"files": files, "worse": len(worse), "worst": [one for _, one in worse[:NAMED]]}
 
 
 def _speeds(rows: dict[str, list[Row]], anchor: str) -> dict[str, Any]:
@@ -305,38 +402,95 @@ def _plain(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in text)
 
 
+def leading(report: dict[str, Any]) -> Metric:
+    """The first metric that was measured."""
+    return _tabled(report)[0]
+
+
+def _tabled(report: dict[str, Any]) -> list[Metric]:
+    measured = {metric["key"] for metric in report["metrics"]}
+    return [metric for metric in METRICS if metric.tabled and metric.key in measured]
+
+
 def summary(report: dict[str, Any], one: dict[str, Any]) -> str:
     """The table that a reader wants first: every codec against the anchor over one set."""
     anchor = report["anchor"]
     labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    metrics = _tabled(report)
     rows = []
     for key in one["curves"]:
-        over = one["over_pictures"].get(key)
+        over = one["over_pictures"][metrics[0].key].get(key)
         speed = one["speed"][key]
-        cells = [
-            percent(one["bd_rate"][m].get(anchor, {}).get(key)) for m in ("psnr_db", "ssim_y", "ms_ssim")
-        ]
+        cells = [percent(one["bd_rate"][m.key].get(anchor, {}).get(key)) for m in metrics]
         rows.append(
             [
                 labels[key],
-                *(["0"] * 3 if key == anchor else cells),
+                *(["0"] * len(metrics) if key == anchor else cells),
                 f"{over['mean']:+.1f} ({over['best']:+.1f} to {over['worst']:+.1f})" if over else "",
-                *(f"{speed[column][1]:.3g}" for column in ("encode_s", "decode_s")),
+                *(_time(speed, column) for column in ("encode", "decode")),
                 "" if speed["peak_mib"] is None else f"{speed['peak_mib']:.0f}",
             ]
         )
-    reference = labels.get(anchor, anchor)
     heading = [
-        f"BD-rate in % against {reference}",
-        "RGB PSNR",
-        "luma SSIM",
-        "MS-SSIM",
-        "RGB PSNR, picture by picture",
+        f"BD-rate in % against {labels.get(anchor, anchor)}",
+        *(metric.label for metric in metrics),
+        f"{metrics[0].label}, picture by picture",
         "encode s/MP",
         "decode s/MP",
         "peak MiB",
     ]
     return table(heading, rows)
+
+
+def _time(speed: dict[str, Any], column: str) -> str:
+    """Seconds per megapixel, and how many times the anchor's."""
+    seconds, ratio = speed[f"{column}_s"][1], speed.get(f"{column}_ratio")
+    return f"{seconds:.3g}" + (f" ({ratio[1]:.3g} x)" if ratio else "")
+
+
+def container_lines(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """A line for each codec of ours: what part of its gain is the container."""
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    lead = leading(report).label
+    lines = [
+        f"- {labels[key]}: {found['percent']:+.1f} % by {lead}, {found['percent_put_back']:+.1f} % with the {found['bytes']:.0f} bytes "
+        f"put back: {found['percent_put_back'] - found['percent']:.1f} points are the container."
+        for key, found in one["boxes"].items()
+        if found
+    ]
+    if not lines:
+        return ""
+    return "The base codec's own boxes, which our files leave out:\n\n" + "\n".join(lines) + "\n"
+
+
+def worse_counts(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """How many of our files are worse than the anchor's at the same bytes, by each referee."""
+    if not one["worse"]:
+        return ""
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    metrics = [metric for metric in METRICS if metric.key in next(iter(one["worse"].values()))]
+    counts = [
+        [labels[key], *(f"{of[m.key]['worse']} of {of[m.key]['files']}" for m in metrics)]
+        for key, of in one["worse"].items()
+    ]
+    heading = [f"files worse than {labels.get(report['anchor'], report['anchor'])} at the same bytes"]
+    return table([*heading, *(m.label for m in metrics)], counts)
+
+
+def worse_named(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """The worst of those, and by how much."""
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    named = [
+        f"- {labels[key]}, {metric.label}: "
+        + "; ".join(
+            f"{_plain(file['image'])} at {file['bpp']:.2f} bpp, {file['by']:.2g}{metric.unit and ' ' + metric.unit}"
+            for file in of[metric.key]["worst"]
+        )
+        for key, of in one["worse"].items()
+        for metric in METRICS
+        if metric.plotted and metric.key in of and of[metric.key]["worst"]
+    ]
+    return "The worst, and by how much:\n\n" + "\n".join(named) + "\n" if named else ""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -346,8 +500,11 @@ def markdown(report: dict[str, Any]) -> str:
     parts.append(
         "Rates are of whole files, each decoded again before anything was measured. Curves are means over a set's\n"
         "pictures at one setting; BD-rate is by PCHIP on ln(bpp) over the range both curves cover (negative: fewer\n"
-        "bytes than the anchor at equal quality; empty: less than 0.5 dB in common); SSIM and MS-SSIM enter it as\n"
-        "-10 log10(1 - s). Times are medians on one thread. Peak memory counts the process with its libraries.\n"
+        "bytes than the anchor at equal quality; empty: less than 0.5 dB or points in common). SSIM and MS-SSIM s enter it\n"
+        "as -10 log10(1 - s), distances d (Butteraugli's 3-norm, LPIPS with AlexNet, DISTS), where less is better, as\n"
+        "-10 log10(d). Files are compared with the anchor at the same bytes on the same picture, between its settings by\n"
+        "PCHIP, where its settings reach. Times are medians on one thread, in brackets beside the anchor's on the same\n"
+        "picture. Peak memory counts the process with its libraries.\n"
     )
     for one in report["sets"]:
         parts.append(
@@ -356,15 +513,24 @@ def markdown(report: dict[str, Any]) -> str:
         if not one["curves"]:
             parts.append("No picture was coded by every codec.\n")
         else:
-            parts += [f"![RGB PSNR]({_plot_name(one, 'psnr_db')}.svg)\n", summary(report, one)]
-            matrix = one["bd_rate"]["psnr_db"]
+            lead = leading(report)
+            parts += [f"![{lead.label}]({_plot_name(one, lead.key)}.svg)\n", summary(report, one)]
+            parts += [
+                text
+                for text in (say(report, one) for say in (container_lines, worse_counts, worse_named))
+                if text
+            ]
+            matrix = one["bd_rate"][lead.key]
             keys = list(one["curves"])
-            parts.append("BD-rate in % (RGB PSNR) of the row against the column:\n")
+            parts.append(f"BD-rate in % ({lead.label}) of the row against the column:\n")
             parts.append(
                 table(
                     ["", *(labels[key] for key in keys)],
                     [
-                        [labels[test], *("" if a == test else percent(matrix[a].get(test)) for a in keys)]
+                        [
+                            labels[test],
+                            *("" if a == test else percent(matrix.get(a, {}).get(test)) for a in keys),
+                        ]
                         for test in keys
                     ],
                 )
@@ -389,7 +555,7 @@ def curves_csv(report: dict[str, Any]) -> str:
     """The mean curves as one CSV file."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    keys = [key for key, _, _ in METRICS]
+    keys = [metric["key"] for metric in report["metrics"]]
     writer.writerow(["set", "codec", "setting", "bpp", *keys])
     for one in report["sets"]:
         for codec, points in one["curves"].items():
@@ -412,6 +578,7 @@ _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by
     ("jxl", "#009e73"),
     ("j2k", "#cc79a7"),
     ("webp", "#b59a00"),
+    ("jpegli", "#a6761d"),
     ("jpeg", "#7f7f7f"),
     ("twin", "#e69f00"),
 )
@@ -438,7 +605,7 @@ def plot(
         MissingComponent: matplotlib is not installed.
     """
     pyplot = require("matplotlib.pyplot")
-    _, label, unit = next(row for row in METRICS if row[0] == metric)
+    label, unit = next((row.label, row.unit) for row in METRICS if row.key == metric)
     ink, paper = ("#d7dae0", "#0d1117") if dark else ("#1c1e21", "#ffffff")
     style = {
         "svg.fonttype": "none",
@@ -535,11 +702,12 @@ def write(report: dict[str, Any], folder: str | os.PathLike[str], force: bool = 
     """
     files = Written(folder, force)
     plots = [
-        (one, metric)
+        (one, metric.key)
         for one in report["sets"]
         if one["curves"]
-        for metric, _, _ in METRICS
-        if any(p[metric] is not None for points in one["curves"].values() for p in points)
+        for metric in METRICS
+        if metric.plotted
+        and any(p[metric.key] is not None for points in one["curves"].values() for p in points)
     ]
     formats = (".svg", ".png")
     files.check(*FILES, *(_plot_name(*of) + suffix for of in plots for suffix in formats))

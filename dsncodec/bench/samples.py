@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..metrics import bpp, psnr_db
+from ..metrics import bpp, psnr_db, ssimulacra2
 from . import processes
 from .measure import UInt8Array, read_rgb
 from .peers import Codec, find
@@ -21,6 +21,7 @@ from .peers import Codec, find
 LARGEST = (768, 1024)  # rows, columns: of a larger picture the centre is shown
 CLOSE = 0.01  # relative distance from the wanted bytes at which the search ends
 TRIALS = 10
+LEAST_SIDE = 8  # of SSIMULACRA 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def code(
     at other rates cannot be compared.
 
     Returns:
-        For each picture its name, size and pixels, and for each codec setting, bytes, bpp, PSNR and pixels;
+        For each picture its name, size and pixels, and for each codec setting, bytes, bpp, SSIMULACRA 2, PSNR and pixels;
         pixels are lossless WebP in data URLs.
     """
     tasks = [Task(name, codec.key, path, target_bpp) for path in paths for name, codec in codecs]
@@ -88,6 +89,7 @@ def versions_of(task: Task) -> Iterator[dict[str, Any]]:
         "setting": f"{setting:g}",
         "bytes": len(data),
         "bpp": bpp(len(data), picture.shape[1], picture.shape[0]),
+        "ssimulacra2": ssimulacra2(picture, decoded) if min(picture.shape[:2]) >= LEAST_SIDE else None,
         "psnr_db": psnr_db(picture, decoded),
         "src": data_url(decoded),
     }

@@ -21,7 +21,9 @@ class Row:
     Times are medians over the repeats, from pixels to bytes and back in memory, in seconds of CPU: what one
     thread takes on an idle machine. All threads count, and so do programs that a codec starts.
     ``peak_mib``: the most memory the process held while it coded, libraries included; nan where the system
-    does not say. ``ssim_y`` and ``ms_ssim`` (of RGB) are nan for pictures too small for them.
+    does not say. ``ssim_y``, ``ms_ssim`` (of RGB) and the scores of referees are nan for pictures too small for them, and
+    those of referees where nobody asked them. ``boxes_bytes``: what a base codec's own file has around the coded picture,
+    and this file leaves out.
     """
 
     image: str
@@ -32,11 +34,16 @@ class Row:
     version: str
     setting: float
     size_bytes: int
+    boxes_bytes: int
     bpp: float
     psnr_db: float
     psnr_y_db: float
     ssim_y: float
     ms_ssim: float
+    ssimulacra2: float
+    butteraugli: float
+    lpips: float
+    dists: float
     encode_s: float
     decode_s: float
     peak_mib: float
@@ -52,6 +59,10 @@ _FORMATS = {
     "psnr_y_db": ".5f",
     "ssim_y": ".7f",
     "ms_ssim": ".7f",
+    "ssimulacra2": ".4f",
+    "butteraugli": ".5f",
+    "lpips": ".6f",
+    "dists": ".6f",
     "encode_s": ".5f",
     "decode_s": ".5f",
     "peak_mib": ".1f",

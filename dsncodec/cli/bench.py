@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only the first N pictures of each folder; or one N for each",
     )
     parser.add_argument(
+        "--settings",
+        type=whole(2),
+        default=None,
+        metavar="N",
+        help="only N of each codec's settings, from the smallest files to the largest (default: all, about 9)",
+    )
+    parser.add_argument(
+        "--referees",
+        type=_names,
+        default=None,
+        metavar="NAME,...",
+        help="of ssimulacra2, butteraugli, lpips, dists (default: ssimulacra2, the fast one, which needs nothing else)",
+    )
+    parser.add_argument(
+        "--loss-networks",
+        default=None,
+        metavar="DIR",
+        help="weights that lpips and dists need (default: what the environment's DSNCODEC_LOSS_NETWORKS says)",
+    )
+    parser.add_argument(
         "--repeats", type=whole(1), default=1, metavar="N", help="code each file N times, for steadier times"
     )
     parser.add_argument(
         "--timeout", type=positive, default=600.0, metavar="SECONDS", help="for one file (default 600)"
     )
     parser.add_argument(
-        "--anchor", default="avif", metavar="NAME", help="what others are compared with (default %(default)s)"
+        "--anchor",
+        default="avif-pillow",
+        metavar="NAME",
+        help="what others are compared with (default %(default)s, AVIF as Pillow writes it)",
     )
     parser.add_argument(
         "--show",
@@ -94,10 +118,15 @@ def _names(text: str) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and report."""
-    bench = {part: load(f"bench.{part}") for part in ("measure", "peers", "report", "samples", "store")}
+    parts = ("measure", "peers", "referees", "report", "samples", "store")
+    bench = {part: load(f"bench.{part}") for part in parts}
     codecs, missing = bench["peers"].choose(args.codecs)
     if args.list:
         return _list(bench["peers"])
+    wanted = bench["referees"].DEFAULT if args.referees is None else args.referees
+    panel = bench["referees"].Panel(wanted, args.loss_networks)
+    codecs = [(family, _with_settings(codec, args.settings)) for family, codec in codecs]
+    missing = {**missing, **panel.missing}
     if not args.folders:
         raise SettingError("give a folder of pictures")
     if not codecs:
@@ -113,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     for name, why in missing.items():
         _say(args, f"{name} is left out: {why}")
     try:
-        measured = [_measured(args, bench, pictures, codecs) for pictures in sets]
+        measured = [_measured(args, bench, pictures, codecs, panel) for pictures in sets]
         samples, failures = bench["samples"].code(
             _shown(args, sets), codecs, args.show_bpp, jobs=args.jobs, timeout_s=args.timeout
         )
@@ -173,13 +202,23 @@ def _sets(args: argparse.Namespace, measure: Any) -> list[Any]:
     return sets
 
 
-def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any) -> Any:
+def _with_settings(codec: Any, count: int | None) -> Any:
+    """The codec with so many of its settings, evenly spread, both ends among them."""
+    have = len(codec.settings)
+    if count is None or count >= have:
+        return codec
+    places = (round(i * (have - 1) / (count - 1)) for i in range(count))
+    return replace(codec, settings=tuple(codec.settings[place] for place in places))
+
+
+def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any, panel: Any) -> Any:
     store = bench["store"].Store(Path(args.output, pictures.name))
     progress = Progress(pictures.name, args.quiet)
     rows, failures = bench["measure"].run(
         pictures,
         codecs,
         store,
+        panel=panel,
         jobs=args.jobs,
         repeats=args.repeats,
         timeout_s=args.timeout,

@@ -43,6 +43,7 @@ _PARTS = {
     "enhancement": "dsncodec.processing.enhancement",
     "bench.measure": "dsncodec.bench.measure",
     "bench.peers": "dsncodec.bench.peers",
+    "bench.referees": "dsncodec.bench.referees",
     "bench.report": "dsncodec.bench.report",
     "bench.samples": "dsncodec.bench.samples",
     "bench.store": "dsncodec.bench.store",

@@ -44,11 +44,13 @@ class Codec:
     encode: Callable[[UInt8Array, float], bytes]
     decode: Callable[[bytes], UInt8Array]
     default: bool = True  # False: only when --codecs names it
+    # of a file that holds another codec's: the bytes of that codec's own file that it leaves out
+    boxes: Callable[[bytes], int] | None = None
 
 
 def families() -> list[str]:
     """The names of the modules in this folder, in the order of reports."""
-    order = ("dsn", "avif", "jxl", "j2k", "webp", "jpeg", "twins", "cjxl")
+    order = ("dsn", "avif", "jxl", "j2k", "webp", "jpegli", "jpeg", "twins", "cjxl")
     found = [module.name for module in pkgutil.iter_modules(__path__)]
     return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 

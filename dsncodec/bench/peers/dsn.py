@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
+import imagecodecs
 import numpy as np
 
 import dsncodec
 
+from ... import api, carriers
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.codec import BEST_FROM_EFFORT
+from ...methods.sections import read_structure
 from ...networks import registry
 from ...options import DeepSampling, Restored
 from . import Codec, UInt8Array, avif, j2k, jpeg, jxl
@@ -20,41 +24,76 @@ _WAYS = (
     ("dsn-fast", "DSN effort 3", "effort 3: the networks alone", 3),
     ("dsn-best", "DSN effort 9", "effort 9: the longest refinement", 9),
 )
-_AVIF_QUALITIES = (5, 12, 23, 49, 75, 88, 93, 97)  # on our scale: libavif's own 4, 10, 22, 34 ... 82
-_RESTORED = (  # base codec, effort, key, label, detail, qualities; of AVIF on our scale, else the codec's own
-    ("avif", 5, "restored-avif", "dsncodec AVIF", "AVIF speed 6 under the fast networks", _AVIF_QUALITIES),
-    (
-        "avif",
+
+
+def _qualities_of_avif(tune: str) -> tuple[float, ...]:
+    """On our scale: those of the AVIF peers, which are libavif's own."""
+    row = carriers.BASE_CODECS["avif"]
+    ours = (next(q for q in range(101) if row.own_quality(q, tune) >= quality) for quality in avif.QUALITIES)
+    return tuple(dict.fromkeys(ours))
+
+
+_VISUAL_QUALITIES, _PSNR_QUALITIES = (_qualities_of_avif(tune) for tune in ("visual", "psnr"))
+
+
+@dataclass(frozen=True)
+class _Restored:
+    """A way of running the default method. ``own``: the settings are qualities on the base codec's own scale."""
+
+    key: str
+    label: str
+    detail: str
+    effort: int
+    settings: tuple[float, ...]
+    base: str = "avif"
+    tune: str = "visual"
+    own: bool = False
+    default: bool = True
+
+
+_RESTORED = (
+    _Restored("restored", "dsncodec", "the default: AVIF tune=iq, speed 6", 5, _VISUAL_QUALITIES),
+    _Restored("restored-effort7", "dsncodec effort 7", "AVIF tune=iq, speed 5", 7, _VISUAL_QUALITIES),
+    _Restored(
+        "restored-psnr", "dsncodec tune=psnr", "AVIF tune=psnr, speed 6", 5, _PSNR_QUALITIES, tune="psnr"
+    ),
+    _Restored(
+        "restored-psnr-best",
+        "dsncodec tune=psnr effort 6",
+        "AVIF tune=psnr, speed 6, best network",
         6,
-        "restored-avif-best",
-        "dsncodec AVIF best",
-        "AVIF speed 6 under the best network",
-        _AVIF_QUALITIES,
+        _PSNR_QUALITIES,
+        tune="psnr",
     ),
-    (
-        "avif",
+    _Restored(
+        "restored-psnr-speed3",
+        "dsncodec tune=psnr effort 8",
+        "AVIF tune=psnr, speed 3, best network",
         8,
-        "restored-avif-speed3",
-        "dsncodec AVIF speed 3",
-        "AVIF speed 3 under the best network",
-        _AVIF_QUALITIES,
+        _PSNR_QUALITIES,
+        tune="psnr",
+        default=False,
     ),
-    ("jpeg", 5, "restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", jpeg.QUALITIES),
-    (
-        "jxl",
-        5,
+    _Restored(
+        "restored-jpeg", "dsncodec JPEG", "JPEG under the fast network", 5, jpeg.QUALITIES, "jpeg", own=True
+    ),
+    _Restored(
         "restored-jxl",
         "dsncodec JPEG XL",
         "JPEG XL effort 7 under the fast network",
-        (0, 10, 20, 40, 59, 72, 81, 88, 93),
-    ),
-    (
-        "j2k",
         5,
+        (0, 10, 20, 40, 59, 72, 81, 88, 93),
+        "jxl",
+        own=True,
+    ),
+    _Restored(
         "restored-j2k",
-        "dsncodec JPEG 2000 by PSNR",
+        "dsncodec JPEG 2000",
         "JPEG 2000 9/7, mct=1, under the fast network",
+        5,
         (4, 12, 20, 28, 36, 44, 52, 60, 68),
+        "j2k",
+        own=True,
     ),
 )
 
@@ -81,38 +120,54 @@ def codecs() -> list[Codec]:
     ]
     restored = [
         Codec(
-            key=key,
-            label=label,
-            detail=detail,
+            key=way.key,
+            label=way.label,
+            detail=way.detail,
             kind="ours",
-            version=_restored_version(base, effort),
-            settings=qualities,
+            version=_restored_version(way),
+            settings=way.settings,
             step=1,
-            encode=partial(_restored, base, effort),
+            encode=partial(_restored, way),
             decode=_decode,
+            default=way.default,
+            boxes=_boxes,
         )
-        for base, effort, key, label, detail, qualities in _RESTORED
-        if registry.restoration(base, effort >= BEST_FROM_EFFORT)
+        for way in _RESTORED
+        if _network(way)
     ]
     return restored + sampled
 
 
-def _restored_version(base: str, effort: int) -> str:
-    best = effort >= BEST_FROM_EFFORT
-    networks = [row.wire_id.hex()[:6] for scale in (1, 2) if (row := registry.restoration(base, best, scale))]
-    inside = {"avif": avif, "jpeg": jpeg, "jxl": jxl, "j2k": j2k}[base].version()
-    return f"dsncodec {dsncodec.__version__}, networks {', '.join(networks)}, {inside}"
+def _network(way: _Restored, scale: int = 1) -> registry.Restoration | None:
+    return registry.restoration(way.base, way.effort >= BEST_FROM_EFFORT, scale, way.tune)
+
+
+def _restored_version(way: _Restored) -> str:
+    names = [row.wire_id.hex()[:6] for scale in (1, 2) if (row := _network(way, scale))]
+    inside = {"avif": avif, "jpeg": jpeg, "jxl": jxl, "j2k": j2k}[way.base].version()
+    if way.tune == "visual" and way.base == "avif":
+        inside += f", imagecodecs {imagecodecs.__version__}, {imagecodecs.avif_version()}"
+    return f"dsncodec {dsncodec.__version__}, networks {', '.join(names)}, {inside}"
 
 
 def _encode(effort: int, picture: UInt8Array, quality: float) -> bytes:
     return dsncodec.encode(picture, DeepSampling(), quality=int(quality), effort=effort, threads=1)
 
 
-def _restored(base: str, effort: int, picture: UInt8Array, quality: float) -> bytes:
-    ours, own = (int(quality), None) if base == "avif" else (None, int(quality))
+def _restored(way: _Restored, picture: UInt8Array, quality: float) -> bytes:
+    own = int(quality) if way.own else None
+    options = Restored(base=way.base, base_quality=own, tune=way.tune)
     return dsncodec.encode(
-        picture, Restored(base=base, base_quality=own), quality=ours, effort=effort, threads=1
+        picture, options, quality=None if way.own else int(quality), effort=way.effort, threads=1
     )
+
+
+def _boxes(data: bytes) -> int:
+    """What the base codec's own file has beyond what our file holds of it."""
+    with api.opened(data) as stream:
+        _, sections, _ = read_structure(stream, None)
+    name_bytes = 1
+    return len(bytes(dsncodec.extract(data, bare=True))) - (sections["BASE"].length - name_bytes)
 
 
 def _decode(data: bytes) -> UInt8Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import Codec, UInt8Array
 
-DISTANCES = (15, 11, 8, 5.5, 3.8, 2.6, 1.8, 1.2, 0.8)
+DISTANCES = (22, 15, 10, 6.5, 4.4, 3, 2, 1.4, 1)
 
 
 def version() -> str:

@@ -8,7 +8,7 @@ from PIL import features
 from ...errors import MissingComponent
 from . import Codec, UInt8Array, opened, saved
 
-QUALITIES = (0, 5, 15, 30, 50, 70, 82, 90, 96)
+QUALITIES = (0, 4, 12, 24, 40, 56, 70, 80, 88)
 
 
 def codecs() -> list[Codec]:
