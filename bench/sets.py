@@ -60,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sets", nargs="+", choices=SETS, default=[*SETS], metavar="NAME", help=f"of {', '.join(SETS)}"
     )
     parser.add_argument(
-        "--limit", type=int, help="pictures of each set (default: all of Set14 in colour, 24, 12, 12)"
+        "--limit",
+        type=_limits,
+        default=[],
+        metavar="N,...",
+        help="pictures of each set, or one N for each (default: all of Set14 in colour, 24, 12, 12)",
     )
     parser.add_argument(
         "--codecs", default=",".join(CODECS), metavar="NAME,...", help="(default: %(default)s)"
@@ -79,8 +83,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure what is not there yet, and write the report."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        for name in args.sets:
-            lay(root / name, name, args.data, args.limit)
+        limits = (
+            args.limit * len(args.sets) if len(args.limit) == 1 else args.limit or [None] * len(args.sets)
+        )
+        if len(limits) != len(args.sets):
+            raise SystemExit(f"--limit has {len(limits)} numbers for {len(args.sets)} sets")
+        for name, limit in zip(args.sets, limits):
+            lay(root / name, name, args.data, limit)
         shown = []
         for name, part in SHOWN.items():
             path = root / f"{name}.png"
@@ -112,6 +121,10 @@ def run(args: argparse.Namespace) -> int:
                 "--force",
             ]
         )
+
+
+def _limits(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def lay(folder: Path, name: str, data: str, limit: int | None) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 import dsncodec
 
-from ... import api, carriers
+from ... import carriers
+from ...decoding import opened
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.codec import BEST_FROM_EFFORT
 from ...methods.sections import read_structure
@@ -164,7 +165,7 @@ def _restored(way: _Restored, picture: UInt8Array, quality: float) -> bytes:
 
 def _boxes(data: bytes) -> int:
     """What the base codec's own file has beyond what our file holds of it."""
-    with api.opened(data) as stream:
+    with opened(data) as stream:
         _, sections, _ = read_structure(stream, None)
     name_bytes = 1
     return len(bytes(dsncodec.extract(data, bare=True))) - (sections["BASE"].length - name_bytes)
