@@ -202,7 +202,7 @@ def test_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "latentgrid",
         (20, 10),
         "RGBA",
-        "plain, width 16",
+        "zero init, width 16",
         "",
     )
     assert set(info.backends) == {"ALPH"} and list(info.sections) == ["PARM", "NETW", "LATS", "ALPH"]
