@@ -70,7 +70,12 @@ def test_the_fourth_example_decodes_to_what_the_page_says() -> None:
     data = worked_examples()[3]
     dsncodec.verify(data)
     info = dsncodec.read_info(data)
-    assert (info.method, info.mode, info.size, info.model) == ("latentgrid", "L", (5, 3), "zero init, width 8")
+    assert (info.method, info.mode, info.size, info.model) == (
+        "latentgrid",
+        "L",
+        (5, 3),
+        "zero init, width 8",
+    )
     assert np.asarray(dsncodec.decode(data)).tolist() == [[64, 96, 128, 159, 191]] * 3
     header, sections = container.read_header(io.BytesIO(data)), sections_of(data)
     symbols = grids.parse(header, sections).grids()

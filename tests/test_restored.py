@@ -161,18 +161,18 @@ def test_the_largest_payload_that_fits() -> None:
         def __init__(self, sizes: list[int]) -> None:
             self.sizes, self.asked = sizes, set[int]()
 
-        def _size(self, way: restored.Way, quality: int) -> int:
+        def _size(self, layer: restored.BaseLayer, quality: int) -> int:
             self.asked.add(quality)
             return self.sizes[quality]
 
-    way, rng = restored.Way("avif", 2), np.random.default_rng(0)
+    layer, rng = restored.BaseLayer("avif", 2), np.random.default_rng(0)
     tries = []
     for _ in range(300):
         count = int(rng.integers(1, 40))
         steps = rng.uniform(0.0, rng.choice([0.02, 0.15, 0.6]), count)
         coder = Sizes([int(size) for size in 500 * np.exp(steps.cumsum())])
         limit = int(rng.integers(400, 6000))
-        found = coder._largest_within(way, range(count), limit)
+        found = coder._largest_within(layer, range(count), limit)
         fitting = [size for size in coder.sizes if size <= limit]
         tries.append(len(coder.asked))
         if not fitting:

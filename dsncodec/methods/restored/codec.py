@@ -77,8 +77,8 @@ WORTH_ANOTHER_LOOK = 0.995  # what another strength must leave of the error
 
 
 @dataclass(frozen=True)
-class Way:
-    """What carries a picture: a base codec, at full size (scale 1) or at half of it (2)."""
+class BaseLayer:
+    """What carries a picture under the network: a base codec, at full size (scale 1) or at half of it (2)."""
 
     base: str
     scale: int
@@ -117,8 +117,8 @@ class Encoder:
         self.base, self.tune = base, tune
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.alpha = pixels[..., -1] if header.has_alpha else None
-        self._payloads: dict[tuple[Way, int], bytes] = {}
-        self._coded: dict[tuple[Way, int], Coded] = {}
+        self._payloads: dict[tuple[BaseLayer, int], bytes] = {}
+        self._coded: dict[tuple[BaseLayer, int], Coded] = {}
         self._pictures: dict[bytes, UInt8Array] = {}  # payload -> what a reader gets, of the last point alone
 
     @property
@@ -144,9 +144,11 @@ class Encoder:
 
     def reconstruct(self, point: int) -> UInt8Array:
         """The colour planes a reader of this quality gets, (H, W, 1 or 3)."""
-        way, best = self._best(point)
+        layer, best = self._best(point)
         if best.payload not in self._pictures:
-            self._pictures[best.payload] = self._shown(way, best.parameters, self._decoded(way, best.payload))
+            self._pictures[best.payload] = self._shown(
+                layer, best.parameters, self._decoded(layer, best.payload)
+            )
         return self._pictures[best.payload]
 
     @property
@@ -182,22 +184,24 @@ class Encoder:
         """What halving and doubling cost, without any codec."""
         return mean_squared_error(self.colour, doubled(self._half, self.colour.shape))
 
-    def _best(self, point: int) -> tuple[Way, Coded]:
+    def _best(self, point: int) -> tuple[BaseLayer, Coded]:
         """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
         similar to it than the base codec's picture."""
-        way = Way(self._base, self.scale or 1)
-        best = self._code(way, point)
+        layer = BaseLayer(self._base, self.scale or 1)
+        best = self._code(layer, point)
         limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
-        for other, qualities in self._others(way, point, best.distance):
+        for other, qualities in self._others(layer, point, best.distance):
             quality = self._largest_within(other, qualities, limit)
             if quality is not None:
                 candidate = self._code(other, quality)
                 if candidate.distance < best.distance and candidate.similarity >= floor:
-                    way, best = other, candidate
+                    layer, best = other, candidate
         self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
-        return way, best
+        return layer, best
 
-    def _others(self, way: Way, point: int, distance: float) -> Iterator[tuple[Way, Sequence[int]]]:
+    def _others(
+        self, layer: BaseLayer, point: int, distance: float
+    ) -> Iterator[tuple[BaseLayer, Sequence[int]]]:
         """What else is worth a try at this effort, and the qualities among which it would be. Half the size is for squared error:
         by SSIMULACRA 2 it loses more than it saves.
 
@@ -206,7 +210,7 @@ class Encoder:
         """
         if self.scale is not None:
             return
-        half = Way(way.base, 2)
+        half = BaseLayer(layer.base, 2)
         if (
             self.tune == "psnr"
             and self.effort >= HALF_FROM_EFFORT
@@ -216,73 +220,73 @@ class Encoder:
             and self._halving_mse < distance * 10 ** (HALVING_LOSS_DB / 10)
         ):
             low, high = (point + more for more in HALF_QUALITY_HIGHER)
-            yield half, [q for q in carriers.BASE_CODECS[way.base].qualities if low <= q <= high]
+            yield half, [q for q in carriers.BASE_CODECS[layer.base].qualities if low <= q <= high]
         if self.effort >= OTHERS_FROM_EFFORT and self.base == "auto":
             for base in self._bases[1:]:
-                yield Way(base, 1), carriers.BASE_CODECS[base].qualities
+                yield BaseLayer(base, 1), carriers.BASE_CODECS[base].qualities
 
-    def _largest_within(self, way: Way, qualities: Sequence[int], limit: int) -> int | None:
+    def _largest_within(self, layer: BaseLayer, qualities: Sequence[int], limit: int) -> int | None:
         """The highest of some qualities whose payload is no larger, or one so near that the next would not fit; None if
         none fits. Sizes rise with quality, by about the same factor from one to the next.
         """
         low, high, at = -1, len(qualities), len(qualities) // 2
         while high - low > 1:
-            size = self._size(way, qualities[at])
+            size = self._size(layer, qualities[at])
             low, high = (at, high) if size <= limit else (low, at)
             if size <= limit < size * NEAR_ENOUGH:
                 break
             if low >= 0 and high < len(qualities):
-                below, above = (math.log(self._size(way, qualities[i])) for i in (low, high))
+                below, above = (math.log(self._size(layer, qualities[i])) for i in (low, high))
                 at = low + int((math.log(limit) - below) / max(above - below, 1e-9) * (high - low))
             else:
                 at += math.floor(math.log(limit / size) / math.log(SIZE_STEP))
             at = min(max(at, low + 1), high - 1)
         return qualities[low] if low >= 0 else None
 
-    def _model(self, way: Way) -> registry.Restoration | None:
-        return registry.restoration(way.base, self.effort >= BEST_FROM_EFFORT, way.scale, self.tune)
+    def _model(self, layer: BaseLayer) -> registry.Restoration | None:
+        return registry.restoration(layer.base, self.effort >= BEST_FROM_EFFORT, layer.scale, self.tune)
 
-    def _payload(self, way: Way, quality: int) -> bytes:
-        if (way, quality) not in self._payloads:
-            colour = self.colour if way.scale == 1 else self._half
-            coded = carriers.encode_base(colour, quality, way.base, self.effort, self.threads, self.tune)
-            self._payloads[way, quality] = coded
-        return self._payloads[way, quality]
+    def _payload(self, layer: BaseLayer, quality: int) -> bytes:
+        if (layer, quality) not in self._payloads:
+            colour = self.colour if layer.scale == 1 else self._half
+            coded = carriers.encode_base(colour, quality, layer.base, self.effort, self.threads, self.tune)
+            self._payloads[layer, quality] = coded
+        return self._payloads[layer, quality]
 
-    def _size(self, way: Way, quality: int) -> int:
-        return len(self._payload(way, quality))
+    def _size(self, layer: BaseLayer, quality: int) -> int:
+        return len(self._payload(layer, quality))
 
-    def _decoded(self, way: Way, payload: bytes) -> carriers.Colour:
+    def _decoded(self, layer: BaseLayer, payload: bytes) -> carriers.Colour:
         """The base picture at full size, as the network is given it."""
         shape = self.colour.shape
-        if way.scale == 1:
+        if layer.scale == 1:
             return carriers.decode_base(payload, shape)
         return doubled(carriers.eight_bits(carriers.decode_base(payload, half_shape(shape))), shape)
 
-    def _shown(self, way: Way, parameters: Parameters, decoded: carriers.Colour) -> UInt8Array:
-        layer = Parsed(self.header, parameters, way.base, carriers.eight_bits(decoded), decoded, None)
-        return _restored(layer, None, self.threads)
+    def _shown(self, layer: BaseLayer, parameters: Parameters, decoded: carriers.Colour) -> UInt8Array:
+        file = Parsed(self.header, parameters, layer.base, carriers.eight_bits(decoded), decoded, None)
+        return _restored(file, None, self.threads)
 
-    def _code(self, way: Way, quality: int) -> Coded:
-        if (way, quality) not in self._coded:
-            coded, shown = self._chosen(way, quality, self._payload(way, quality))
-            self._coded[way, quality] = coded
+    def _code(self, layer: BaseLayer, quality: int) -> Coded:
+        if (layer, quality) not in self._coded:
+            coded, shown = self._chosen(layer, quality, self._payload(layer, quality))
+            self._coded[layer, quality] = coded
             self._pictures[coded.payload] = shown
-        return self._coded[way, quality]
+        return self._coded[layer, quality]
 
-    def _chosen(self, way: Way, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
+    def _chosen(self, layer: BaseLayer, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
         """With how much of the network's corrections a reader gets most of this picture, and that picture.
 
         With none of them no network is run.
         """
-        decoded = self._decoded(way, payload)
+        decoded = self._decoded(layer, payload)
         plain = carriers.eight_bits(decoded)
         error = mean_squared_error(self.colour, plain)
         psnr = 10 * math.log10(255**2 / error) if error else 99.0
-        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, way.scale).rounded()
+        parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, layer.scale).rounded()
         distance, similarity = self._judge(plain)
         best = Coded(payload, parameters, distance, similarity, similarity), plain
-        model = self._model(way)
+        model = self._model(layer)
         if model is None or not error:
             return best
         corrections = Corrections(Restorer(model, decoded, parameters, self.threads))
@@ -342,23 +346,23 @@ class Encoder:
             strength = wanted
         return best
 
-    def _first_look(self, corrections: Corrections) -> Products:
+    def _first_look(self, corrections: Corrections) -> LeastSquares:
         """What the corrections would do; of a picture whose corrections are not kept, by a sample."""
         restorer = corrections.restorer
         sample = [] if corrections.kept else self._sample(restorer)
         found = ((tile, restorer.corrections(tile)) for tile in sample) if sample else corrections
         return sum(
-            (self._products(restorer, tile, correction) for tile, correction in found),
-            Products.none(restorer.model.hypotheses),
+            (self._least_squares(restorer, tile, correction) for tile, correction in found),
+            LeastSquares.none(restorer.model.hypotheses),
         )
 
-    def _look(self, corrections: Corrections, strength: int) -> tuple[UInt8Array, Products]:
+    def _look(self, corrections: Corrections, strength: int) -> tuple[UInt8Array, LeastSquares]:
         """What a reader gets with a strength, and what the correction does to all of the picture."""
-        restorer, seen = corrections.restorer, Products.none(1)
+        restorer, seen = corrections.restorer, LeastSquares.none(1)
         shown = np.empty(restorer.decoded.shape, np.uint8)
         shares = np.array([strength / UNIT_STRENGTH], np.float32)
         for tile, correction in corrections:
-            seen += self._products(restorer, tile, correction)
+            seen += self._least_squares(restorer, tile, correction)
             shown[tile.inner] = added(restorer.decoded[tile.inner], correction, shares)
         return shown, seen
 
@@ -386,17 +390,17 @@ class Encoder:
         wanted -= levels(restorer.decoded[tile.inner])
         return wanted
 
-    def _products(self, restorer: Restorer, tile: Tile, corrections: FloatArray) -> Products:
+    def _least_squares(self, restorer: Restorer, tile: Tile, corrections: FloatArray) -> LeastSquares:
         wanted = self._wanted(restorer, tile).ravel()
         rows = corrections.reshape(len(corrections), -1)
         # sums of float32 in the order of the samples; a matrix product takes another on other processors
         along = [float(np.vdot(row, wanted)) for row in rows]
         length = [[float(np.vdot(a, b)) for b in rows] for a in rows]
-        return Products(np.array(along), np.array(length), float(np.vdot(wanted, wanted)))
+        return LeastSquares(np.array(along), np.array(length), float(np.vdot(wanted, wanted)))
 
 
 @dataclass(frozen=True)
-class Products:
+class LeastSquares:
     """Sums over samples: of each correction times what is wanted (K,), of the corrections times each other (K, K), and of the
     wanted's square."""
 
@@ -405,7 +409,7 @@ class Products:
     error: float = 0.0
 
     @classmethod
-    def none(cls, count: int) -> Products:
+    def none(cls, count: int) -> LeastSquares:
         """Of no samples."""
         return cls(np.zeros(count), np.zeros((count, count)))
 
@@ -433,8 +437,8 @@ class Products:
         """The same as a gain of PSNR."""
         return -10 * math.log10(max(self.left(strength), 1e-9))
 
-    def __add__(self, other: Products) -> Products:
-        return Products(self.along + other.along, self.length + other.length, self.error + other.error)
+    def __add__(self, other: LeastSquares) -> LeastSquares:
+        return LeastSquares(self.along + other.along, self.length + other.length, self.error + other.error)
 
 
 @dataclass(frozen=True)
