@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .matmul import dense, dense_add, dense_relu, dense_where, exp2, inline, jit, log2, outer_add, sums_add
+from ....kernels.elementary import exp2, inline, jit, log2
+from .matmul import dense, dense_add, dense_relu, dense_where, outer_add, sums_add
 
 LEFT = 8  # columns of zeros before a grid
 CHUNK = 768  # cells of a row that are worked on at a time: shorter ones spend as much on what comes before the loops

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .matmul import jit
+from ....kernels.elementary import jit
 from .objective import _SPATIAL, LEFT, _context_rows, _laplace
 
 GROWTH = (3, 4)  # by how much a doubled cell reaches further, before and behind
