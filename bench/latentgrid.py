@@ -425,37 +425,38 @@ def macs_per_pixel(width: int) -> tuple[float, float]:
 
 def times(args: argparse.Namespace, out: Path) -> str:
     """A step of the fit and its stages, beside the floor and torch."""
-    from dsncodec.methods.latentgrid.objective import LEARN_EVERY, Canvas
+    from dsncodec.methods.latentgrid.kernels.objective import RowSample
+    from dsncodec.methods.latentgrid.objective import LEARN_EVERY, RDObjective
     from dsncodec.methods.latentgrid.weights import Weights, random_weights
 
     from .latentgrid_rate import mac_rates
 
     rows, columns = TIMED
-    names = ("soften", "rate", "enlarge", "synthesise", "back", "step")
+    names = ("soft_round", "rate", "upsample", "synthesise", "upsample_back", "step")
     found = []
     for threads in (1, 2):
-        canvas = Canvas(sample(rows, columns), threads)
+        objective = RDObjective(sample(rows, columns), threads)
         rng = np.random.default_rng(0)
-        for grid in canvas.latents:
+        for grid in objective.latents:
             grid[:] = rng.normal(0, 2, grid.shape)
         nets, gradient = random_weights(32, 0), Weights.zeros(32)
         stages: dict[str, Callable[[], Any]] = {
-            "soften": lambda: canvas.soften(0.3, 0.2, 1),
-            "rate": lambda: canvas.rate(nets, gradient, learn_from=(LEARN_EVERY, 1)),
-            "enlarge": lambda: canvas.enlarge(nets),
-            "synthesise": lambda: canvas.synthesise(nets, gradient, learn_from=(LEARN_EVERY, 1)),
-            "back": lambda: canvas.enlarge_back(nets, gradient),
-            "step": lambda: canvas.step(0.01, 0.05),
+            "soft_round": lambda: objective.soft_round(0.3, 0.2, 1),
+            "rate": lambda: objective.rate(nets, gradient, learn_from=RowSample(LEARN_EVERY, 1)),
+            "upsample": lambda: objective.upsample(nets),
+            "synthesise": lambda: objective.synthesise(nets, gradient, learn_from=RowSample(LEARN_EVERY, 1)),
+            "upsample_back": lambda: objective.upsample_back(nets, gradient),
+            "step": lambda: objective.step(0.01, 0.05),
         }
         each = {name: best_ms(stages[name]) for name in names}
 
         def whole() -> None:
-            canvas.soften(0.3, 0.2, 1)
-            canvas.gradients(nets, 0.01, 1)
-            canvas.step(0.01, 0.05)
+            objective.soft_round(0.3, 0.2, 1)
+            objective.gradients(nets, 0.01, 1)
+            objective.step(0.01, 0.05)
 
         total = best_ms(whole)
-        canvas.close()
+        objective.close()
         through, to_weights = (macs * rows * columns for macs in macs_per_pixel(32))
         with ThreadPoolExecutor(threads) as pool:
             rates = [sum(side) for side in zip(*pool.map(lambda _: mac_rates(), range(threads)))]

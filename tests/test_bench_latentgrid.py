@@ -153,20 +153,20 @@ def test_torch_computes_what_the_fit_does() -> None:
     pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
     torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
     from bench import latentgrid_torch
-    from dsncodec.methods.latentgrid.objective import Canvas
+    from dsncodec.methods.latentgrid.objective import RDObjective
     from dsncodec.methods.latentgrid.weights import random_weights
 
-    canvas = Canvas(np.asarray(picture("RGB", 53, 37)))
+    objective = RDObjective(np.asarray(picture("RGB", 53, 37)))
     rng = np.random.default_rng(0)
-    for grid in canvas.latents:
+    for grid in objective.latents:
         grid[:] = rng.normal(0, 2, grid.shape)
     nets = random_weights(32, 0)
     nets.flat[:] += rng.normal(0, 0.05, nets.flat.size).astype(np.float32)
-    canvas.harden()
-    loss = canvas.loss(nets)
-    q = [torch.tensor(grid.astype(np.float32)) for grid in canvas.grids()]
+    objective.round_latents()
+    loss = objective.loss(nets)
+    q = [torch.tensor(grid.astype(np.float32)) for grid in objective.grids()]
     parts = {name: torch.tensor(part) for name, part in nets.parts.items()}
     assert float(latentgrid_torch.bits(q, parts)) == pytest.approx(loss.bits, rel=1e-4)
-    assert float(latentgrid_torch.squared(q, parts, torch.tensor(canvas.target))) == pytest.approx(
+    assert float(latentgrid_torch.squared(q, parts, torch.tensor(objective.target))) == pytest.approx(
         loss.squared, rel=1e-4
     )

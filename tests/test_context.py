@@ -115,7 +115,7 @@ def test_the_network_is_the_one_of_the_page() -> None:
     """In Python's integers."""
     net = model(5, 20_000.0)
     x = np.random.default_rng(2).integers(-127, 128, (16, 50))
-    m, s = net.located(2, x.astype(np.float64))
+    m, s = net.distributions(2, x.astype(np.float64))
     whole = {name: getattr(net, name).astype(int).tolist() for name in ("w1", "w2", "w3", "b1", "b2", "b3")}
     for column, (location, scale) in enumerate(zip(m, s)):
         a1 = [

@@ -17,8 +17,8 @@ import numba
 
 from dsncodec.kernels import elementary
 from dsncodec.methods.latentgrid.bitstream import band_rows
-from dsncodec.methods.latentgrid.kernels import objective as fitting
-from dsncodec.methods.latentgrid.objective import Canvas
+from dsncodec.methods.latentgrid.kernels import objective as loops
+from dsncodec.methods.latentgrid.objective import RDObjective
 from dsncodec.methods.latentgrid.weights import GRIDS, Weights, random_weights
 
 Tensor = torch.Tensor
@@ -94,7 +94,7 @@ def colours_of(grids: list[Tensor], n: dict[str, Tensor]) -> Tensor:
 
 def cells(padded: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
     """A grid without the zeros around it."""
-    return padded[1:, fitting.LEFT : fitting.LEFT + columns]
+    return padded[1:, loops.LEFT : loops.LEFT + columns]
 
 
 def assert_near(ours: NDArray[np.float32], theirs: Tensor | None, what: str) -> None:
@@ -107,18 +107,18 @@ def assert_near(ours: NDArray[np.float32], theirs: Tensor | None, what: str) -> 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_gradients(size: tuple[int, int], threads: int) -> None:
     rng = np.random.default_rng(1)
-    canvas = Canvas(rng.integers(0, 256, (*size, 3), np.uint8), threads)
-    for latents in canvas.latents:
+    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    for latents in objective.latents:
         latents[:] = rng.normal(0, 2, latents.shape)
     weights = random_weights(32, 0)
     weights.flat[:] += rng.normal(0, 0.05, weights.flat.size)
     weights.parts["b3"][1] = 6
-    canvas.soften(0.3, 0.2, 5)
-    loss, gradient = canvas.gradients(weights, TRADE)
+    objective.soft_round(0.3, 0.2, 5)
+    loss, gradient = objective.gradients(weights, TRADE)
 
     grids = [
         torch.tensor(cells(symbols, shape[1]).astype(np.float64), requires_grad=True)
-        for symbols, shape in zip(canvas.symbols, canvas.shapes)
+        for symbols, shape in zip(objective.symbols, objective.shapes)
     ]
     n = {
         name: torch.tensor(part.astype(np.float64), requires_grad=True)
@@ -130,7 +130,7 @@ def test_gradients(size: tuple[int, int], threads: int) -> None:
     rgb = colours_of(grids, n)
     # what is beyond black and white counts as those, and is drawn back as if it did not
     clipped = rgb + (rgb.clamp(0, 1) - rgb).detach()
-    squared = (clipped - torch.tensor(canvas.target.astype(np.float64))).square().sum()
+    squared = (clipped - torch.tensor(objective.target.astype(np.float64))).square().sum()
     pixels = size[0] * size[1]
     (squared / (3 * pixels) + TRADE * bits / pixels).backward()
 
@@ -139,9 +139,9 @@ def test_gradients(size: tuple[int, int], threads: int) -> None:
     for name, part in gradient.parts.items():
         assert_near(part, n[name].grad, name)
     for k, grid in enumerate(grids):
-        by_bits = cells(canvas.by_bits[k].sum(0), size[1] if k == 0 else canvas.shapes[k][1])
-        assert_near(by_bits * np.float32(TRADE / pixels) + canvas.planes[k][k], grid.grad, f"grid {k}")
-    canvas.close()
+        grad_rate = cells(objective.grad_rate[k].sum(0), size[1] if k == 0 else objective.shapes[k][1])
+        assert_near(grad_rate * np.float32(TRADE / pixels) + objective.planes[k][k], grid.grad, f"grid {k}")
+    objective.close()
 
 
 def test_threads_change_nothing_but_the_order_of_sums() -> None:
@@ -149,15 +149,15 @@ def test_threads_change_nothing_but_the_order_of_sums() -> None:
     target = rng.integers(0, 256, (45, 61, 1), np.uint8)
     found = []
     for threads in (1, 2, 3):
-        canvas = Canvas(target, threads)
-        for latents in canvas.latents:
+        objective = RDObjective(target, threads)
+        for latents in objective.latents:
             latents[:] = np.random.default_rng(3).normal(0, 2, latents.shape)
-        canvas.harden()
+        objective.round_latents()
         weights = random_weights(8, 1)
-        loss, gradient = canvas.gradients(weights, TRADE)
-        assert canvas.loss(weights).bits == pytest.approx(loss.bits, rel=1e-6)
-        found.append((loss, gradient, [grid.copy() for grid in canvas.grids()]))
-        canvas.close()
+        loss, gradient = objective.gradients(weights, TRADE)
+        assert objective.loss(weights).bits == pytest.approx(loss.bits, rel=1e-6)
+        found.append((loss, gradient, [grid.copy() for grid in objective.grids()]))
+        objective.close()
     for loss, gradient, grids in found[1:]:
         assert loss.bits == pytest.approx(found[0][0].bits, rel=1e-6)
         assert loss.squared == pytest.approx(found[0][0].squared, rel=1e-6)
@@ -168,37 +168,44 @@ def test_threads_change_nothing_but_the_order_of_sums() -> None:
 
 def test_gradients_from_every_fourth_row_are_right_on_average() -> None:
     rng = np.random.default_rng(7)
-    canvas = Canvas(rng.integers(0, 256, (193, 171, 3), np.uint8), 2)
-    for latents in canvas.latents:
+    objective = RDObjective(rng.integers(0, 256, (193, 171, 3), np.uint8), 2)
+    for latents in objective.latents:
         latents[:] = rng.normal(0, 2, latents.shape)
-    canvas.soften(0.3, 0.2, 5)
+    objective.soft_round(0.3, 0.2, 5)
     weights = random_weights(8, 1)
-    _, whole = canvas.gradients(weights, TRADE)
-    parts = [canvas.gradients(weights, TRADE, turn)[1].flat for turn in range(8, 12)]
+    _, whole = objective.gradients(weights, TRADE)
+    parts = [objective.gradients(weights, TRADE, turn)[1].flat for turn in range(8, 12)]
     np.testing.assert_allclose(np.mean(parts, 0), whole.flat, rtol=1e-3, atol=1e-6)
     assert np.abs(parts[0] - whole.flat).max() > 1e-4
-    canvas.close()
+    objective.close()
 
 
 def test_rounded_latents_are_whole_and_within_the_format() -> None:
-    canvas = Canvas(np.random.default_rng(4).integers(0, 256, (9, 14, 3), np.uint8), 1)
-    canvas.soften(0.3, 0.2, 1)
-    canvas.gradients(random_weights(8, 0), TRADE)
-    canvas.step(TRADE, 100.3)
-    canvas.gradients(random_weights(8, 1), TRADE)
-    canvas.step(TRADE, 100.3)
-    canvas.harden()
-    for symbols, latents, grid in zip(canvas.symbols, canvas.latents, canvas.grids()):
+    objective = RDObjective(np.random.default_rng(4).integers(0, 256, (9, 14, 3), np.uint8), 1)
+    objective.soft_round(0.3, 0.2, 1)
+    objective.gradients(random_weights(8, 0), TRADE)
+    objective.step(TRADE, 100.3)
+    objective.gradients(random_weights(8, 1), TRADE)
+    objective.step(TRADE, 100.3)
+    objective.round_latents()
+    for symbols, latents, grid in zip(objective.symbols, objective.latents, objective.grids()):
         np.testing.assert_array_equal(cells(symbols, latents.shape[1]), grid)
         assert np.abs(grid - latents).max() <= 0.5
-    assert max(np.abs(grid.astype(int)).max() for grid in canvas.grids()) == 127
+    assert max(np.abs(grid.astype(int)).max() for grid in objective.grids()) == 127
 
 
 def test_small_arrays_lie_apart() -> None:
     """Or how a loop rounds would depend on where they happen to lie."""
-    canvas = Canvas(np.zeros((1, 17, 3), np.uint8), 1)
-    planes = [plane for planes in canvas.planes for plane in planes]
-    arrays = [*canvas.latents, *canvas.slopes, *canvas.means, *canvas.squares, *canvas.symbols, *planes]
+    objective = RDObjective(np.zeros((1, 17, 3), np.uint8), 1)
+    planes = [plane for planes in objective.planes for plane in planes]
+    arrays = [
+        *objective.latents,
+        *objective.slopes,
+        *objective.means,
+        *objective.squares,
+        *objective.symbols,
+        *planes,
+    ]
     ends = sorted((array.ctypes.data, array.ctypes.data + array.nbytes) for array in arrays)
     assert min(after[0] - before[1] for before, after in zip(ends, ends[1:])) >= 4 * 64
 
@@ -255,33 +262,33 @@ def test_no_move_of_a_symbol_that_is_left_helps(size: tuple[int, int], threads: 
     rng = np.random.default_rng(5)
     weights = random_weights(8, 2)
     weights.flat[:] += rng.normal(0, 0.05, weights.flat.size)
-    canvas = Canvas(rng.integers(0, 256, (*size, 3), np.uint8), threads)
-    for latents in canvas.latents:
+    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    for latents in objective.latents:
         latents[:] = rng.normal(0, 1, latents.shape)
-    canvas.harden()
+    objective.round_latents()
 
     def total() -> float:
-        loss = canvas.loss(weights)
-        return loss.squared / (3 * canvas.pixels) + TRADE * loss.bits / canvas.pixels
+        loss = objective.loss(weights)
+        return loss.squared / (3 * objective.pixels) + TRADE * loss.bits / objective.pixels
 
     before = total()
-    moved = canvas.refine(weights, TRADE)
+    moved = objective.rdoq(weights, TRADE)
     assert moved > 0
     assert total() < before
-    while canvas.refine(weights, TRADE):
+    while objective.rdoq(weights, TRADE):
         assert total() < before
         before = total()
     best = total()
     for k in range(4):
-        rows, columns = canvas.shapes[k]
+        rows, columns = objective.shapes[k]
         for _ in range(6):
-            y, x = rng.integers(rows) + 1, rng.integers(columns) + fitting.LEFT
+            y, x = rng.integers(rows) + 1, rng.integers(columns) + loops.LEFT
             for more in (1, -1):
-                canvas.symbols[k][y, x] += more
+                objective.symbols[k][y, x] += more
                 assert total() > best - 1e-6 * abs(best)
-                canvas.symbols[k][y, x] -= more
-    kept = [grid.copy() for grid in canvas.grids()]
-    canvas.harden()
-    for grid, other in zip(canvas.grids(), kept):
+                objective.symbols[k][y, x] -= more
+    kept = [grid.copy() for grid in objective.grids()]
+    objective.round_latents()
+    for grid, other in zip(objective.grids(), kept):
         np.testing.assert_array_equal(grid, other)
-    canvas.close()
+    objective.close()

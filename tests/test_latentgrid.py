@@ -440,7 +440,7 @@ def test_an_interrupted_fit_gives_what_it_has() -> None:
     assert reports[-1][0] < 1
 
 
-@pytest.mark.parametrize("stage", ["_cheapened", "canvas.refine"])
+@pytest.mark.parametrize("stage", ["_cheapened", "objective.rdoq"])
 def test_a_fit_interrupted_while_it_is_finished_gives_what_it_has(
     stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,7 +450,7 @@ def test_a_fit_interrupted_while_it_is_finished_gives_what_it_has(
     def press(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    place = fit.Canvas if stage == "canvas.refine" else fit.Fit
+    place = fit.RDObjective if stage == "objective.rdoq" else fit.Fit
     monkeypatch.setattr(place, stage.split(".")[-1], press)
     monkeypatch.setattr(fit, "Schedule", partial(fit.Schedule, rounded=0.0))  # no moves but those at the end
     data = dsncodec.encode(image, **FAST, progress=floats_to(lambda *numbers: reports.append(numbers)))

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,27 @@ def _counts(v: Int64Array, m: Int64Array, s: Int64Array) -> Int64Array:
     return found
 
 
+class ContextNet(NamedTuple):
+    """The network of one grid as the kernels take it: w1 and w2 (16, 16), transposed, w3 (2, 16), biases b1 and b2 (16,) and
+    b3 (2,)."""
+
+    w1: Float64Array
+    b1: Float64Array
+    w2: Float64Array
+    b2: Float64Array
+    w3: Float64Array
+    b3: Float64Array
+
+
+class GridStack(NamedTuple):
+    """A grid with 3 zeros above it and at its left, and 2 at its right; the next coarser one with a zero all round; and the
+    one after it."""
+
+    cells: Int8Array
+    parents: Int8Array
+    grandparents: Int8Array
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """The network's integers, exact in float64: ``w1`` and ``w2`` (16, 16), ``w3`` (2, 16), ``b1`` (7, 16), ``b2`` (16,),
@@ -108,7 +130,7 @@ class Context:
         b1, b2, b3 = np.split(biases.astype(np.float64), (112, 128))
         return cls(w1.reshape(16, 16), w2.reshape(16, 16), w3.reshape(2, 16), b1.reshape(7, 16), b2, b3)
 
-    def located(self, grid: int, found: Float64Array) -> tuple[Int64Array, Int64Array]:
+    def distributions(self, grid: int, found: Float64Array) -> tuple[Int64Array, Int64Array]:
         """Locations, in 16ths of a symbol, and scale indices, (n,) each, from contexts (16, n)."""
         h = self.w1 @ found
         h += self.b1[grid][:, None]
@@ -138,10 +160,10 @@ class Context:
     def _unit(self) -> Float64Array:
         return np.array([[2.0**-20], [2.0**-21]])
 
-    def of_grid(self, grid: int) -> tuple[Float64Array, ...]:
+    def of_grid(self, grid: int) -> ContextNet:
         """What the kernels take."""
         w1, w2 = self._transposed
-        return w1, np.ascontiguousarray(self.b1[grid]), w2, self.b2, self.w3, self.b3
+        return ContextNet(w1, np.ascontiguousarray(self.b1[grid]), w2, self.b2, self.w3, self.b3)
 
     @cached_property
     def _transposed(self) -> tuple[Float64Array, Float64Array]:
@@ -184,7 +206,7 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
     up, upper = _parents(grids, grid, (rows, columns))
     framed = _framed(cells)
     if (reading := kernels.load(kernels.READING)) is not None:
-        lower, above = reading.intervals(framed, up, upper, *context.of_grid(grid), tables())
+        lower, above = reading.intervals(GridStack(framed, up, upper), context.of_grid(grid), tables())
         return lower, above
     both = np.empty((2, rows, columns), np.int64)
     step = max(1, _CHUNK // columns)
@@ -197,7 +219,7 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
             ]
         for at, plane in enumerate(_inherited(up, upper, part, columns)):
             found[_SAME + at] = plane
-        m, s = context.located(grid, found.reshape(INPUTS, -1))
+        m, s = context.distributions(grid, found.reshape(INPUTS, -1))
         v = cells[part].ravel().astype(np.int64)
         for more in (0, 1):
             both[more, part] = _counts(v + more, m, s).reshape(-1, columns)
@@ -263,8 +285,8 @@ def decode_band(
     for grid in reversed(range(finest, len(shapes))):
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
-        up, upper = _parents(grids, grid, shapes[grid])
-        if not reading.read(numbers, state, framed, up, upper, *context.of_grid(grid), tables()):
+        stack = GridStack(framed, *_parents(grids, grid, shapes[grid]))
+        if not reading.read(numbers, state, stack, context.of_grid(grid), tables()):
             raise Corrupt("bytes that no writer makes")
         grids[grid] = np.ascontiguousarray(framed[3:, 3:-2])
     if finest == 0:
@@ -305,7 +327,7 @@ def _decode_grid(
         for at, (wave, row) in enumerate(back):
             found[at] = cells[t + wave, first + row : end + row]
         found[_SAME:] = inherited[:, t, first:end]
-        m, s = context.located(grid, found)
+        m, s = context.distributions(grid, found)
         likely = np.clip((m + 8) >> 4, -LARGEST, LARGEST)
         symbols = likely.tolist()
         _read_wave(reader, _counts(likely, m, s), _counts(likely + 1, m, s), m, s, symbols)

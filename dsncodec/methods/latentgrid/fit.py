@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...entropy import adaptive_coder
 from .bitstream import LISTS, TAPS, UNITS, Parameters, split, start_lists
-from .objective import Canvas
+from .objective import RDObjective
 from .soap import Soap
 from .weights import Weights, random_weights
 
@@ -145,7 +145,7 @@ class Fit:
         colour: (H, W, 1 or 3) uint8.
         width: of the synthesis; the start's, if it is a published one.
         start: the id of a published start, 4 bytes, or four zeros.
-        latents: to begin with, as ``Canvas`` takes them.
+        latents: to begin with, as ``RDObjective`` takes them.
         seed: of the noise, and of the networks where no start is published.
         begin: the weights of a start that is to be published, in the place of a published one's.
     """
@@ -169,7 +169,7 @@ class Fit:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
         self.schedule, self.seed = Schedule(), seed
-        self.canvas = Canvas(colour, threads, latents)
+        self.objective = RDObjective(colour, threads, latents)
         self.interrupted = False
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None, begin: float = 0.0) -> None:
@@ -182,7 +182,7 @@ class Fit:
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
-        canvas, schedule, weights = self.canvas, self.schedule, self.weights
+        objective, schedule, weights = self.objective, self.schedule, self.weights
         mover, pace = Soap(weights), self._pace(aim.trade)
         trade, step = aim.trade, 0
         look = math.inf if aim.fixed else STEERED[0]
@@ -195,18 +195,18 @@ class Fit:
                     if look <= progress < STEERED[1]:
                         trade = self._steered(aim, trade, progress)
                         look = progress + LOOK_EVERY
-                    canvas.soften(
+                    objective.soft_round(
                         eased(schedule.temperature, progress),
                         eased(schedule.noise, progress),
                         step + 1_000_003 * self.seed,
                     )
                 elif not rounded:
                     rounded = True
-                    canvas.harden()
-                    canvas.refine(weights, trade, budget.alarm(REFINING))
-                loss, gradient = canvas.gradients(weights, trade, step)
+                    objective.round_latents()
+                    objective.rdoq(weights, trade, budget.alarm(REFINING))
+                loss, gradient = objective.gradients(weights, trade, step)
                 if progress < 1:
-                    canvas.step(trade, eased(schedule.latents, progress))
+                    objective.step(trade, eased(schedule.latents, progress))
                     size = eased(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
@@ -215,19 +215,19 @@ class Fit:
                 np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
                 step += 1
                 if report is not None and step % 10 == 0:
-                    report(spent, loss.mse(canvas.pixels), loss.bits / canvas.pixels)
+                    report(spent, loss.mse(objective.pixels), loss.bits / objective.pixels)
         except KeyboardInterrupt:
             self._interrupt()
         self.trade, self.steps = trade, step
         self.seconds_per_step = budget.seconds_gone() / max(step, 1)
-        canvas.harden()
+        objective.round_latents()
 
     def _pace(self, trade: float) -> FloatArray:
         """How fast each weight moves, over the others."""
         pace = Weights(self.width, np.ones_like(self.weights.flat))
         for group in pace.groups[:TAPS]:
             pace.flat[group] = CONTEXT_PACE
-        if self._published and trade >= HELD_FROM * self.canvas.pixels / 2**16:
+        if self._published and trade >= HELD_FROM * self.objective.pixels / 2**16:
             pace.parts["w2"][:] = 0
         return pace.flat
 
@@ -241,7 +241,7 @@ class Fit:
         SHRINK log2(1 + |d| / SHRINK_UNIT) each: a proximal step, on the scale that the weight's gradient has."""
         d = self.weights.flat - self.start.flat
         far = np.abs(d)
-        slope = SHRINK * trade / self.canvas.pixels / (math.log(2) * (SHRINK_UNIT + far))
+        slope = SHRINK * trade / self.objective.pixels / (math.log(2) * (SHRINK_UNIT + far))
         self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
     def outlook(self, trade: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT) -> tuple[float, float]:
@@ -252,9 +252,9 @@ class Fit:
             fall: of the bytes, as a part of those at the end.
             rise: in dB, where the price is high.
         """
-        self.canvas.harden()
-        loss = self.canvas.loss(self.weights)
-        psnr = -10 * math.log10(max(loss.mse(self.canvas.pixels), 1e-10))
+        self.objective.round_latents()
+        loss = self.objective.loss(self.weights)
+        psnr = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
         long = min(LONG_WAY / trade, MOST_LONG)
         bytes_ = (loss.bits / 8 + self._about_bytes()) / (1 + fall / (1 + long))
         return bytes_, psnr + rise * (1 + 4 * long)
@@ -274,7 +274,7 @@ class Fit:
 
     def close(self) -> None:
         """Lets the threads go."""
-        self.canvas.close()
+        self.objective.close()
 
     # --- what a file holds
 
@@ -290,20 +290,20 @@ class Fit:
         self.weights = weights
         try:
             self._cheapened(parameters, differences, begin + seconds / 2)
-            self.canvas.refine(weights, self.trade, lambda: time.monotonic() > begin + seconds)
+            self.objective.rdoq(weights, self.trade, lambda: time.monotonic() > begin + seconds)
         except KeyboardInterrupt:
             self._interrupt()
-        return Fitted(parameters, differences, self.canvas.grids(), self.canvas.rate(weights, None))
+        return Fitted(parameters, differences, self.objective.grids(), self.objective.rate(weights, None))
 
     def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
         """For each list the steps that pay best: the other weights stay as they are meanwhile."""
         weights = self.weights.copy()
-        price = 8 * self.trade / self.canvas.pixels
+        price = 8 * self.trade / self.objective.pixels
         differences: list[Int32Array] = []
         exponents = []
         for number, group in enumerate(weights.groups):
             start, wished = self.start.flat[group], weights.flat[group].copy()
-            self.canvas.enlarge(weights)
+            self.objective.upsample(weights)
 
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
                 d = _nearest((wished - start) * 2.0**exponent)
@@ -326,10 +326,10 @@ class Fit:
     def _cheapened(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
         """Differences moved towards zero, one weight after the other, where the bits that this saves are worth more than
         what it spoils."""
-        weights, price = self.weights, self.trade / self.canvas.pixels
+        weights, price = self.weights, self.trade / self.objective.pixels
         for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
             unit = np.float32(2.0**-exponent)
-            self.canvas.enlarge(weights)
+            self.objective.upsample(weights)
             now = self._cost(weights, number, sampled=True)
             lists = weights.flat[group], self.start.flat[group], d
             for flat, start, part in zip(*(split(values, number, self.width) for values in lists)):
@@ -350,12 +350,12 @@ class Fit:
     def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,
         of planes that were doubled before unless it is the list of the taps."""
-        canvas = self.canvas
+        objective = self.objective
         if number < 2:
-            return self.trade * canvas.rate(weights, None, sampled) / canvas.pixels
+            return self.trade * objective.rate(weights, None, sampled) / objective.pixels
         if number == TAPS:
-            canvas.enlarge(weights)
-        return canvas.synthesise(weights, None, sampled) / (3 * canvas.pixels)
+            objective.upsample(weights)
+        return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
 
 
 def _nearest(x: FloatArray) -> Int32Array:

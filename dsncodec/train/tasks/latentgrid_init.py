@@ -25,7 +25,7 @@ from PIL import Image
 from ...errors import SettingError
 from ...methods.latentgrid.bitstream import MAX_WIDTH, MIN_WIDTH, PLAIN, WIDTH_STEP
 from ...methods.latentgrid.fit import Aim, Budget, Fit, eased
-from ...methods.latentgrid.objective import Canvas
+from ...methods.latentgrid.objective import RDObjective
 from ...methods.latentgrid.weights import Weights, random_weights
 from ..data.images import find_images
 from ..export.latentgrid_init import Info, TrainedStart, short
@@ -196,7 +196,7 @@ class Trainer:
         ):
             log = csv.writer(file, lineterminator="\n")
             log.writerow(LOG)
-            middle = _State([Canvas(crop) for crop in crops], random_weights(recipe.width, recipe.seed))
+            middle = _State([RDObjective(crop) for crop in crops], random_weights(recipe.width, recipe.seed))
             self._train(middle, recipe.first, recipe.middle, pool, log, log_every)
             done = {recipe.first: (middle.weights.copy(), middle.steps, middle.seconds)}
             for chain in recipe.chains:
@@ -206,7 +206,7 @@ class Trainer:
                     done[lam] = state.weights.copy(), state.steps, state.seconds
             others = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
             for lam, (weights, steps, seconds) in sorted(done.items(), reverse=True):
-                state = _State([Canvas(crop) for crop in others], weights, steps, seconds)
+                state = _State([RDObjective(crop) for crop in others], weights, steps, seconds)
                 self._train(state, lam, recipe.again, pool, log, log_every)
                 if lam >= recipe.fits.least_lambda:
                     self._fit(state, lam, pool, log)
@@ -224,10 +224,10 @@ class Trainer:
         recipe = self.recipe
         begun = last = time.monotonic()
         before = state.seconds
-        total = phase.visits * len(state.canvases) // recipe.batch
+        total = phase.visits * len(state.objectives) // recipe.batch
         mover = Adam(state.weights.flat.size)
         losses: list[tuple[float, float]] = []  # mean squared error and bits per pixel of each visit
-        turns = _turns(len(state.canvases), recipe.batch, recipe.seed + 1)
+        turns = _turns(len(state.objectives), recipe.batch, recipe.seed + 1)
         for step in range(total):
             temperature, noise, latents, size = (
                 eased(pair, step / total)
@@ -235,11 +235,11 @@ class Trainer:
             )
 
             def visit(number: int) -> tuple[float, float, FloatArray]:
-                canvas = state.canvases[number]
-                canvas.soften(temperature, noise, step * 31 + number)
-                loss, gradient = canvas.gradients(state.weights, lam)
-                canvas.step(lam, latents, *MEANS)
-                return loss.mse(canvas.pixels), loss.bits / canvas.pixels, gradient.flat
+                objective = state.objectives[number]
+                objective.soft_round(temperature, noise, step * 31 + number)
+                loss, gradient = objective.gradients(state.weights, lam)
+                objective.step(lam, latents, *MEANS)
+                return loss.mse(objective.pixels), loss.bits / objective.pixels, gradient.flat
 
             found = list(pool.map(visit, next(turns)))
             gradient = np.sum([by_weights for _, _, by_weights in found], 0) / np.float32(recipe.batch)
@@ -262,8 +262,8 @@ class Trainer:
         def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
             job = Fit(crop, recipe.width, PLAIN, 1, begin=state.weights)
             job.run(Aim(lam), Budget(None, fits.steps))
-            loss = job.canvas.loss(job.weights)
-            return loss.mse(job.canvas.pixels), loss.bits / job.canvas.pixels, job.weights.flat
+            loss = job.objective.loss(job.weights)
+            return loss.mse(job.objective.pixels), loss.bits / job.objective.pixels, job.weights.flat
 
         found = list(pool.map(fitted, crops))
         state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
@@ -308,18 +308,18 @@ class Trainer:
 class _State:
     """All that moves, and how long it has moved since the weights were random."""
 
-    canvases: list[Canvas]
+    objectives: list[RDObjective]
     weights: Weights
     steps: int = 0
     seconds: float = 0.0
 
     def copy(self, crops: list[UInt8Array]) -> _State:
         """The same latents and weights, and the means of Adam at zero."""
-        canvases = [
-            Canvas(crop, latents=[grid.copy() for grid in canvas.latents])
-            for crop, canvas in zip(crops, self.canvases)
+        objectives = [
+            RDObjective(crop, latents=[grid.copy() for grid in objective.latents])
+            for crop, objective in zip(crops, self.objectives)
         ]
-        return _State(canvases, self.weights.copy(), self.steps, self.seconds)
+        return _State(objectives, self.weights.copy(), self.steps, self.seconds)
 
 
 def _turns(count: int, batch: int, seed: int) -> Iterator[list[int]]:

@@ -1,5 +1,5 @@
-"""Latent grids: coding of their symbols, and the way from the planes to colours. The same as in codecs/context.py and
-codecs/grids.py, number by number; reached through ``kernels.load`` only.
+"""Entropy coding of latent grids, and their upsampling and synthesis: the same as in ``entropy_model`` and ``bitstream``,
+number by number. Reached through ``kernels.load`` only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ....kernels.compile import compiled
 Array = NDArray[Any]
 
 
-# --- the probability model
+# --- the entropy model
 
 
 @compiled
-def _gathered(cells: Array, up: Array, upper: Array, y: int, x: int, found: Array) -> bool:
-    """The 16 contexts of a cell, and whether any of them is not zero. ``cells`` has 3 zeros above and at the left, and 2
-    at the right; ``up`` has a zero all round."""
+def _contexts(grids: Any, y: int, x: int, found: Array) -> bool:
+    """Sets the 16 contexts of a cell; whether any of them is not zero. ``grids`` is an ``entropy_model.GridStack``."""
+    cells, up, upper = grids
     a, b = y + 3, x + 3
     found[0], found[1], found[2] = cells[a, b - 1], cells[a, b - 2], cells[a, b - 3]
     for at in range(5):
@@ -40,10 +40,10 @@ def _gathered(cells: Array, up: Array, upper: Array, y: int, x: int, found: Arra
 
 
 @compiled
-def _located(
-    found: Array, w1: Array, b1: Array, w2: Array, b2: Array, w3: Array, b3: Array, h1: Array, h2: Array
-) -> tuple[int, int]:
-    """Location and scale index. ``w1`` and ``w2`` are transposed; all sums are whole numbers below 2^53."""
+def _distribution(found: Array, net: Any, h1: Array, h2: Array) -> tuple[int, int]:
+    """Location and scale index from contexts; ``net`` is an ``entropy_model.ContextNet``. All sums are whole numbers below
+    2^53."""
+    w1, b1, w2, b2, w3, b3 = net
     most = 1048576.0
     for j in range(16):
         h1[j] = b1[j]
@@ -83,29 +83,19 @@ def _cumulative(v: int, m: int, row: Array) -> int:
 
 
 @compiled
-def intervals(
-    cells: Array,
-    up: Array,
-    upper: Array,
-    w1: Array,
-    b1: Array,
-    w2: Array,
-    b2: Array,
-    w3: Array,
-    b3: Array,
-    tables: Array,
-) -> tuple[Array, Array]:
-    """The intervals of a grid's symbols in the order in which they are coded."""
+def intervals(grids: Any, net: Any, tables: Array) -> tuple[Array, Array]:
+    """The intervals of a grid's symbols in the order in which they are coded; arguments as ``read`` has them."""
+    cells = grids.cells
     rows, columns = cells.shape[0] - 3, cells.shape[1] - 5
     lower, above = np.empty(rows * columns, np.int64), np.empty(rows * columns, np.int64)
     found, h1, h2 = np.zeros(16), np.empty(16), np.empty(16)
-    flat_m, flat_s = _located(found, w1, b1, w2, b2, w3, b3, h1, h2)
+    flat_m, flat_s = _distribution(found, net, h1, h2)
     at = 0
     for t in range(columns + 3 * (rows - 1)):
         for y in range(max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1):
             x = t - 3 * y
-            if _gathered(cells, up, upper, y, x, found):
-                m, s = _located(found, w1, b1, w2, b2, w3, b3, h1, h2)
+            if _contexts(grids, y, x, found):
+                m, s = _distribution(found, net, h1, h2)
             else:
                 m, s = flat_m, flat_s
             v = int(cells[y + 3, x + 3])
@@ -116,7 +106,7 @@ def intervals(
 
 @compiled
 def write(lower: Array, above: Array, out: Array, state: Array) -> None:
-    """tablecoder.Writer.put. ``state`` is low, range, and how many bytes of ``out`` are written."""
+    """``range_coder.Writer.put``. ``state`` is low, range, and how many bytes of ``out`` are written."""
     low, span, at = state[0], state[1], state[2]
     for place in range(len(lower)):
         unit = span >> 24
@@ -137,30 +127,23 @@ def write(lower: Array, above: Array, out: Array, state: Array) -> None:
 
 
 @compiled
-def read(
-    data: Array,
-    state: Array,
-    cells: Array,
-    up: Array,
-    upper: Array,
-    w1: Array,
-    b1: Array,
-    w2: Array,
-    b2: Array,
-    w3: Array,
-    b3: Array,
-    tables: Array,
-) -> bool:
-    """Fill a grid; False where no writer made the bytes. ``state`` is code, range, and how many bytes are taken."""
+def read(data: Array, state: Array, grids: Any, net: Any, tables: Array) -> bool:
+    """Fill the cells of a grid; False where no encoder made the bytes.
+
+    Args:
+        state: code, range, and how many bytes are taken.
+        grids: ``entropy_model.GridStack``; net: ``entropy_model.ContextNet``.
+    """
+    cells = grids.cells
     code, span, taken = state[0], state[1], state[2]
     rows, columns = cells.shape[0] - 3, cells.shape[1] - 5
     found, h1, h2 = np.zeros(16), np.empty(16), np.empty(16)
-    flat_m, flat_s = _located(found, w1, b1, w2, b2, w3, b3, h1, h2)
+    flat_m, flat_s = _distribution(found, net, h1, h2)
     for t in range(columns + 3 * (rows - 1)):
         for y in range(max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1):
             x = t - 3 * y
-            if _gathered(cells, up, upper, y, x, found):
-                m, s = _located(found, w1, b1, w2, b2, w3, b3, h1, h2)
+            if _contexts(grids, y, x, found):
+                m, s = _distribution(found, net, h1, h2)
             else:
                 m, s = flat_m, flat_s
             row = tables[s]

@@ -4,23 +4,30 @@ A grid lies in an array with a row of zeros above it and LEFT columns of zeros b
 are shifted, and nothing asks where the picture ends. Work is cut by rows; each thread sums gradients in arrays of its
 own. Every kernel is checked against torch in double precision by the tests.
 
+Arrays that belong together travel in named tuples, which a kernel takes apart in its first lines.
+
 What a loop over a row reads and writes is cut out of its array first: an index that is a sum may be negative, for all
 that the compiler knows, and loops with such indices gather and scatter.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....kernels.elementary import exp2, inline, jit, log2
 from .matmul import dense, dense_add, dense_relu, dense_where, outer_add, sums_add
 
+FloatArray = NDArray[np.float32]
+Arrays = tuple[FloatArray, ...]
+
 LEFT = 8  # columns of zeros before a grid
 CHUNK = 768  # cells of a row that are worked on at a time: shorter ones spend as much on what comes before the loops
 LANES = 16  # a chunk's length is a multiple, and rows are that much longer
-BASE_SCALE = np.float32(0.02)  # of the Laplace law, at the network's output 0
+# 1 / b of the Laplace distribution, at 0 octaves
+INVERSE_SCALE = np.float32(50)
 MAX_OCTAVES = np.float32(11.875)
 _LOG2_E = np.float32(1.4426950408889634)
 _SPATIAL = np.array(
@@ -41,6 +48,107 @@ _SPATIAL = np.array(
 )
 
 
+class Rows(NamedTuple):
+    """Rows ``first``..``last`` - 1 of the picture, and its columns."""
+
+    first: int
+    last: int
+    width: int
+
+
+class RowSample(NamedTuple):
+    """The rows that gradients by matrices are taken from: one in ``every``, those with y % every == offset."""
+
+    every: int
+    offset: int
+
+
+# Rows first..last-1 of a grid whose bits are counted: the grid and its columns; the grid's band, as ``_context_rows`` has it;
+# how many rows each of them stands for
+RATE_TASK = np.dtype(
+    [
+        ("grid", np.int64),
+        ("first", np.int64),
+        ("last", np.int64),
+        ("width", np.int64),
+        ("band", np.int64, (5,)),
+        ("weight", np.float64),
+    ]
+)
+
+
+class LatentState(NamedTuple):
+    """One array for each grid: its latents, (rows, columns); its symbols, padded; the derivative of symbols by latents; and
+    Adam's means of the gradient and of its square."""
+
+    latents: Arrays
+    symbols: Arrays
+    slopes: Arrays
+    means: Arrays
+    squares: Arrays
+
+
+class AdamStep(NamedTuple):
+    """Size of a step, what gradients of bits count beside those of squared error, 1 / (1 - beta^t) and beta of both means."""
+
+    size: float
+    rate_scale: float
+    inverse1: float
+    inverse2: float
+    beta1: float
+    beta2: float
+
+
+class ContextNet(NamedTuple):
+    """The context network: w1 and w2 (16, 16), w3 (4, 16): location, octaves of the scale, and two rows of zeros; biases b1
+    (grids, 16), b2 (16,) and b3 (4,); the transposed matrices."""
+
+    w1: FloatArray
+    b1: FloatArray
+    w2: FloatArray
+    b2: FloatArray
+    w3: FloatArray
+    b3: FloatArray
+    w1t: FloatArray
+    w2t: FloatArray
+    w3t: FloatArray
+
+
+class ContextGradients(NamedTuple):
+    """Gradients by the context network, shaped as ``ContextNet``."""
+
+    w1: FloatArray
+    b1: FloatArray
+    w2: FloatArray
+    b2: FloatArray
+    w3: FloatArray
+    b3: FloatArray
+
+
+class SynthesisNet(NamedTuple):
+    """The layers from planes to colours: ``p`` (C, 8), P and its biases; ``q`` (4, C) and ``qb`` (4,), ``s`` (4, 8), padded
+    with zeros; ``k`` (3, 3, 3, 3); the transposed matrices."""
+
+    p: FloatArray
+    q: FloatArray
+    qb: FloatArray
+    s: FloatArray
+    k: FloatArray
+    pt: FloatArray
+    qt: FloatArray
+    st: FloatArray
+
+
+class SynthesisGradients(NamedTuple):
+    """Gradients by the synthesis, shaped as ``SynthesisNet``."""
+
+    p: FloatArray
+    q: FloatArray
+    qb: FloatArray
+    s: FloatArray
+    k: FloatArray
+
+
 def row_length(width: int) -> int:
     """Columns of the array of a grid that is so wide."""
     return LEFT + -(-width // LANES) * LANES + LANES
@@ -50,7 +158,7 @@ def row_length(width: int) -> int:
 
 
 @inline
-def _soft_round(x: Any, sharpness: Any, scale: Any) -> Any:
+def _soft_rounded(x: Any, sharpness: Any, scale: Any) -> Any:
     """(value, derivative): floor(x) + 1/2 + tanh(s r) / (2 tanh(s / 2)), r = x - floor(x) - 1/2."""
     whole = np.floor(x)
     r = x - whole - np.float32(0.5)
@@ -70,89 +178,84 @@ def _hash(x: Any) -> Any:
 
 
 @jit
-def soften(
-    y: Any, q: Any, slope: Any, first: int, last: int, temperature: float, noise: float, seed: int
-) -> None:
-    """Rows first..last-1 of latents to soft symbols: q = round(round(y) + noise), both softly; slope is dq/dy.
+def soft_round(state: Any, shares: Any, temperature: float, noise: float, seed: int) -> None:
+    """Rows of latents y to soft symbols: q = round(round(y) + noise), both softly; slopes are dq/dy.
 
     Args:
+        state: ``LatentState``.
+        shares: (grids, 2), first row and last + 1 of each grid.
         noise: standard deviation; nearly normal, the sum of four bytes.
     """
     sharpness = np.float32(1 / temperature)
     scale = np.float32(0.5 / np.tanh(0.5 / temperature))
     unit = np.float32(noise / np.sqrt(4 * (256.0**2 - 1) / 12))
-    columns = y.shape[1]
-    for row in range(first, last):
-        start = _hash(np.uint32(seed + row * 7919))
-        for x in range(columns):
-            h = _hash(np.uint32(start + np.uint32(x) * np.uint32(2654435769)))
-            bytes_ = (h & np.uint32(255)) + ((h >> np.uint32(8)) & np.uint32(255))
-            bytes_ += ((h >> np.uint32(16)) & np.uint32(255)) + (h >> np.uint32(24))
-            value, slope1 = _soft_round(y[row, x], sharpness, scale)
-            value += (np.float32(np.int32(bytes_)) - np.float32(510)) * unit
-            value, slope2 = _soft_round(value, sharpness, scale)
-            q[row + 1, LEFT + x] = value
-            slope[row, x] = slope1 * slope2
+    for k in range(len(state.latents)):
+        y, q, slope = state.latents[k], state.symbols[k], state.slopes[k]
+        seed_of_grid = (seed * 8 + k) & 0x7FFFFFFF
+        columns = y.shape[1]
+        for row in range(shares[k, 0], shares[k, 1]):
+            start = _hash(np.uint32(seed_of_grid + row * 7919))
+            for x in range(columns):
+                h = _hash(np.uint32(start + np.uint32(x) * np.uint32(2654435769)))
+                bytes_ = (h & np.uint32(255)) + ((h >> np.uint32(8)) & np.uint32(255))
+                bytes_ += ((h >> np.uint32(16)) & np.uint32(255)) + (h >> np.uint32(24))
+                value, slope1 = _soft_rounded(y[row, x], sharpness, scale)
+                value += (np.float32(np.int32(bytes_)) - np.float32(510)) * unit
+                value, slope2 = _soft_rounded(value, sharpness, scale)
+                q[row + 1, LEFT + x] = value
+                slope[row, x] = slope1 * slope2
 
 
 @jit
-def harden(y: Any, q: Any, first: int, last: int) -> None:
-    """Rows of latents to symbols, rounded."""
-    for row in range(first, last):
-        for x in range(y.shape[1]):
-            q[row + 1, LEFT + x] = np.floor(y[row, x] + np.float32(0.5))
+def round_latents(state: Any, shares: Any) -> None:
+    """Rows of latents to symbols, rounded; arguments as ``soft_round`` has them."""
+    for k in range(len(state.latents)):
+        y, q = state.latents[k], state.symbols[k]
+        for row in range(shares[k, 0], shares[k, 1]):
+            for x in range(y.shape[1]):
+                q[row + 1, LEFT + x] = np.floor(y[row, x] + np.float32(0.5))
 
 
 @jit
-def step(
-    y: Any,
-    rate: Any,
-    picture: Any,
-    slope: Any,
-    mean: Any,
-    square: Any,
-    first: int,
-    last: int,
-    size: float,
-    rate_scale: float,
-    inverse1: float,
-    inverse2: float,
-    beta1: float,
-    beta2: float,
-) -> None:
+def step(state: Any, grad_rate: Any, grad_error: Any, shares: Any, adam: Any) -> None:
     """One step of Adam on rows of latents.
 
     Args:
-        rate: (threads, rows, columns), gradients of bits by symbol, laid out as grids are.
-        picture: the gradient of the squared error by symbol.
-        inverse1, inverse2: 1 / (1 - beta^t) of the two means.
+        state: ``LatentState``; shares: as ``soft_round`` has them; adam: ``AdamStep``.
+        grad_rate: of each grid (threads, rows, columns), gradients of bits by symbol, laid out as grids are.
+        grad_error: of each grid the gradient of the squared error by symbol, (rows, columns).
     """
-    b1, b2, size_, scale = np.float32(beta1), np.float32(beta2), np.float32(size), np.float32(rate_scale)
-    i1, i2 = np.float32(inverse1), np.float32(inverse2)
+    b1, b2 = np.float32(adam.beta1), np.float32(adam.beta2)
+    size, scale = np.float32(adam.size), np.float32(adam.rate_scale)
+    i1, i2 = np.float32(adam.inverse1), np.float32(adam.inverse2)
     one, tiny, limit = np.float32(1), np.float32(1e-12), np.float32(127)
-    threads = rate.shape[0]
-    for row in range(first, last):
-        for x in range(y.shape[1]):
-            bits = rate[0, row + 1, LEFT + x]
-            if threads > 1:
-                bits += rate[1, row + 1, LEFT + x]
-            for other in range(2, threads):
-                bits += rate[other, row + 1, LEFT + x]
-            g = (bits * scale + picture[row, x]) * slope[row, x]
-            m = b1 * mean[row, x] + (one - b1) * g
-            v = b2 * square[row, x] + (one - b2) * g * g
-            mean[row, x] = m
-            square[row, x] = v
-            moved = y[row, x] - size_ * m * i1 / (np.sqrt(v * i2) + tiny)
-            y[row, x] = min(max(moved, -limit), limit)
+    for k in range(len(state.latents)):
+        y, slope, mean, square = state.latents[k], state.slopes[k], state.means[k], state.squares[k]
+        rate, error = grad_rate[k], grad_error[k]
+        threads = rate.shape[0]
+        for row in range(shares[k, 0], shares[k, 1]):
+            for x in range(y.shape[1]):
+                bits = rate[0, row + 1, LEFT + x]
+                if threads > 1:
+                    bits += rate[1, row + 1, LEFT + x]
+                for other in range(2, threads):
+                    bits += rate[other, row + 1, LEFT + x]
+                g = (bits * scale + error[row, x]) * slope[row, x]
+                m = b1 * mean[row, x] + (one - b1) * g
+                v = b2 * square[row, x] + (one - b2) * g * g
+                mean[row, x] = m
+                square[row, x] = v
+                moved = y[row, x] - size * m * i1 / (np.sqrt(v * i2) + tiny)
+                y[row, x] = min(max(moved, -limit), limit)
 
 
 # --- the context network
 
 
 @jit
-def _read_contexts(q: Any, q1: Any, q2: Any, rows: Any, x0: int, n: int, x: Any) -> None:
+def _read_contexts(symbols: Any, rows: Any, x0: int, n: int, x: Any) -> None:
     """Sixteen rows of n contexts of the cells from column x0 on; ``rows`` as ``_context_rows`` has it."""
+    q, q1, q2 = symbols
     c = LEFT + x0
     for i in range(12):
         shift = c + _SPATIAL[i, 1]
@@ -198,8 +301,9 @@ def _context_rows(y: int, band: Any, rows: Any) -> None:
 
 
 @jit
-def _write_gradients(g: Any, g1: Any, g2: Any, rows: Any, x0: int, n: int, d: Any) -> None:
+def _write_gradients(grads: Any, rows: Any, x0: int, n: int, d: Any) -> None:
     """Adds gradients by context to those by symbol."""
+    g, g1, g2 = grads
     c = LEFT + x0
     for i in range(12):
         shift = c + _SPATIAL[i, 1]
@@ -224,11 +328,11 @@ def _write_gradients(g: Any, g1: Any, g2: Any, rows: Any, x0: int, n: int, d: An
 
 
 @inline
-def _laplace(z: Any, octaves: Any) -> Any:
+def laplace_bits(z: Any, octaves: Any) -> Any:
     """Bits of a symbol at distance z from the location, and their derivatives by z and by the octaves of the scale."""
     half, one, zero = np.float32(0.5), np.float32(1), np.float32(0)
     kept = min(max(octaves, zero), MAX_OCTAVES)
-    inverse = exp2(-kept) * np.float32(50)
+    inverse = exp2(-kept) * INVERSE_SCALE
     a = abs(z)
     near = half - a  # how far inside of the symbol the location lies
     e = exp2(-inverse * _LOG2_E)  # over a whole symbol
@@ -251,131 +355,113 @@ def _laplace(z: Any, octaves: Any) -> Any:
 
 
 @jit
-def _laplaces(law: Any, n: int) -> None:
-    """The same of rows: distances and octaves to bits and both derivatives."""
+def _laplace_rows(laplace: Any, n: int) -> None:
+    """``laplace_bits`` of n columns: rows distances and octaves to rows bits and both derivatives."""
     for p in range(n):
-        bits, by_z, by_octaves = _laplace(law[0, p], law[1, p])
-        law[2, p] = bits
-        law[3, p] = by_z
-        law[4, p] = by_octaves
+        bits, by_z, by_octaves = laplace_bits(laplace[0, p], laplace[1, p])
+        laplace[2, p] = bits
+        laplace[3, p] = by_z
+        laplace[4, p] = by_octaves
 
 
 @jit
-def rate(
-    q: Any,
-    q1: Any,
-    q2: Any,
-    width: int,
-    first: int,
-    last: int,
-    band: Any,
-    w1: Any,
-    b1: Any,
-    w2: Any,
-    b2: Any,
-    w3: Any,
-    b3: Any,
-    w1t: Any,
-    w2t: Any,
-    w3t: Any,
-    g: Any,
-    g1: Any,
-    g2: Any,
-    dw1: Any,
-    db1: Any,
-    dw2: Any,
-    db2: Any,
-    dw3: Any,
-    db3: Any,
-    backward: bool,
-    every: int,
-    turn: int,
-) -> float:
-    """Bits of rows first..last-1 of a grid; with ``backward`` gradients are added to g, g1, g2 (by symbols of the grid
-    and of the next two coarser ones) and, of one row in so many, to dw1 .. db3.
+def rate(symbols: Any, net: Any, tasks: Any, grads: Any, net_grads: Any, sample: Any, backward: bool) -> Any:
+    """Bits of each task; with ``backward`` gradients are added to ``grads`` and, of the sampled rows, to ``net_grads``.
 
     Args:
-        q, q1, q2: the grids, padded.
-        w1, w2: (16, 16); w3: (4, 16), rows location, octaves of the scale, and two of zeros; ..t: transposed.
+        symbols, grads: a padded array for each grid, and two more of zeros behind the coarsest.
+        net: ``ContextNet``; net_grads: ``ContextGradients``; sample: ``RowSample``.
+        tasks: (n,) of ``RATE_TASK``.
     """
+    w1, w2, b2, w3, b3 = net.w1, net.w2, net.b2, net.w3, net.b3
+    dw1, dw2, db2, dw3, db3 = net_grads.w1, net_grads.w2, net_grads.b2, net_grads.w3, net_grads.b3
+    every, turn = sample
     x = np.zeros((16, CHUNK), np.float32)
     h1 = np.empty((16, CHUNK), np.float32)
     a2 = np.empty((16, CHUNK), np.float32)
     h2 = np.empty((16, CHUNK), np.float32)
     o = np.empty((4, CHUNK), np.float32)
-    law = np.empty((5, CHUNK), np.float32)
+    laplace = np.empty((5, CHUNK), np.float32)
     d = np.empty((16, CHUNK), np.float32)
     e = np.empty((16, CHUNK), np.float32)
-    rows = np.zeros(15, np.int64)
+    context_rows = np.zeros(15, np.int64)
     zero = np.float32(0)
-    total = 0.0
-    for y in range(first, last):
-        learning = y % every == turn
-        _context_rows(y, band, rows)
-        for x0 in range(0, width, CHUNK):
-            real = min(CHUNK, width - x0)
-            n = (real + LANES - 1) // LANES * LANES
-            _read_contexts(q, q1, q2, rows, x0, n, x)
-            dense(w1, b1, x, h1, n)
-            for j in range(16):
+    bits = np.empty(len(tasks), np.float64)
+    for i in range(len(tasks)):
+        task = tasks[i]
+        k, band = task.grid, task.band
+        stack = symbols[k], symbols[k + 1], symbols[k + 2]
+        grad_stack = grads[k], grads[k + 1], grads[k + 2]
+        q, g, b1, db1 = symbols[k], grads[k], net.b1[k], net_grads.b1[k]
+        total = 0.0
+        for y in range(task.first, task.last):
+            learning = y % every == turn
+            _context_rows(y, band, context_rows)
+            for x0 in range(0, task.width, CHUNK):
+                real = min(CHUNK, task.width - x0)
+                n = (real + LANES - 1) // LANES * LANES
+                _read_contexts(stack, context_rows, x0, n, x)
+                dense(w1, b1, x, h1, n)
+                for j in range(16):
+                    for p in range(n):
+                        h1[j, p] = max(h1[j, p], zero)
+                dense(w2, b2, h1, a2, n)
+                for j in range(16):
+                    for p in range(n):
+                        h2[j, p] = h1[j, p] + max(a2[j, p], zero)
+                dense(w3, b3, h2, o, n)
+                c = LEFT + x0
+                line, by_symbols = q[y + 1, c : c + n], g[y + 1, c : c + n]
                 for p in range(n):
-                    h1[j, p] = max(h1[j, p], zero)
-            dense(w2, b2, h1, a2, n)
-            for j in range(16):
+                    laplace[0, p] = line[p] - o[0, p]
+                    laplace[1, p] = o[1, p]
+                _laplace_rows(laplace, n)
+                for p in range(real, n):
+                    laplace[2, p] = laplace[3, p] = laplace[4, p] = zero
+                found = zero
                 for p in range(n):
-                    h2[j, p] = h1[j, p] + max(a2[j, p], zero)
-            dense(w3, b3, h2, o, n)
-            c = LEFT + x0
-            symbols, by_symbols = q[y + 1, c : c + n], g[y + 1, c : c + n]
-            for p in range(n):
-                law[0, p] = symbols[p] - o[0, p]
-                law[1, p] = o[1, p]
-            _laplaces(law, n)
-            for p in range(real, n):
-                law[2, p] = law[3, p] = law[4, p] = zero
-            bits = zero
-            for p in range(n):
-                bits += law[2, p]
-            total += float(bits)
-            if not backward:
-                continue
-            for p in range(n):
-                by_symbols[p] += law[3, p]
-                o[0, p] = -law[3, p]
-                o[1, p] = law[4, p]
-                o[2, p] = zero
-                o[3, p] = zero
-            if learning:
-                outer_add(o, h2, dw3, n)
-                sums_add(o, db3, n)
-            for j in range(16):
+                    found += laplace[2, p]
+                total += float(found)
+                if not backward:
+                    continue
                 for p in range(n):
-                    d[j, p] = zero
-            dense_add(w3t, o, d, n)  # by h2
-            for j in range(16):
-                for p in range(n):
-                    e[j, p] = d[j, p] if a2[j, p] > zero else zero
-            if learning:
-                outer_add(e, h1, dw2, n)
-                sums_add(e, db2, n)
-            dense_add(w2t, e, d, n)  # by h1
-            for j in range(16):
-                for p in range(n):
-                    d[j, p] = d[j, p] if h1[j, p] > zero else zero
-                    e[j, p] = zero
-            if learning:
-                outer_add(d, x, dw1, n)
-                sums_add(d, db1, n)
-            dense_add(w1t, d, e, n)  # by contexts
-            _write_gradients(g, g1, g2, rows, x0, n, e)
-    return total
+                    by_symbols[p] += laplace[3, p]
+                    o[0, p] = -laplace[3, p]
+                    o[1, p] = laplace[4, p]
+                    o[2, p] = zero
+                    o[3, p] = zero
+                if learning:
+                    outer_add(o, h2, dw3, n)
+                    sums_add(o, db3, n)
+                for j in range(16):
+                    for p in range(n):
+                        d[j, p] = zero
+                dense_add(net.w3t, o, d, n)  # by h2
+                for j in range(16):
+                    for p in range(n):
+                        e[j, p] = d[j, p] if a2[j, p] > zero else zero
+                if learning:
+                    outer_add(e, h1, dw2, n)
+                    sums_add(e, db2, n)
+                dense_add(net.w2t, e, d, n)  # by h1
+                for j in range(16):
+                    for p in range(n):
+                        d[j, p] = d[j, p] if h1[j, p] > zero else zero
+                        e[j, p] = zero
+                if learning:
+                    outer_add(d, x, dw1, n)
+                    sums_add(d, db1, n)
+                dense_add(net.w1t, d, e, n)  # by contexts
+                _write_gradients(grad_stack, context_rows, x0, n, e)
+        bits[i] = total
+    return bits
 
 
-# --- doubling
+# --- upsampling
 
 
 @jit
-def double(x: Any, taps: Any, out: Any, rows: int, columns: int) -> None:
+def upsample2x(x: Any, taps: Any, out: Any, rows: int, columns: int) -> None:
     """A plane at twice its size, (rows, columns) of ``out``: rows of x combined, then columns.
 
     Args:
@@ -396,7 +482,7 @@ def double(x: Any, taps: Any, out: Any, rows: int, columns: int) -> None:
 
 @jit
 def _combine(x: Any, y: int, h: int, w: int, taps: Any, line: Any) -> None:
-    """The row of x that lies at row y of the doubled plane, with two columns repeated on either side."""
+    """The row of x that lies at row y of the upsampled plane, with two columns repeated on either side."""
     i = y >> 1
     if y & 1:
         r0, r1, r2, r3 = min(i + 2, h - 1), min(i + 1, h - 1), i, max(i - 1, 0)
@@ -412,8 +498,8 @@ def _combine(x: Any, y: int, h: int, w: int, taps: Any, line: Any) -> None:
 
 
 @jit
-def double_back(x: Any, taps: Any, d: Any, rows: int, columns: int, dx: Any, dtaps: Any) -> None:
-    """The gradient of ``double``: dx is set, dtaps is added to; d is the gradient by ``out``."""
+def upsample2x_back(x: Any, taps: Any, d: Any, rows: int, columns: int, dx: Any, dtaps: Any) -> None:
+    """The gradient of ``upsample2x``: dx is set, dtaps is added to; d is the gradient by ``out``."""
     h, w = x.shape
     line = np.empty(w + 4, np.float32)
     back = np.empty(w + 4, np.float32)
@@ -483,17 +569,20 @@ def _load(v: Any, y: int, x0: int, n: int, x: Any) -> None:
 
 
 @jit
-def synthesise(v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: Any, s_: Any, g: Any) -> None:
+def synthesis_mlp(v: Any, net: Any, rows: Any, g: Any) -> None:
     """Rows of the seven planes to g = Q max(0, P v + p) + S v + q, (3, rows + 2, columns): behind a border of one row
     above and LEFT columns, which repeats the edge.
 
     Args:
-        v: (7, rows, columns + LANES); p_: (C, 8), P and p; q_: (4, C), s_: (4, 8), padded with zeros.
+        v: (7, rows, columns + LANES).
+        net: ``SynthesisNet``; rows: ``Rows``.
     """
+    p_, q_, qb, s_ = net.p, net.q, net.qb, net.s
+    first, last, width = rows
     x = np.ones((8, CHUNK), np.float32)
     h = np.empty((p_.shape[0], CHUNK), np.float32)
     o = np.empty((4, CHUNK), np.float32)
-    rows = v.shape[1]
+    height = v.shape[1]
     for y in range(first, last):
         for x0 in range(0, width, CHUNK):
             n = (min(CHUNK, width - x0) + LANES - 1) // LANES * LANES
@@ -510,18 +599,20 @@ def synthesise(v: Any, first: int, last: int, width: int, p_: Any, q_: Any, qb: 
             g[j, y + 1, LEFT + width] = g[j, y + 1, LEFT + width - 1]
             if y == 0:
                 g[j, 0, LEFT - 1 : LEFT + width + 1] = g[j, 1, LEFT - 1 : LEFT + width + 1]
-            if y == rows - 1:
-                g[j, rows + 1, LEFT - 1 : LEFT + width + 1] = g[j, rows, LEFT - 1 : LEFT + width + 1]
+            if y == height - 1:
+                g[j, height + 1, LEFT - 1 : LEFT + width + 1] = g[j, height, LEFT - 1 : LEFT + width + 1]
 
 
 @jit
-def colours(
-    g: Any, k: Any, target: Any, first: int, last: int, width: int, d: Any, dk: Any, scale: float
-) -> float:
-    """Rows of g to colours, g + K * g; their squared error, clipped to 0..1, is given back, summed. Its gradient times
-    ``scale``, as if nothing were clipped on the way back, goes to d, (3, rows + 2, columns + 2 LEFT), and that of K to
-    dk.
+def squared_error(g: Any, k: Any, target: Any, rows: Any, scale: float, d: Any, dk: Any) -> float:
+    """The squared error of rows of colours g + K * g, clipped to 0..1, summed. Its gradient times ``scale``, as if nothing
+    were clipped on the way back, goes to d, (3, rows + 2, columns + 2 LEFT), and that of K is added to dk.
+
+    Args:
+        g: as ``synthesis_mlp`` leaves it.
+        target: (3, rows, columns); rows: ``Rows``.
     """
+    first, last, width = rows
     total = 0.0
     zero, one, two = np.float32(0), np.float32(1), np.float32(2 * scale)
     line = np.empty(width, np.float32)
@@ -566,30 +657,19 @@ def colours(
 
 
 @jit
-def synthesise_back(
-    v: Any,
-    d: Any,
-    k: Any,
-    first: int,
-    last: int,
-    width: int,
-    p_: Any,
-    pt: Any,
-    qt: Any,
-    st: Any,
-    dp: Any,
-    dq: Any,
-    dqb: Any,
-    ds: Any,
-    every: int,
-    turn: int,
-) -> None:
-    """From the gradient by colours to those by planes, in the place of v, and, of one row in so many, by weights, which are
+def synthesis_back(v: Any, d: Any, net: Any, rows: Any, grads: Any, sample: Any) -> None:
+    """From the gradient by colours to those by planes, in the place of v, and, of the sampled rows, by weights, which are
     added to.
 
     Args:
-        d: as ``colours`` leaves it, zeros around the picture.
+        d: as ``squared_error`` leaves it, zeros around the picture.
+        net: ``SynthesisNet``; grads: ``SynthesisGradients``, all but K's.
+        rows: ``Rows``; sample: ``RowSample``.
     """
+    p_, k, pt, qt, st = net.p, net.k, net.pt, net.qt, net.st
+    dp, dq, dqb, ds, _ = grads
+    first, last, width = rows
+    every, turn = sample
     c = p_.shape[0]
     x = np.ones((8, CHUNK), np.float32)
     h = np.empty((c, CHUNK), np.float32)
@@ -598,7 +678,7 @@ def synthesise_back(
     dx = np.empty((8, CHUNK), np.float32)
     kernel = np.empty((3, 3, 3, 3), np.float32)
     zero = np.float32(0)
-    rows = v.shape[1]
+    height = v.shape[1]
     for y in range(first, last):
         # row Y = y + 1 - r of colour j sees this row through K[j, i, r]; what lies beyond an edge is the edge's own row
         for j in range(3):
@@ -608,7 +688,7 @@ def synthesise_back(
                         kernel[j, i, r, t] = k[j, i, r, t]
                     if y == 0:
                         kernel[j, i, 1, t] += k[j, i, 0, t]
-                    if y == rows - 1:
+                    if y == height - 1:
                         kernel[j, i, 1, t] += k[j, i, 2, t]
         for x0 in range(0, width, CHUNK):
             real = min(CHUNK, width - x0)
@@ -619,7 +699,7 @@ def synthesise_back(
                 for p in range(n):
                     o[i, p] = line[p]
             for r in range(3):
-                if not 0 <= y + 1 - r < rows:
+                if not 0 <= y + 1 - r < height:
                     continue
                 row = y + 2 - r
                 d0, d1, d2 = (

@@ -1,7 +1,7 @@
-"""Rounded symbols moved by one, one after the other, wherever the loss falls: a move is weighed exactly, by all bits that
-see the symbol and all pixels that it reaches.
+"""RDOQ: rounded symbols moved by one, one after the other, wherever the loss falls. The change of the loss is exact: the
+bits of all symbols that have this one as a context, and the squared error of all pixels that it reaches.
 
-Arrays are laid out as in ``fitting``.
+Arrays are laid out as in ``objective``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....kernels.elementary import jit
-from .objective import _SPATIAL, LEFT, _context_rows, _laplace
+from .objective import _SPATIAL, LEFT, _context_rows, laplace_bits
 
-GROWTH = (3, 4)  # by how much a doubled cell reaches further, before and behind
+FloatArray = NDArray[np.float32]
+Int64Array = NDArray[np.int64]
+
+# Cells that upsampling adds to the reach of a cell, before and behind
+GROWTH = (3, 4)
 _DOWN, _ACROSS = _SPATIAL[:, 0].copy(), _SPATIAL[:, 1].copy()
 # (rows, columns) from the first of a cell's four children to the cells of their grid that see it
 _CHILDREN = np.array(
@@ -24,53 +29,91 @@ _LARGEST = np.float32(127)
 
 
 class Grid(NamedTuple):
-    """Symbols of a grid, padded, and what each takes, (rows, columns); ``bias`` of its first layer; ``band`` as
-    ``fitting.rate`` has it, and the band's last row + 1."""
+    """Symbols of a grid, padded, and the bits of each, (rows, columns); ``bias`` (16,) of the context network's first layer;
+    ``band`` as ``objective.rate`` has it, and the band's last row + 1."""
 
-    symbols: Any
-    bits: Any
-    bias: Any
-    band: Any
-    end: Any
+    symbols: FloatArray
+    bits: FloatArray
+    bias: FloatArray
+    band: Int64Array
+    end: int
 
 
-class Law(NamedTuple):
-    """The context network but for the first biases; the first two matrices are transposed."""
+class GridStack(NamedTuple):
+    """A grid, the next two coarser ones, which may be grids of zeros, and the two finer ones: these are not looked at
+    where there are none."""
 
-    w1: Any
-    w2: Any
-    b2: Any
-    w3: Any
-    b3: Any
+    grid: Grid
+    parent: Grid
+    grandparent: Grid
+    child: Grid
+    grandchild: Grid
+
+
+class ContextNet(NamedTuple):
+    """The context network but for the first biases: w1 and w2 (16, 16), transposed; b2 (16,), w3 (2, 16), b3 (2,)."""
+
+    w1: FloatArray
+    w2: FloatArray
+    b2: FloatArray
+    w3: FloatArray
+    b3: FloatArray
 
 
 class Picture(NamedTuple):
-    """The planes (7, rows, columns), mixed ones (with a border), and colours before they are clipped; the wanted colours;
-    and the layers between: taps (6, 4), P transposed, p, Q, q, S, K."""
+    """The planes (7, rows, columns); the output of the synthesis' MLP, ``mixed``, with a border; the colours before they are
+    clipped, and those wanted, (3, rows, columns); the layers: taps (6, 4), P transposed, p, Q, q, S, K."""
 
-    planes: Any
-    mixed: Any
-    colours: Any
-    target: Any
-    taps: Any
-    p: Any
-    pb: Any
-    q: Any
-    qb: Any
-    s: Any
-    kernel: Any
+    planes: FloatArray
+    mixed: FloatArray
+    colours: FloatArray
+    target: FloatArray
+    taps: FloatArray
+    p: FloatArray
+    pb: FloatArray
+    q: FloatArray
+    qb: FloatArray
+    s: FloatArray
+    k: FloatArray
+
+
+class Costs(NamedTuple):
+    """What a bit, and squared error, count in the loss."""
+
+    bit: float
+    error: float
+
+
+class Region(NamedTuple):
+    """Rows y0..y1 and columns x0..x1 of the picture that a cell reaches, and its response along each side."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+    down: FloatArray
+    across: FloatArray
+
+
+class Change(NamedTuple):
+    """What a move of a symbol makes of the picture: what is added to ``mixed``, from two rows and columns before the region
+    on, and the new colours, from one row and column before it on."""
+
+    mixed: FloatArray
+    colours: FloatArray
 
 
 @jit
-def _bits_of(grid: Any, coarser: Any, coarsest: Any, y: int, x: int, law: Any, rows: Any, h: Any) -> Any:
-    """What one symbol takes; rows (15,) and h (2, 16) are room."""
+def _bits_of(grid: Any, parent: Any, grandparent: Any, y: int, x: int, net: Any, scratch: Any) -> Any:
+    """The bits of one symbol; ``scratch`` are arrays (15,) of integers and (2, 16)."""
+    rows, h = scratch
     zero = np.float32(0)
     _context_rows(y, grid.band, rows)
-    q, q1, q2 = grid.symbols, coarser.symbols, coarsest.symbols
+    q, q1, q2 = grid.symbols, parent.symbols, grandparent.symbols
     c, c1 = LEFT + x, LEFT + (x >> 1)
     for j in range(16):
         h[0, j] = grid.bias[j]
-        h[1, j] = law.b2[j]
+        h[1, j] = net.b2[j]
     for i in range(16):
         if i < 12:
             value = q[rows[i], c + _ACROSS[i]]
@@ -84,34 +127,35 @@ def _bits_of(grid: Any, coarser: Any, coarsest: Any, y: int, x: int, law: Any, r
             value = q2[rows[14], LEFT + (x >> 2)]
         if value != zero:
             for j in range(16):
-                h[0, j] += law.w1[i, j] * value
+                h[0, j] += net.w1[i, j] * value
     for i in range(16):
         value = max(h[0, i], zero)
         h[0, i] = value
         if value != zero:
             for j in range(16):
-                h[1, j] += law.w2[i, j] * value
-    middle, octaves = law.b3[0], law.b3[1]
+                h[1, j] += net.w2[i, j] * value
+    middle, octaves = net.b3[0], net.b3[1]
     for j in range(16):
         value = h[0, j] + max(h[1, j], zero)
-        middle += law.w3[0, j] * value
-        octaves += law.w3[1, j] * value
-    return _laplace(q[y + 1, c] - middle, octaves)[0]
+        middle += net.w3[0, j] * value
+        octaves += net.w3[1, j] * value
+    return laplace_bits(q[y + 1, c] - middle, octaves)[0]
 
 
 @jit
-def count_bits(grid: Any, coarser: Any, coarsest: Any, law: Any, first: int, last: int) -> None:
-    """Sets the bits of rows first..last-1."""
-    rows, h = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
+def count_bits(grids: Any, net: Any, first: int, last: int) -> None:
+    """Sets the bits of rows first..last-1 of a ``GridStack``'s grid."""
+    scratch = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
+    bits = grids.grid.bits
     for y in range(first, last):
-        for x in range(grid.bits.shape[1]):
-            grid.bits[y, x] = _bits_of(grid, coarser, coarsest, y, x, law, rows, h)
+        for x in range(bits.shape[1]):
+            bits[y, x] = _bits_of(grids.grid, grids.parent, grids.grandparent, y, x, net, scratch)
 
 
 @jit
-def colour(picture: Any, first: int, last: int) -> None:
-    """Sets the colours of rows first..last-1 from the mixed planes."""
-    c, g, k = picture.colours, picture.mixed, picture.kernel
+def synthesis_conv(picture: Any, first: int, last: int) -> None:
+    """Sets the colours of rows first..last-1: the convolution behind the MLP."""
+    c, g, k = picture.colours, picture.mixed, picture.k
     columns = c.shape[2]
     for o in range(3):
         for y in range(first, last):
@@ -128,13 +172,13 @@ def colour(picture: Any, first: int, last: int) -> None:
 
 
 @jit
-def _response(at: int, k: int, sides: Any, taps: Any, out: Any, room: Any) -> tuple[int, int]:
+def _response(at: int, k: int, sides: Any, taps: Any, out: Any, scratch: Any) -> tuple[int, int]:
     """What a one at a place of a line of grid k is in a line of the picture: ``out``, and its first and last place."""
     first, last = at, at
     out[0] = np.float32(1)
     for level in range(k - 1, -1, -1):
         for i in range(last - first + 1):
-            room[i] = out[i]
+            scratch[i] = out[i]
         low, high = max(2 * first - GROWTH[0], 0), min(2 * last + GROWTH[1], sides[level] - 1)
         for j in range(low, high + 1):
             total = np.float32(0)
@@ -142,32 +186,17 @@ def _response(at: int, k: int, sides: Any, taps: Any, out: Any, room: Any) -> tu
                 source = (j >> 1) + (2 - t if j & 1 else t - 2)
                 source = min(max(source, 0), sides[level + 1] - 1)
                 if first <= source <= last:
-                    total += taps[level, t] * room[source - first]
+                    total += taps[level, t] * scratch[source - first]
             out[j - low] = total
         first, last = low, high
     return first, last
 
 
 @jit
-def _spoiled(
-    picture: Any,
-    k: int,
-    y0: int,
-    y1: int,
-    x0: int,
-    x1: int,
-    down: Any,
-    across: Any,
-    delta: Any,
-    more: Any,
-    new: Any,
-) -> float:
-    """How much the squared error rises if plane k has delta * down * across more in rows y0..y1, columns x0..x1.
-
-    Args:
-        more: set to what the mixed planes then have more, from two rows and columns before these on.
-        new: set to the colours, from one row and column before these on.
-    """
+def _delta_distortion(picture: Any, k: int, region: Any, delta: Any, change: Any) -> float:
+    """How much the squared error rises if plane k has delta * down * across more in a region; sets ``change``."""
+    y0, y1, x0, x1, down, across = region
+    more, new = change
     v, g, c, target, _, p, pb, q, qb, s, kernel = picture
     rows, columns = target.shape[1], target.shape[2]
     zero, one = np.float32(0), np.float32(1)
@@ -245,20 +274,10 @@ def _spoiled(
 
 
 @jit
-def _take(
-    picture: Any,
-    k: int,
-    y0: int,
-    y1: int,
-    x0: int,
-    x1: int,
-    down: Any,
-    across: Any,
-    delta: Any,
-    more: Any,
-    new: Any,
-) -> None:
-    """What ``_spoiled`` weighed comes true."""
+def _commit(picture: Any, k: int, region: Any, delta: Any, change: Any) -> None:
+    """Applies a change that ``_delta_distortion`` has set."""
+    y0, y1, x0, x1, down, across = region
+    more, new = change
     rows, columns = picture.target.shape[1], picture.target.shape[2]
     for y in range(y0, y1 + 1):
         for x in range(x0, x1 + 1):
@@ -272,39 +291,26 @@ def _take(
 
 
 @jit
-def refine(
-    k: int,
-    grid: Any,
-    coarser: Any,
-    coarsest: Any,
-    finer: Any,
-    finest: Any,
-    law: Any,
-    picture: Any,
-    heights: Any,
-    widths: Any,
-    first: int,
-    last: int,
-    bit_price: float,
-    error_price: float,
+def rdoq_symbols(
+    k: int, grids: Any, net: Any, picture: Any, heights: Any, widths: Any, first: int, last: int, costs: Any
 ) -> int:
-    """Rows first..last-1 of grid k; gives how many symbols were moved.
+    """RDOQ of rows first..last-1 of grid k; gives how many symbols were moved.
 
     Args:
-        coarser, coarsest: the next two grids, or grids of zeros.
-        finer, finest: those before it; the second, or both, are not looked at where there are none.
+        grids: ``GridStack`` of grid k; net: ``ContextNet``; picture: ``Picture``; costs: ``Costs``.
         heights, widths: of all grids.
-        bit_price, error_price: of a bit, and of squared error.
     """
-    rows, h = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
+    grid, parent, grandparent, child, grandchild = grids
+    scratch = np.zeros(15, np.int64), np.empty((2, 16), np.float32)
     reach = (1 + GROWTH[0] + GROWTH[1]) << k
-    down, across, room = np.empty((3, reach), np.float32)
-    more, new = np.zeros((2, 3, reach + 4, reach + 4), np.float32)
-    seeing = np.empty((_SEEING, 3), np.int64)  # grid 0, 1 or 2 (this, finer, finest), row, column
+    down, across, line = np.empty((3, reach), np.float32)
+    both = np.zeros((2, 3, reach + 4, reach + 4), np.float32)
+    change = Change(both[0], both[1])
+    seeing = np.empty((_SEEING, 3), np.int64)  # grid 0, 1 or 2 (this, child, grandchild), row, column
     then = np.empty(_SEEING, np.float32)
     q, moved = grid.symbols, 0
     for y in range(first, last):
-        y0, y1 = _response(y, k, heights, picture.taps, down, room)
+        y0, y1 = _response(y, k, heights, picture.taps, down, line)
         for x in range(widths[k]):
             n = 0
             for i in range(-1, 12):  # itself first
@@ -315,35 +321,36 @@ def refine(
             if k >= 1:
                 for i in range(12):
                     b, a = 2 * y + _CHILDREN[i, 0], 2 * x + _CHILDREN[i, 1]
-                    if finer.band[0] <= b < finer.end and 0 <= a < widths[k - 1]:
+                    if child.band[0] <= b < child.end and 0 <= a < widths[k - 1]:
                         seeing[n, 0], seeing[n, 1], seeing[n, 2] = 1, b, a
                         n += 1
             if k >= 2:
                 for i in range(16):
                     b, a = 4 * y + (i >> 2), 4 * x + (i & 3)
-                    if b < finest.end and a < widths[k - 2]:
+                    if b < grandchild.end and a < widths[k - 2]:
                         seeing[n, 0], seeing[n, 1], seeing[n, 2] = 2, b, a
                         n += 1
-            x0, x1 = _response(x, k, widths, picture.taps, across, room)
+            x0, x1 = _response(x, k, widths, picture.taps, across, line)
+            region = Region(y0, y1, x0, x1, down, across)
             old = q[y + 1, LEFT + x]
             for delta in (np.float32(1), np.float32(-1)):
                 if abs(old + delta) > _LARGEST:
                     continue
                 q[y + 1, LEFT + x] = old + delta
-                change = np.float32(0)
+                more_bits = np.float32(0)
                 for i in range(n):
                     b, a = seeing[i, 1], seeing[i, 2]
                     if seeing[i, 0] == 0:
-                        then[i] = _bits_of(grid, coarser, coarsest, b, a, law, rows, h)
-                        change += then[i] - grid.bits[b, a]
+                        then[i] = _bits_of(grid, parent, grandparent, b, a, net, scratch)
+                        more_bits += then[i] - grid.bits[b, a]
                     elif seeing[i, 0] == 1:
-                        then[i] = _bits_of(finer, grid, coarser, b, a, law, rows, h)
-                        change += then[i] - finer.bits[b, a]
+                        then[i] = _bits_of(child, grid, parent, b, a, net, scratch)
+                        more_bits += then[i] - child.bits[b, a]
                     else:
-                        then[i] = _bits_of(finest, finer, grid, b, a, law, rows, h)
-                        change += then[i] - finest.bits[b, a]
-                spoiled = _spoiled(picture, k, y0, y1, x0, x1, down, across, delta, more, new)
-                if bit_price * change + error_price * spoiled >= 0:
+                        then[i] = _bits_of(grandchild, child, grid, b, a, net, scratch)
+                        more_bits += then[i] - grandchild.bits[b, a]
+                more_error = _delta_distortion(picture, k, region, delta, change)
+                if costs.bit * more_bits + costs.error * more_error >= 0:
                     q[y + 1, LEFT + x] = old
                     continue
                 moved += 1
@@ -352,9 +359,9 @@ def refine(
                     if seeing[i, 0] == 0:
                         grid.bits[b, a] = then[i]
                     elif seeing[i, 0] == 1:
-                        finer.bits[b, a] = then[i]
+                        child.bits[b, a] = then[i]
                     else:
-                        finest.bits[b, a] = then[i]
-                _take(picture, k, y0, y1, x0, x1, down, across, delta, more, new)
+                        grandchild.bits[b, a] = then[i]
+                _commit(picture, k, region, delta, change)
                 break
     return moved
