@@ -119,7 +119,13 @@ def fitted(rgb: UInt8Array, quality: int, budget: Budget, threads: int, start: s
     """A whole file of ours."""
     with contextlib.nullcontext() if start != PLAIN else without_starts():
         return dsncodec.encode(
-            rgb, "latentgrid", quality=quality, seconds=budget.seconds, steps=budget.steps, threads=threads
+            rgb,
+            "latentgrid",
+            quality=quality,
+            seconds=budget.seconds,
+            steps=budget.steps,
+            threads=threads,
+            tune="psnr",
         )
 
 

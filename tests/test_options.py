@@ -26,6 +26,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "seconds": st.floats(0.1, 1e6),
     "steps": st.integers(1, 10**6),
     "init": st.sampled_from(["published", "zero"]),
+    "tune": st.sampled_from(["visual", "psnr"]),
     "variant": st.sampled_from(["sine", "paper"]),
     "layers": st.integers(1, 9),
     "width": st.integers(1, 99),

@@ -485,7 +485,7 @@ class Ssimulacra2:
     """
 
     def __init__(self, original: Float32Array, rows: Rows | None = None) -> None:
-        self._rows = rows or _alone
+        self._rows = rows or alone
         self._taps = metrics.SSIMULACRA2_TAPS.astype(np.float32)
         self._opsin = metrics.OPSIN.astype(np.float32)
         self._constant = np.float32(metrics.SSIMULACRA2_CONSTANT)
@@ -614,7 +614,8 @@ def _slope(channel: _Channel) -> Float32Array:
     return plane
 
 
-def _alone(work: Callable[[int, int], Any], count: int) -> Sequence[Any]:
+def alone(work: Callable[[int, int], Any], count: int) -> Sequence[Any]:
+    """Rows that nobody shares."""
     return [work(0, count)]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ... import container, extras, kernels
 from ...container import Header
 from ...errors import MissingComponent, SettingError
-from ...metrics import psnr_db
+from ...metrics import METRICS
 from ...networks import registry
 from ...options import LatentGrid
 from ...processes import thread_count
@@ -39,6 +39,11 @@ SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what eff
 MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
 WIDTH = 32  # of the synthesis, without a published start
 TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
+# The same where the fit is for the eye: quality is about the SSIMULACRA 2 of photographs, and what that lacks to 100, or to
+# LEAST_LACK of it, goes with a power of the price
+VISUAL_TRADE, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
+# What photographs of a bit per pixel need, about
+BPP_TRADE, VISUAL_BPP_TRADE = 3e-4, 9e-4
 
 ENOUGH_STEPS = 12_000  # for any picture: what is left of the budget goes to more fits, and the best is kept
 LEAST_SHARE = 0.5  # of a fit's budget: less is not worth another one
@@ -51,7 +56,31 @@ AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after
 RETRY_SHARE = 0.1  # of the budget
 LEAST_RETRY_STEPS = 60
 MOST_RAISED = 30.0  # the price, over that of the whole fit: beyond, a picture is made flat rather than small
-CLOSE, CLEAR = 0.98, 0.03  # the part of the bytes allowed that is aimed at, and the dB above those asked for
+CLOSE = 0.98  # the part of the bytes allowed that is aimed at
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One that a target may name.
+
+    Args:
+        unit: as messages have it.
+        clear: how much more than the level asked for is aimed at.
+        further: by how much more with each file that misses.
+        tenfold: units for a tenth of the price.
+    """
+
+    unit: str
+    clear: float
+    further: float
+    tenfold: float
+
+
+# By the names of metrics
+MEASURES = {
+    "psnr_db": Measure("dB", 0.03, 0.02, 6),
+    "ssimulacra2": Measure("points of SSIMULACRA 2", 0.2, 0.2, 33),
+}
 
 
 def fitter() -> Any:
@@ -79,12 +108,13 @@ def _compiled() -> Any:
 
 @dataclass(frozen=True)
 class Point:
-    """What a fit aims at: ``trade`` is the price of a bit for each pixel in squared error, samples in 0..1. It is where
-    the fit begins, if the bytes of the whole file or a PSNR are given."""
+    """What a fit aims at: ``trade`` is the price of a bit for each pixel in distortion, on the scale of the squared error of
+    samples in 0..1. It is where the fit begins, if the bytes of the whole file or the level of a measure are given."""
 
     trade: float
     max_bytes: int | None = None
-    psnr_db: float | None = None
+    level: float | None = None
+    measure: str = "psnr_db"
 
 
 @dataclass(frozen=True)
@@ -128,6 +158,7 @@ class Encoder:
             )
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
+        self.visual = options.tune == "visual"
         if self.seconds is None and self.steps is None:
             self.seconds, self.steps = SECONDS[effort], MAX_STEPS
         self._alpha: Sections = []
@@ -146,14 +177,21 @@ class Encoder:
         self._extra = list(extra)
         pixels = self.header.width * self.header.height
         if target.psnr_db is not None:
-            return Point(_limited(2 * 10 ** (-target.psnr_db / 10)), psnr_db=target.psnr_db)
+            return self.point_for_level("psnr_db", target.psnr_db)
         if (max_bytes := target.bytes_for(pixels)) is not None:
             # what photographs need at a trade, about; the fit finds out
-            guess = _limited(3e-4 * (8 * max(max_bytes, 1) / pixels) ** -1.5)
+            dear = VISUAL_BPP_TRADE if self.visual else BPP_TRADE
+            guess = _limited(dear * (8 * max(max_bytes, 1) / pixels) ** -1.5)
             return Point(guess, max_bytes=max_bytes)
         return self.point_of_quality(
             rate_control.DEFAULT_QUALITY if target.quality is None else target.quality
         )
+
+    def point_for_level(self, measure: str, level: float) -> Point:
+        """The point that serves a level of one of MEASURES: the price is what photographs have there, about."""
+        if measure == "psnr_db":
+            return Point(_limited(2 * 10 ** (-level / 10)), level=level)
+        return Point(_limited(_visual_price(level)), level=level, measure=measure)
 
     def sections(self, point: Point) -> Sections:
         """The coded picture as (tag, payload). The fit happens here, once for each point."""
@@ -165,6 +203,8 @@ class Encoder:
 
     def point_of_quality(self, quality: int) -> Point:
         """The price of a bit of a quality."""
+        if self.visual:
+            return Point(_visual_price(quality))
         first, last = TRADES
         return Point(first * (last / first) ** (quality / 100))
 
@@ -181,15 +221,15 @@ class Encoder:
             KeyboardInterrupt: a second one, after the fit's own.
         """
         fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
-        psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
-        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), psnr), 0.0
+        level = None if point.level is None else point.level + MEASURES[point.measure].clear
+        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), level, point.measure), 0.0
         for _ in range(PILOTS if not aim.fixed else 0):
             with self._opened(aim) as job:
                 job.run(fit.Aim(aim.trade), self._budget(PILOT_SHARE), self._reporting(done, PILOT_SHARE))
                 done += PILOT_SHARE
                 if job.interrupted:
                     return self._finished(job, aim, point)
-                wanted = aim.corrected(aim.trade, *job.outlook(aim.trade)) / aim.trade
+                wanted = aim.corrected(aim.trade, *job.outlook(aim, aim.trade)) / aim.trade
                 aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
         return self._best(aim, point, done)
 
@@ -234,7 +274,7 @@ class Encoder:
         """A fit from the init made for such a price, every other one from none, in a context that closes it, and says
         whether it was interrupted."""
         start = (WIDTH, PLAIN) if number % 2 or self.init == "zero" else _start(aim.trade)
-        job = fitter().Fit(self.colour, *start, self.threads, seed=number)
+        job = fitter().Fit(self.colour, *start, self.threads, seed=number, visual=self.visual)
         try:
             yield job
         finally:
@@ -248,13 +288,20 @@ class Encoder:
 
     def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
         """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""
-        error = float(np.mean(np.square(coded.colour.astype(np.float32) - self.colour))) / 255**2
+        error = self._distortion(coded.colour)
         size = self._size(coded.sections)
         if point.max_bytes is not None:
             return self._missed(coded, point) > 0, error
-        if point.psnr_db is not None:
+        if point.level is not None:
             return self._missed(coded, point) > 0, size
         return False, error + point.trade * 8 * size / (self.header.width * self.header.height)
+
+    def _distortion(self, colour: UInt8Array) -> float:
+        """What the fit lessens, of a picture."""
+        if not self.visual:
+            return float(np.mean(np.square(colour.astype(np.float32) - self.colour))) / 255**2
+        found: float = fitter().visual_distortion(self.colour, colour)
+        return found
 
     def _finished(self, job: Any, aim: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
         """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
@@ -325,15 +372,19 @@ class Encoder:
             least = max(int(aim.max_bytes - 1.05 * missed), 1)
             trade = aim.trade * 1.03**urge * share ** (2 * urge)
             return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
-        more = missed + 0.02 * urge
-        return replace(aim, psnr_db=aim.psnr_db + more, trade=aim.trade * 10 ** (-more * urge / 6))
+        measure = MEASURES[aim.measure]
+        more = missed + measure.further * urge
+        return replace(aim, level=aim.level + more, trade=aim.trade * 10 ** (-more * urge / measure.tenfold))
 
     def _missed(self, coded: Coded, point: Point) -> float:
-        """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
+        """How many bytes, or units of a measure, a file is away from what was asked for; none if 0 or less."""
         if point.max_bytes is not None:
             return self._size(coded.sections) - point.max_bytes
-        if point.psnr_db is not None:
-            return point.psnr_db - psnr_db(self.colour, coded.colour)
+        if point.level is not None:
+            one, other = (
+                image[..., 0] if image.shape[2] == 1 else image for image in (self.colour, coded.colour)
+            )
+            return point.level - METRICS[point.measure].function(one, other)
         return 0
 
     def _out_of_reach(self, point: Point, missed: float) -> str:
@@ -342,9 +393,11 @@ class Encoder:
             return (
                 f"the fit reached {least} bytes, not {point.max_bytes}: give it more seconds, or more bytes"
             )
-        assert point.psnr_db is not None
-        best = point.psnr_db - missed
-        return f"the fit reached {best:.2f} dB, not {point.psnr_db:g}: give it more seconds, or ask for less"
+        assert point.level is not None
+        best, unit = point.level - missed, MEASURES[point.measure].unit
+        return (
+            f"the fit reached {best:.2f} {unit}, not {point.level:g}: give it more seconds, or ask for less"
+        )
 
     def _room(self, max_bytes: int | None) -> int | None:
         """Of a file's bytes, those to aim at for weights and symbols.
@@ -410,6 +463,11 @@ def _start(trade: float) -> tuple[int, bytes]:
         return WIDTH, PLAIN
     row = min(rows, key=lambda row: abs(math.log(row.lam / trade)))
     return row.width, row.wire_id[:4]
+
+
+def _visual_price(score: float) -> float:
+    """What a bit costs where photographs have such a SSIMULACRA 2, about."""
+    return VISUAL_TRADE * (max(100 - score, LEAST_LACK) / LACK) ** VISUAL_POWER
 
 
 def _limited(trade: float) -> float:

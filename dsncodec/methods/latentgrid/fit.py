@@ -21,6 +21,7 @@ from ...entropy import adaptive_coder
 from .bitstream import LISTS, TAPS, UNITS, Parameters, split, start_lists
 from .objective import RDObjective
 from .soap import Soap
+from .visual import Distortion, planes_of
 from .weights import Weights, random_weights
 
 FloatArray = NDArray[np.float32]
@@ -33,11 +34,11 @@ Report = Callable[[float, float, float], None]
 # A price that follows a target, docs/decisions/0018-latentgrid.md: from where to where in the schedule, how often, and how
 # much of it latents take to follow the price; how far from the first price, either way
 STEERED, LOOK_EVERY, FOLLOWING, MOST_STEERED = (0.25, 0.9), 0.02, 0.12, 4.0
-# How the logarithm of a photograph's price goes with that of its bytes, and with dB
-PRICE_BY_BYTES, PRICE_BY_DB = 2.0, math.log(10) / 6
-# What latents have still to gain that are rounded early in a schedule, as a part of the bytes at its end, and in dB; and what
-# a fit of some hundred steps has, in dB. Below the price LONG_WAY latents are long on their way, and it is more dB
-BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
+# How the logarithm of a photograph's price goes with that of its bytes
+PRICE_BY_BYTES = 2.0
+# What latents have still to gain that are rounded early in a schedule, as a part of the bytes at its end; of a fit for the
+# eye less. Below the price LONG_WAY latents are long on their way, and PSNR has more to rise
+BYTES_TO_FALL, VISUAL_TO_FALL = 0.45, 0.25
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 MAX_WEIGHT = 15.0  # nearly what a file can hold; pictures that leave a weight free let it drift
 CONTEXT_PACE = np.float32(3)  # steps of the context network's weights, over the others'
@@ -95,27 +96,53 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Rising:
+    """How a measure of quality goes with a fit.
+
+    Args:
+        price: how the logarithm of a photograph's price falls with each unit.
+        to_rise: in units, what latents have still to gain that are rounded early in a schedule.
+        after_pilot: what a fit of some hundred steps has.
+        long: how much more that is where latents are long on their way.
+    """
+
+    price: float
+    to_rise: float
+    after_pilot: float
+    long: float
+
+
+# By the names of metrics
+RISING = {
+    "psnr_db": Rising(math.log(10) / 6, 0.25, 0.5, 4),
+    "ssimulacra2": Rising(0.07, 6, 4, 0),
+}
+
+
+@dataclass(frozen=True)
 class Aim:
-    """What a run goes for. ``trade``, squared error (samples in 0..1) for a bit per pixel, is the price; it follows one of
-    the others a little, if that is set: bytes of symbols and weights, or a PSNR.
+    """What a run goes for. ``trade``, the distortion (as a squared error of samples in 0..1) for a bit per pixel, is the
+    price; it follows one of the others a little, if that is set: bytes of symbols and weights, or ``level`` of a measure,
+    which is one of RISING.
     """
 
     trade: float
     max_bytes: int | None = None
-    psnr_db: float | None = None
+    level: float | None = None
+    measure: str = "psnr_db"
 
     @property
     def fixed(self) -> bool:
         """Whether the price is all there is."""
-        return self.max_bytes is None and self.psnr_db is None
+        return self.max_bytes is None and self.level is None
 
-    def corrected(self, trade: float, bytes_: float, psnr: float) -> float:
-        """The price that would have met the target where this one led to so many bytes, and such a PSNR; about."""
+    def corrected(self, trade: float, bytes_: float, level: float) -> float:
+        """The price that would have met the target where this one led to so many bytes, and such a level; about."""
         more = 0.0
         if self.max_bytes is not None:
             more = PRICE_BY_BYTES * math.log(max(bytes_, 1) / max(self.max_bytes, 1))
-        elif self.psnr_db is not None:
-            more = PRICE_BY_DB * (psnr - self.psnr_db)
+        elif self.level is not None:
+            more = RISING[self.measure].price * (level - self.level)
         return trade * math.exp(min(max(more, -2), 2))
 
 
@@ -128,6 +155,11 @@ class Fitted:
     differences: list[Int32Array]
     grids: list[Int8Array]
     bits: float
+
+
+def visual_distortion(original: UInt8Array, colour: UInt8Array) -> float:
+    """What a fit for the eye lessens, of two pictures (H, W, 1 or 3)."""
+    return Distortion(planes_of(original)).value(planes_of(colour))
 
 
 def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
@@ -148,6 +180,7 @@ class Fit:
         latents: to begin with, as ``RDObjective`` takes them.
         seed: of the noise, and of the networks where no start is published.
         begin: the weights of a start that is to be published, in the place of a published one's.
+        visual: what is optimised is the distortion for the eye, and not the squared error.
     """
 
     def __init__(
@@ -159,6 +192,7 @@ class Fit:
         latents: list[FloatArray] | None = None,
         seed: int = 0,
         begin: Weights | None = None,
+        visual: bool = False,
     ) -> None:
         self.start_id, self.width = start, width
         self.start = begin or weights_of(start_lists(Parameters(width, start, (0,) * LISTS)), width)
@@ -169,7 +203,7 @@ class Fit:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
         self.schedule, self.seed = Schedule(), seed
-        self.objective = RDObjective(colour, threads, latents)
+        self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 
     def run(self, aim: Aim, budget: Budget, report: Report | None = None, begin: float = 0.0) -> None:
@@ -244,25 +278,30 @@ class Fit:
         slope = SHRINK * trade / self.objective.pixels / (math.log(2) * (SHRINK_UNIT + far))
         self.weights.flat[:] = self.start.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
-    def outlook(self, trade: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT) -> tuple[float, float]:
-        """What rounded latents would come to by the end of a fit at such a price: bytes of symbols and weights, and PSNR in
-        dB, about.
+    def outlook(self, aim: Aim, trade: float, left: float | None = None) -> tuple[float, float]:
+        """What rounded latents would come to by the end of a fit at such a price: bytes of symbols and weights, and the
+        level of the aim's measure, about.
 
         Args:
-            fall: of the bytes, as a part of those at the end.
-            rise: in dB, where the price is high.
+            left: the part of the way that is left; default: all of it, after a fit of some hundred steps.
         """
         self.objective.round_latents()
-        loss = self.objective.loss(self.weights)
-        psnr = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
+        loss, rising = self.objective.loss(self.weights), RISING[aim.measure]
+        if aim.measure == "ssimulacra2":
+            level = self.objective.ssimulacra2(self.weights)
+        else:
+            level = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
         long = min(LONG_WAY / trade, MOST_LONG)
+        falls = BYTES_TO_FALL if self.objective.visual is None else VISUAL_TO_FALL
+        fall = 0.0 if left is None else falls * left
+        rise = rising.after_pilot if left is None else rising.to_rise * left
         bytes_ = (loss.bits / 8 + self._about_bytes()) / (1 + fall / (1 + long))
-        return bytes_, psnr + rise * (1 + 4 * long)
+        return bytes_, level + rise * (1 + rising.long * long)
 
     def _steered(self, aim: Aim, trade: float, progress: float) -> float:
         """The price after one more look at what latents, rounded as they are, would make."""
         left = (1 - progress) ** 1.5
-        wanted = aim.corrected(trade, *self.outlook(trade, BYTES_TO_FALL * left, DB_TO_RISE * left))
+        wanted = aim.corrected(trade, *self.outlook(aim, trade, left))
         moved = trade * (wanted / trade) ** (LOOK_EVERY / FOLLOWING)
         return min(max(moved, aim.trade / MOST_STEERED), aim.trade * MOST_STEERED)
 
@@ -355,7 +394,11 @@ class Fit:
             return self.trade * objective.rate(weights, None, sampled) / objective.pixels
         if number == TAPS:
             objective.upsample(weights)
-        return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
+        if objective.visual is None:
+            return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
+        # it looks at the whole picture: rows would not do
+        objective.synthesise(weights, None)
+        return objective.distortion
 
 
 def _nearest(x: FloatArray) -> Int32Array:
