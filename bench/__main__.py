@@ -65,7 +65,7 @@ STUDIES = {
     "coconet": ("bench.coconet", "networks fitted to each picture, beside JPEG and JPEG 2000"),
     "latentgrid": (
         "bench.latentgrid",
-        "latent grids fitted to each picture, with and without the published starts, beside AVIF; their time",
+        "latent grids fitted to each picture, with and without the published inits, beside AVIF; their time",
     ),
     "visual-latentgrid": (
         "bench.visual_latentgrid",

@@ -44,7 +44,7 @@ def _bare(sources: list[Path], target: Path) -> tuple[float, float]:
 
 
 def _batched(source: Path, target: Path, start: Start, workers: int) -> tuple[float, float]:
-    """The same for a batch by workers that have coded something before: their start is another thing."""
+    """Wall and CPU seconds of a batch by workers that have coded something before, so that their start does not count."""
     began, cpu = time.perf_counter(), time.process_time()
     batch = Batch(str(source), str(target), SETTINGS, force=True)
     rows = list(batch.run(start, lambda: 2 * workers))

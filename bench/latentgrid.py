@@ -1,4 +1,4 @@
-"""The method latentgrid: rate and distortion beside AVIF with and without its published starts, and what its time goes to.
+"""The method latentgrid: rate and distortion beside AVIF with and without its published inits, and what its time goes to.
 
 What a step of the fit must compute, in multiplications with an addition (MACs) for each pixel, C = 32:
 
@@ -6,23 +6,23 @@ What a step of the fit must compute, in multiplications with an addition (MACs) 
   as many to its weights;
 - the synthesis, 7 -> C -> 3 and 7 -> 3: 10 C + 21 = 341, and both again on the way back;
 - its last filter, 3 x 3 from 3 to 3: 81, and both again;
-- doubling: a plane's sample takes 6, four along a row and four along a column of half of the rows, and the six coarser
-  grids are doubled to 7.6 samples a pixel: 45; and both again.
+- upsampling: a plane's sample takes 6, four along a row and four along a column of half of the rows, and the six coarser
+  grids are upsampled to 7.6 samples a pixel: 45; and both again.
 
 Forward and to inputs 2 (725 + 341 + 81 + 45); to weights (725 + 341) / 4 + 81 + 45, as the networks learn from every fourth
-row: 2.8 thousand. Rounding, the law of the symbols and Adam are not counted. The floor of a step is this at the rate at which the fit's own products of small matrices run here when they do nothing else.
+row: 2.8 thousand. Rounding, the Laplace distributions and Adam are not counted. The floor of a step is this number of MACs at
+the rate of the fit's own products of small matrices, measured alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import io
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ import dsncodec
 from dsncodec.bench.peers import avif
 from dsncodec.metrics import Curve, bd_rate, bpp, psnr_db
 from dsncodec.networks import registry
+from dsncodec.options import INITS, LatentGrid
 
 from . import results
 from .common import UInt8Array, image_paths, rgb_of
@@ -48,8 +49,8 @@ SETS = {"Set14": None, "B100": 12, "div2k256": None}  # and how many pictures of
 MAX_PIXELS = 512 * 768  # larger pictures are left out
 QUALITIES = (16, 32, 48, 64, 80)
 AVIF_QUALITIES = tuple(range(2, 99, 4))
-HEADER = ("codec", "start", "budget", "setting", "picture", "bytes", "bpp", "psnr_db", "encode_s")
-PLAIN = "plain"
+HEADER = ("codec", "init", "budget", "setting", "picture", "bytes", "bpp", "psnr_db", "encode_s")
+PUBLISHED, ZERO = INITS
 LOW_BPP = 0.15
 TIMED = (512, 768)
 REPEATS = 5
@@ -71,9 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, nargs="+", default=(), help="budgets (default: 30)")
     parser.add_argument("--steps", type=int, nargs="+", default=(), help="budgets counted in steps")
-    parser.add_argument(
-        "--starts", nargs="+", choices=("shared", PLAIN), default=("shared", PLAIN), help="(default: both)"
-    )
+    parser.add_argument("--inits", nargs="+", choices=INITS, default=INITS, help="(default: both)")
     parser.add_argument("--threads", type=int, default=1, help="of each fit (default: %(default)s)")
 
 
@@ -115,35 +114,16 @@ def budgets(args: argparse.Namespace) -> list[Budget]:
     return found or [Budget(seconds=30)]
 
 
-def fitted(rgb: UInt8Array, quality: int, budget: Budget, threads: int, start: str = "shared") -> bytes:
+def fitted(rgb: UInt8Array, quality: int, budget: Budget, threads: int, init: str = PUBLISHED) -> bytes:
     """A whole file of ours."""
-    with contextlib.nullcontext() if start != PLAIN else without_starts():
-        return dsncodec.encode(
-            rgb,
-            "latentgrid",
-            quality=quality,
-            seconds=budget.seconds,
-            steps=budget.steps,
-            threads=threads,
-            tune="psnr",
-        )
+    # its tables are of PSNR
+    settings = LatentGrid(seconds=budget.seconds, steps=budget.steps, init=init, tune="psnr")
+    return dsncodec.encode(rgb, settings, quality=quality, threads=threads)
 
 
-@contextlib.contextmanager
-def without_starts() -> Iterator[None]:
-    """As if none were published: what is fitted meanwhile begins with the plain one."""
-    kept = registry.starts
-    # its type is that of a cached function
-    registry.starts = lambda: ()  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        registry.starts = kept
-
-
-def starts_id() -> str:
-    """Which starts are published: rows that others made are no rows of these."""
-    ids = sorted(row.wire_id[:2].hex() for row in registry.starts() if row.default)
+def inits_id() -> str:
+    """Which inits are published: rows that others made are no rows of these."""
+    ids = sorted(row.wire_id[:2].hex() for row in registry.inits() if row.default)
     return "-".join(ids) or "none"
 
 
@@ -201,12 +181,12 @@ class Rows:
         ]
 
     def add_fit(
-        self, stem: str, rgb: UInt8Array, quality: int, budget: Budget, threads: int, start: str
+        self, stem: str, rgb: UInt8Array, quality: int, budget: Budget, threads: int, init: str
     ) -> Row:
         """One of ours."""
-        said = PLAIN if start == PLAIN else starts_id()
-        key = ("latentgrid", said, str(budget), str(quality), stem)
-        return self.add(key, rgb, lambda: fitted(rgb, quality, budget, threads, start))
+        named = ZERO if init == ZERO else inits_id()
+        key = ("latentgrid", named, str(budget), str(quality), stem)
+        return self.add(key, rgb, lambda: fitted(rgb, quality, budget, threads, init))
 
     def _append(self, values: Sequence[str]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
@@ -241,17 +221,16 @@ def curves(args: argparse.Namespace, out: Path) -> str:
         "# Latent grids beside AVIF\n\nWhole files, RGB PSNR. AVIF: speed 6, 4:4:4, tune=psnr. BD-rate in percent (PCHIP) of each picture, and its "
         f"mean; negative: fewer bytes. Pictures of more than {MAX_PIXELS} pixels, and grey ones, are left out.\n"
     ]
-    shared = starts_id()
-    starts = [
-        start for start in args.starts if start == PLAIN or shared != "none"
-    ]  # none published: plain only
+    shared = inits_id()
+    # none published: the zero init only
+    inits = [init for init in args.inits if init == ZERO or shared != "none"]
     for name in args.sets:
         chosen, left_out = pictures(args.data, name, args.pictures)
         store = Rows(out / f"{name.lower()}.csv")
         for stem, rgb in chosen:
             store.add_avif(stem, rgb)
-            for budget, start, quality in itertools.product(budgets(args), starts, args.qualities):
-                store.add_fit(stem, rgb, quality, budget, args.threads, start)
+            for budget, init, quality in itertools.product(budgets(args), inits, args.qualities):
+                store.add_fit(stem, rgb, quality, budget, args.threads, init)
         text.append(text_of_set(name, [stem for stem, _ in chosen], left_out, store.rows, shared, out))
     return "\n".join(text)
 
@@ -259,26 +238,24 @@ def curves(args: argparse.Namespace, out: Path) -> str:
 def text_of_set(
     name: str, stems: list[str], left_out: list[str], rows: list[Row], shared: str, out: Path
 ) -> str:
-    """BD-rates of a set, all starts and budgets there are, and its plot."""
-    rows = [row for row in rows if row["picture"] in stems and row["start"] in ("", PLAIN, shared)]
+    """BD-rates of a set, all inits and budgets there are, and its plot."""
+    rows = [row for row in rows if row["picture"] in stems and row["init"] in ("", ZERO, shared)]
     kinds = sorted(
-        {(row["budget"], row["start"]) for row in rows if row["codec"] != "avif"},
-        key=lambda k: (k[1] == PLAIN, k[0].split()[1], float(k[0].split()[0])),
+        {(row["budget"], row["init"]) for row in rows if row["codec"] != "avif"},
+        key=lambda k: (k[1] == ZERO, k[0].split()[1], float(k[0].split()[0])),
     )
-    labels = [
-        f"{budget}, {'plain start' if start == PLAIN else 'published starts'}" for budget, start in kinds
-    ]
+    labels = [f"{budget}, {'zero init' if init == ZERO else 'published inits'}" for budget, init in kinds]
     found: dict[str, list[float | None]] = {}
     shown: dict[str, Curve] = {"AVIF": mean_curve([row for row in rows if row["codec"] == "avif"], stems)}
     for stem in stems:
         own = [row for row in rows if row["picture"] == stem]
         anchor = curve_of([row for row in own if row["codec"] == "avif"])
         found[stem] = [
-            saving(anchor, curve_of([row for row in own if (row["budget"], row["start"]) == kind]))
+            saving(anchor, curve_of([row for row in own if (row["budget"], row["init"]) == kind]))
             for kind in kinds
         ]
     for kind, label in zip(kinds, labels):
-        shown[label] = mean_curve([row for row in rows if (row["budget"], row["start"]) == kind], stems)
+        shown[label] = mean_curve([row for row in rows if (row["budget"], row["init"]) == kind], stems)
     file = f"{name.lower()}"
     draw(shown, [out / f"{file}{suffix}" for suffix in (".svg",)])
     means: list[str] = []
@@ -346,7 +323,7 @@ def draw(shown: dict[str, Curve], paths: list[Path]) -> None:
 
 
 def low_rates(args: argparse.Namespace, out: Path) -> str:
-    """What the published starts save at low rates: with and without them, beside AVIF of the same PSNR."""
+    """What the published inits save at low rates: with and without them, beside AVIF of the same PSNR."""
     store = Rows(out / "low.csv")
     body, found = [], []
     for name in args.sets:
@@ -354,27 +331,27 @@ def low_rates(args: argparse.Namespace, out: Path) -> str:
             anchor = curve_of(store.add_avif(stem, rgb))
             for budget, quality in itertools.product(budgets(args), args.qualities):
                 rows = [
-                    store.add_fit(stem, rgb, quality, budget, args.threads, start)
-                    for start in ("shared", PLAIN)
+                    store.add_fit(stem, rgb, quality, budget, args.threads, init)
+                    for init in (PUBLISHED, ZERO)
                 ]
                 rates = [(float(row["bpp"]), float(row["psnr_db"])) for row in rows]
-                shared, plain = (share_of(anchor, *rate) for rate in rates)
-                if rates[0][0] >= LOW_BPP or shared is None or plain is None:
+                shared, zero = (share_of(anchor, *rate) for rate in rates)
+                if rates[0][0] >= LOW_BPP or shared is None or zero is None:
                     continue
-                found.append(shared / plain)
+                found.append(shared / zero)
                 body.append(
                     [
                         stem,
                         str(budget),
                         str(quality),
                         *(f"{rate:.3f}, {psnr:.2f}" for rate, psnr in rates),
-                        *(f"{100 * (part - 1):+.1f} %" for part in (shared, plain, found[-1])),
+                        *(f"{100 * (part - 1):+.1f} %" for part in (shared, zero, found[-1])),
                     ]
                 )
     mean = f"{100 * (np.mean(found) - 1):+.1f} %" if found else "-"
     return (
-        f"# Latent grids below {LOW_BPP} bpp\n\nWith the published starts and without. Bytes over AVIF's (speed 6, 4:4:4, "
-        "tune=psnr) at the same PSNR, by AVIF's curve; and the one over the other: what the starts save.\n\n"
+        f"# Latent grids below {LOW_BPP} bpp\n\nWith the published inits and without. Bytes over AVIF's (speed 6, 4:4:4, "
+        "tune=psnr) at the same PSNR, by AVIF's curve; and the one over the other: what the inits save.\n\n"
     ) + table(
         [
             "picture",
@@ -431,7 +408,7 @@ def macs_per_pixel(width: int) -> tuple[float, float]:
 
 def times(args: argparse.Namespace, out: Path) -> str:
     """A step of the fit and its stages, beside the floor and torch."""
-    from dsncodec.methods.latentgrid.kernels.objective import RowSample
+    from dsncodec.methods.latentgrid.kernels.latents import RowSample
     from dsncodec.methods.latentgrid.objective import LEARN_EVERY, RDObjective
     from dsncodec.methods.latentgrid.weights import Weights, random_weights
 

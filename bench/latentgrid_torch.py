@@ -76,7 +76,7 @@ def bits(q: list[Tensor], n: dict[str, Tensor]) -> Tensor:
     return total
 
 
-def doubled(x: Tensor, taps: Tensor, rows: int, columns: int) -> Tensor:
+def upsample2x(x: Tensor, taps: Tensor, rows: int, columns: int) -> Tensor:
     """(n, h, w) to (n, rows, columns)."""
     for axis, size in ((1, rows), (2, columns)):
         length = x.shape[axis]
@@ -93,7 +93,7 @@ def squared(q: list[Tensor], n: dict[str, Tensor], target: Tensor) -> Tensor:
     """The squared error of the colours, clipped on the way out and not on the way back."""
     planes = q[-1][None]
     for k in range(GRIDS - 2, -1, -1):
-        planes = torch.cat([q[k][None], doubled(planes, n["taps"][k], *q[k].shape)])
+        planes = torch.cat([q[k][None], upsample2x(planes, n["taps"][k], *q[k].shape)])
     v = planes.reshape(GRIDS, -1)
     hidden = F.relu(torch.addmm(n["pb"][:, None], n["p"], v))
     g = (n["q"] @ hidden + torch.addmm(n["qb"][:, None], n["s"], v)).reshape(1, 3, *q[0].shape)
@@ -102,12 +102,12 @@ def squared(q: list[Tensor], n: dict[str, Tensor], target: Tensor) -> Tensor:
     return (clipped - target).square().sum()
 
 
-def softly_rounded(x: Tensor, temperature: float) -> Tensor:
+def soft_round(x: Tensor, temperature: float) -> Tensor:
     r = x - x.detach().floor() - 0.5
     return x.detach().floor() + 0.5 + torch.tanh(r / temperature) * (0.5 / math.tanh(0.5 / temperature))
 
 
-def stepper(rgb: NDArray[np.uint8], threads: int, trade: float = 0.01) -> Callable[[], None]:
+def stepper(rgb: NDArray[np.uint8], threads: int, lmbda: float = 0.01) -> Callable[[], None]:
     """A function that does one step for a picture, (H, W, 3), H at most 512."""
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
@@ -125,9 +125,9 @@ def stepper(rgb: NDArray[np.uint8], threads: int, trade: float = 0.01) -> Callab
     def step() -> None:
         q = []
         for y in latents:
-            soft = softly_rounded(y, 0.3)
-            q.append(softly_rounded(soft + 0.2 * torch.randn_like(soft), 0.3))
-        loss = squared(q, nets, target) / (3 * pixels) + trade * bits(q, nets) / pixels
+            soft = soft_round(y, 0.3)
+            q.append(soft_round(soft + 0.2 * torch.randn_like(soft), 0.3))
+        loss = squared(q, nets, target) / (3 * pixels) + lmbda * bits(q, nets) / pixels
         mover.zero_grad()
         loss.backward()
         mover.step()

@@ -103,7 +103,7 @@ def _sample(
 ) -> Sample:
     squares = np.zeros((len(MODELS), 3))
     for i, model in enumerate(models):
-        row = registry.picture_network("enhance", model)
+        row = registry.image_network("enhance", model)
         made = enhancement.enhanced(seen, 1, lambda rgb: run_network(row, rgb, threads))
         change = made.astype(np.float64) - seen
         lacking = np.asarray(wanted, np.float64) - seen

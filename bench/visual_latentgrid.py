@@ -261,7 +261,7 @@ def saving(anchor: list[Row], test: list[Row], referee: str) -> float:
 
 def times() -> str:
     """A step of both fits on one thread, in one run: milliseconds of processor time, and in parts of the psnr fit's step."""
-    from dsncodec.methods.latentgrid.fit import RDObjective
+    from dsncodec.methods.latentgrid.objective import RDObjective
     from dsncodec.methods.latentgrid.weights import random_weights
 
     rng = np.random.default_rng(0)

@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import ImageInfo, Metadata, Rows, decode, decode_rows, encode, read_info, verify
+    from .decoding import ImageInfo, Rows, decode, decode_rows, read_info, verify
+    from .encoding import Metadata, encode
     from .errors import (
         CodestreamError,
         Corrupt,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.3.0"
 
 _HOME = {
-    "api": ["ImageInfo", "Metadata", "Rows", "decode", "decode_rows", "encode", "read_info", "verify"],
+    "encoding": ["Metadata", "encode"],
+    "decoding": ["ImageInfo", "Rows", "decode", "decode_rows", "read_info", "verify"],
     "errors": [
         "CodestreamError",
         "Corrupt",

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from . import carriers, container, extras, methods
-from .api import Source, metadata, opened
 from .carriers import Kept
 from .container import Header
+from .decoding import Source, metadata, opened
 from .errors import SettingError
 from .methods.coconet import bitstream as coordinates
 from .methods.dsn import bitstream as layer

@@ -19,6 +19,7 @@ MODULES = {
     "dsncodec.processing.coordinate_network": "train",
     "dsncodec.processing.blind_spot": "train",
     "dsncodec.processing.style_optimisation": "train",
+    "dsncodec.processing.zero_shot_sr": "train",
     "dsncodec.train.tasks": "train",
     "dsncodec.train.trainer": "train",
     "dsncodec.train.export.onnx": "train",

@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from . import api, container, methods, options
+from . import container, decoding, encoding, methods, options
 from .errors import DsnError, NotADsnFile, SettingError
 from .methods.sections import read_structure
 from .planes import METADATA, read_picture
@@ -114,7 +114,7 @@ class DsnImageFile(ImageFile.ImageFile):
             }
             facts = parser.describe(header, payloads.get("PARM", b""), {})
         self._mode, self._size = header.mode, (header.width, header.height)
-        self.info.update(api.metadata(payloads))
+        self.info.update(decoding.metadata(payloads))
         told = (
             "scale",
             "levels",
@@ -196,7 +196,7 @@ class DsnImageFile(ImageFile.ImageFile):
         try:
             stream.seek(0)
             with _pillow_errors():
-                api.verify(stream)
+                decoding.verify(stream)
         finally:
             super().verify()
 
@@ -212,7 +212,9 @@ class DsnDecoder(ImageFile.PyDecoder):
         preview, decoder = self.args
         with _pillow_errors():
             source, threads = cast(BinaryIO, self.fd), _defaults.get("threads")
-            image = api.decode(source, preview=preview, decoder=decoder, max_pixels=None, threads=threads)
+            image = decoding.decode(
+                source, preview=preview, decoder=decoder, max_pixels=None, threads=threads
+            )
         if (image.mode, image.size) != (self.mode, self.im.size):
             raise OSError("the file was changed after it had been opened")
         self.im.paste(image.im, self.state.extents())
@@ -238,7 +240,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         value = given.get(name, getattr(picture, name))
         settings[name] = b"" if value is None else value
     with _pillow_errors():
-        data = api.encode(picture.pixels, **settings)
+        data = encoding.encode(picture.pixels, **settings)
     fp.write(data)
 
 

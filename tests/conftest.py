@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,9 +78,9 @@ def picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Start]:
-    """A published start of latent grids, of width 16: the plain one, with a middle grey and other taps."""
-    lists = grids.plain_start(16)
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Init]:
+    """A published init of latent grids, of width 16: the zero init, with a middle grey and other taps."""
+    lists = grids.zero_init(16)
     lists[grids.OFFSETS][-3:] = 2**15
     lists[grids.TAPS][:4] = 2**14
     content = np.concatenate(lists).astype("<i4").tobytes()
@@ -98,10 +99,10 @@ start = {{ name = "start-x.bin", sha256 = "{sha256}" }}
 """
     (tmp_path / "models" / "manifest.toml").write_text(row, "utf-8")
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
-    starts = registry.starts
-    starts.cache_clear()
-    yield starts()[0]
-    starts.cache_clear()
+    inits = registry.inits
+    inits.cache_clear()
+    yield inits()[0]
+    inits.cache_clear()
 
 
 def with_network(data: bytes, strength: int) -> bytes:
@@ -144,3 +145,26 @@ def header_bytes(data: bytes) -> int:
 def with_fixed_checksums(data: bytes) -> bytes:
     """The same codestream with every CRC-32 made right: what an attacker sends, where noise would not."""
     return mutations.with_right_checksums(data)
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Put rows in the place of the published networks; gives the files that will be run, as they are run."""
+
+    from dsncodec.methods.restored import codec
+
+    from .restored import smoothed
+
+    def put(*rows: registry.Restoration) -> list[str]:
+        run: list[str] = []
+
+        def network(path: Path, threads: int) -> Callable[..., Any]:
+            run.append(path.name)
+            return smoothed
+
+        monkeypatch.setattr(registry, "restorations", lambda: rows)
+        monkeypatch.setattr(registry, "checked_file", lambda row: Path(row.file))
+        monkeypatch.setattr(codec, "network", network)
+        return run
+
+    return put

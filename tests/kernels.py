@@ -22,7 +22,7 @@ FITS = (
     "test_restore_fitted.py",
     "test_latentgrid.py",
     "test_fit_kernels.py",
-    "test_starts.py",
+    "test_latentgrid_init.py",
 )
 
 

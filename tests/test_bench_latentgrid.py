@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import dsncodec
 from bench import latentgrid, results
 from bench.__main__ import main
 from dsncodec.networks import registry
+from dsncodec.options import LatentGrid
 
 from .conftest import picture
 
@@ -40,16 +42,15 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What was asked of a fit, with how many starts; files are of method "restored"."""
+    """What was asked of a fit, with which inits; files are of method "restored"."""
     found: list[dict[str, Any]] = []
 
-    def encode(rgb: Any, method: str, quality: int, **settings: Any) -> bytes:
-        assert method == "latentgrid"
-        found.append({"quality": quality, "starts": len(registry.starts()), **settings})
+    def encode(rgb: Any, options: LatentGrid, quality: int, **settings: Any) -> bytes:
+        found.append({"quality": quality, **asdict(options), **settings})
         return ENCODE(rgb, "restored", quality=quality, effort=0)
 
-    row = registry.Start("latentgrid-2e-3", bytes(8), 32, 2e-3, "", "")
-    monkeypatch.setattr(registry, "starts", lambda: (row,))
+    row = registry.Init("latentgrid-2e-3", bytes(8), 32, 2e-3, "", "")
+    monkeypatch.setattr(registry, "inits", lambda: (row,))
     monkeypatch.setattr(dsncodec, "encode", encode, raising=False)
     return found
 
@@ -57,8 +58,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     command = f"latentgrid --data {data} --sets Set14 div2k256 --seconds 2 --steps 9 --qualities 20 50 80"
     assert main(command.split()) == 0
-    assert len(calls) == 2 * 2 * 2 * 2 * 3  # sets, pictures, budgets, starts, qualities
-    assert [call["starts"] for call in calls[:6]] == [1, 1, 1, 0, 0, 0]
+    assert len(calls) == 2 * 2 * 2 * 2 * 3  # sets, pictures, budgets, inits, qualities
+    assert [call["init"] for call in calls[:6]] == ["published"] * 3 + ["zero"] * 3
     assert (calls[0]["seconds"], calls[0]["steps"], calls[-1]["seconds"], calls[-1]["steps"]) == (
         2,
         None,
@@ -72,9 +73,7 @@ def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureF
     report = (out / "curves.md").read_text("utf-8")
     assert "Left out: grey (grey), large (49 x 45)." in report
     assert (
-        report.count("**mean**") == 2
-        and "9 steps, plain start" in report
-        and "2 s, published starts" in report
+        report.count("**mean**") == 2 and "9 steps, zero init" in report and "2 s, published inits" in report
     )
     assert "nan" not in report
     # rows that are there are not made again; one more picture, say, is
@@ -87,10 +86,10 @@ def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureF
     capsys.readouterr()
 
 
-def test_what_starts_save_at_low_rates(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fitted(rgb: Any, quality: int, budget: latentgrid.Budget, threads: int, start: str) -> bytes:
+def test_what_inits_save_at_low_rates(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitted(rgb: Any, quality: int, budget: latentgrid.Budget, threads: int, init: str) -> bytes:
         found = latentgrid.of_avif(rgb, 44)
-        return found if start != latentgrid.PLAIN else found + bytes(len(found) // 4)
+        return found if init != latentgrid.ZERO else found + bytes(len(found) // 4)
 
     monkeypatch.setattr(latentgrid, "fitted", fitted)
     command = f"latentgrid --data {data} --part low --sets div2k256 --qualities 15 --steps 9".split()
@@ -111,10 +110,10 @@ def test_share_of_an_anchor() -> None:
     assert latentgrid.share_of(anchor, 0.1, 19.9) is None and latentgrid.share_of(anchor, 9, 30.1) is None
 
 
-def test_without_starts_there_is_the_plain_one_only(
+def test_without_published_inits_there_is_the_zero_init_only(
     data: Path, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "starts", lambda: ())
+    monkeypatch.setattr(registry, "inits", lambda: ())
     command = f"latentgrid --data {data} --sets B100 --pictures 1 --qualities 20 50 --out {data}/mine"
     assert main(command.split()) == 0
     assert len(calls) == 2 and calls[0]["seconds"] == 30

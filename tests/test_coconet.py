@@ -16,8 +16,8 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import floats_to
 from dsncodec.container import Header
+from dsncodec.encoding import floats_to
 from dsncodec.entropy import adaptive_coder
 from dsncodec.errors import Corrupt, DsnError, LimitExceeded, MissingComponent, SettingError
 from dsncodec.methods import rate_control

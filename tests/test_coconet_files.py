@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec.api import floats_to
 from dsncodec.cli import main
+from dsncodec.encoding import floats_to
 from dsncodec.errors import SettingError
 from dsncodec.methods.coconet import bitstream as coordinates
 from dsncodec.methods.coconet.bitstream import Shape

@@ -135,7 +135,13 @@ def test_only_fits_and_training_know_torch() -> None:
         ),
         *(
             f"dsncodec.processing.{name}"
-            for name in ("blind_spot", "coordinate_network", "style_optimisation")
+            for name in (
+                "blind_spot",
+                "coordinate_network",
+                "local_network",
+                "style_optimisation",
+                "zero_shot_sr",
+            )
         ),
     }
     for package in ("torch", "onnx"):
@@ -188,7 +194,8 @@ ABOVE = {
     "dsncodec.networks": 2,
     "dsncodec.options": 3,
     "dsncodec.methods": 4,
-    "dsncodec.api": 5,
+    "dsncodec.encoding": 5,
+    "dsncodec.decoding": 5,
     "dsncodec.processing": 6,
     "dsncodec.extraction": 6,
     "dsncodec.batch": 7,

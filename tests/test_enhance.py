@@ -193,7 +193,7 @@ def test_unknown_models() -> None:
 
 def test_the_rows() -> None:
     for model in KNOWN:
-        row = registry.picture_network("enhance", model)
+        row = registry.image_network("enhance", model)
         assert (row.scale, row.unit, row.halo) == (1, 1, 10) and row.moments is not None
         assert registry.checked_moments(row) is not None
 

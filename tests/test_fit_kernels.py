@@ -17,7 +17,7 @@ import numba
 
 from dsncodec.kernels import elementary
 from dsncodec.methods.latentgrid.bitstream import band_rows
-from dsncodec.methods.latentgrid.kernels import objective as loops
+from dsncodec.methods.latentgrid.kernels.latents import LEFT
 from dsncodec.methods.latentgrid.objective import RDObjective
 from dsncodec.methods.latentgrid.weights import GRIDS, Weights, random_weights
 
@@ -94,7 +94,7 @@ def colours_of(grids: list[Tensor], n: dict[str, Tensor]) -> Tensor:
 
 def cells(padded: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
     """A grid without the zeros around it."""
-    return padded[1:, loops.LEFT : loops.LEFT + columns]
+    return padded[1:, LEFT : LEFT + columns]
 
 
 def assert_near(ours: NDArray[np.float32], theirs: Tensor | None, what: str) -> None:
@@ -282,7 +282,7 @@ def test_no_move_of_a_symbol_that_is_left_helps(size: tuple[int, int], threads: 
     for k in range(4):
         rows, columns = objective.shapes[k]
         for _ in range(6):
-            y, x = rng.integers(rows) + 1, rng.integers(columns) + loops.LEFT
+            y, x = rng.integers(rows) + 1, rng.integers(columns) + LEFT
             for more in (1, -1):
                 objective.symbols[k][y, x] += more
                 assert total() > best - 1e-6 * abs(best)

@@ -99,7 +99,7 @@ def test_the_file_around_a_coded_picture_is_what_the_page_says(base: str, length
     assert table is not None
     left = [re.split(r" {3,}", line.strip())[0] for line in table[0].splitlines()[2:-1]]
     file = module.encode(np.zeros(shape, np.uint8), 50, 5, 1)
-    coded = module.shorten(file, shape)
+    coded = module.strip_container(file, shape)
     level = (coded[4] & 7) << 2 | coded[5] >> 6
     n = len(coded)
     numbers = {"0": 0, "275": 275, "n": n, "n + 8": n + 8, "n + 14": n + 14, "columns": 47, "rows": 35}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import dsncodec
-from dsncodec.api import floats_to
+from dsncodec.encoding import floats_to
 from dsncodec.errors import FitWarning
 from dsncodec.methods.coconet import compress
 from dsncodec.methods.coconet import fit as coconet

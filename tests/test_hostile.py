@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import ImageFile
 
 import dsncodec
-from dsncodec.api import MAX_PIXELS
 from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.container import MAX_PIXELS
 from dsncodec.errors import DsnError
 
 from .conftest import carrier, header_bytes, picture, with_fixed_checksums, with_network

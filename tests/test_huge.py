@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dsncodec
-from dsncodec import api
+from dsncodec import decoding
 from dsncodec.cli import main
 from dsncodec.methods.dsn import codec
 from dsncodec.planes import pixels_of
@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_picture(mode: str, by: str, monkeypatch: pytest.M
         whole = dsncodec.decode(file, threads=1)
         assert dsncodec.decode_rows(file).band >= 700
         with monkeypatch.context() as patch:
-            patch.setattr(api, "BAND_PIXELS", 1)
+            patch.setattr(decoding, "BAND_PIXELS", 1)
             rows = dsncodec.decode_rows(file, threads=1)
             bands = list(rows)
             assert [len(band) for band in bands] == [256, 256, 188]
@@ -79,7 +79,7 @@ def test_rows_go_straight_to_the_file(
 ) -> None:
     coded, target = tmp_path / "a.dsn", tmp_path / f"b{suffix}"
     coded.write_bytes(dsncodec.encode(picture(mode, 40, 600), "dsn", effort=0, threads=1))
-    monkeypatch.setattr(api, "BAND_PIXELS", 1)
+    monkeypatch.setattr(decoding, "BAND_PIXELS", 1)
     assert main(["decode", str(coded), "-o", str(target), "--quiet"]) == 0
     buffer = io.BytesIO()
     dsncodec.decode(coded).save(buffer, "PPM")
@@ -92,7 +92,7 @@ def test_a_file_that_breaks_off_in_its_rows_leaves_nothing(
     coded, target = tmp_path / "a.dsn", tmp_path / "b.ppm"
     coded.write_bytes(dsncodec.encode(picture("RGB", 40, 600), "dsn", effort=0, threads=1))
     target.write_bytes(b"precious")
-    monkeypatch.setattr(api, "BAND_PIXELS", 1)
+    monkeypatch.setattr(decoding, "BAND_PIXELS", 1)
     real, calls = codec.decode, []
 
     def second_fails(*arguments: object) -> object:
@@ -113,9 +113,10 @@ _PEAK = """
 import json, sys
 import numpy, onnxruntime
 import dsncodec
-from dsncodec import api
+from dsncodec import decoding
+from dsncodec import decoding
 
-api.BAND_PIXELS = 2**17
+decoding.BAND_PIXELS = 2**17
 path, how = sys.argv[1:]
 if how == "rows":
     for band in dsncodec.decode_rows(path, threads=1):

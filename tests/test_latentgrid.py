@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 
 import dsncodec
 from dsncodec import container
-from dsncodec.api import floats_to
 from dsncodec.cli import encode as encode_verb
 from dsncodec.cli import main
 from dsncodec.container import Header
+from dsncodec.encoding import floats_to
 from dsncodec.errors import MissingComponent, SettingError
 from dsncodec.methods import rate_control
 from dsncodec.methods.latentgrid import bitstream as grids
@@ -103,8 +103,8 @@ def test_quality_raises_bytes_and_psnr() -> None:
     assert sorted(files, key=len) == files
     psnr = [psnr_of(image, data) for data in files]
     assert psnr == sorted(psnr) and psnr[2] > 30
-    assert encoder_of(image).point_of_quality(0).trade == pytest.approx(0.06)
-    assert encoder_of(image).point_of_quality(100).trade == pytest.approx(5e-5)
+    assert encoder_of(image).point_of_quality(0).lmbda == pytest.approx(0.06)
+    assert encoder_of(image).point_of_quality(100).lmbda == pytest.approx(5e-5)
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -156,8 +156,8 @@ def test_noise_is_not_made_flat() -> None:
 def test_the_estimated_size_is_the_real_one() -> None:
     image = picture("RGB", 160, 120)
     fit = latentgrid.fitter()
-    job = fit.Fit(pixels(image), 32, grids.PLAIN, 1)
-    job.run(fit.Aim(1e-5), fit.Budget(None, 60))
+    job = fit.Fit(pixels(image), 32, grids.ZERO_INIT, 1)
+    job.run(fit.RateTarget(1e-5), fit.Budget(None, 60))
     fitted = job.finished()
     header = Header("latentgrid", "RGB", *image.size)
     sections = dict(grids.pack_sections(header, fitted.parameters, fitted.differences, fitted.grids))
@@ -166,34 +166,34 @@ def test_the_estimated_size_is_the_real_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "published", "held"), [(1.01, True, True), (0.99, True, False), (1.01, False, False)]
+    ("lmbda", "published", "held"), [(1.01, True, True), (0.99, True, False), (1.01, False, False)]
 )
 def test_where_bits_are_dear_the_second_layer_of_contexts_is_the_starts(
-    price: float, published: bool, held: bool, monkeypatch: pytest.MonkeyPatch
+    lmbda: float, published: bool, held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = latentgrid.fitter()
-    monkeypatch.setattr(fit, "HELD_FROM", 5e-4)  # all weights move at such a price
+    monkeypatch.setattr(fit, "HELD_FROM", 5e-4)  # all weights move at such a lmbda
     begin = fit.random_weights(16, 1)
     begin.parts["w3"][:] = np.random.default_rng(0).normal(0, 0.5, (2, 16))
-    job = fit.Fit(pixels(picture("RGB", 40, 30)), 16, grids.PLAIN, 1, begin=begin if published else None)
+    job = fit.Fit(pixels(picture("RGB", 40, 30)), 16, grids.ZERO_INIT, 1, init=begin if published else None)
     before = job.weights.copy()
-    job.run(fit.Aim(price * fit.HELD_FROM * 40 * 30 / 2**16), fit.Budget(None, 30))
+    job.run(fit.RateTarget(lmbda * fit.HELD_FROM * 40 * 30 / 2**16), fit.Budget(None, 30))
     moved = {name for name, part in job.weights.parts.items() if not np.array_equal(part, before.parts[name])}
     assert {"w1", "w3"} < moved and ("w2" not in moved) is held
     if held:
         assert not job.finished().differences[0][256:512].any()
 
 
-def test_a_fit_goes_from_the_nearest_start(start: registry.Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_goes_from_the_nearest_init(init: registry.Init, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture("L", 20, 20)
     info = dsncodec.read_info(dsncodec.encode(image, **FAST))
-    assert info.model == "start x, width 16"
-    cheap, old = replace(start, name="y", lam=0.0001), replace(start, lam=0.0003, default=False)
-    monkeypatch.setattr(registry, "starts", lambda: (start, replace(cheap, wire_id=b"12345678"), old))
-    assert latentgrid._start(0.0011) == (16, start.wire_id[:4])  # nearest in ratio
-    assert latentgrid._start(0.0009) == (16, b"1234")
-    monkeypatch.setattr(registry, "starts", lambda: ())
-    assert latentgrid._start(0.0009) == (32, grids.PLAIN)
+    assert info.model == "init x, width 16"
+    cheap, old = replace(init, name="y", lmbda=0.0001), replace(init, lmbda=0.0003, default=False)
+    monkeypatch.setattr(registry, "inits", lambda: (init, replace(cheap, wire_id=b"12345678"), old))
+    assert latentgrid._init_for(0.0011) == (16, init.wire_id[:4])  # nearest in ratio
+    assert latentgrid._init_for(0.0009) == (16, b"1234")
+    monkeypatch.setattr(registry, "inits", lambda: ())
+    assert latentgrid._init_for(0.0009) == (32, grids.ZERO_INIT)
 
 
 @pytest.mark.parametrize("target", [{"quality": 40}, {"psnr_db": 24}, {"max_bytes": 600}], ids=str)
@@ -253,11 +253,11 @@ def test_a_file_that_misses_its_target_is_tried_again(monkeypatch: pytest.Monkey
     module = latentgrid.fitter()
     run = module.Fit.run
     monkeypatch.setattr(
-        module.Fit, "run", lambda self, aim, *rest: (fits.append(aim), run(self, aim, *rest))[1]
+        module.Fit, "run", lambda self, target, *rest: (fits.append(target), run(self, target, *rest))[1]
     )
     data = dsncodec.encode(image, **FAST | {"steps": 200}, target_bytes=500)
     assert len(data) <= 500
-    whole = [aim for aim in fits if not aim.fixed]  # after short ones, to find the price
+    whole = [target for target in fits if not target.fixed]  # after short ones, to find the lmbda
     assert len(whole) < len(fits)
     assert whole[-1].max_bytes < whole[0].max_bytes
 
@@ -361,7 +361,7 @@ class Found:
             if error > 100:
                 raise SettingError("out of reach")
             colour = np.clip(encoder.colour.astype(int) + error, 0, 255).astype(np.uint8)
-            sections = [("PARM", grids.Parameters(32, grids.PLAIN, (0,) * 6).pack())]
+            sections = [("PARM", grids.Parameters(32, grids.ZERO_INIT, (0,) * 6).pack())]
             return Coded([*sections, ("NETW", b""), ("LATS", bytes(size))], colour)
 
         monkeypatch.setattr(Encoder, "_fit", fit)
@@ -441,7 +441,7 @@ def test_an_interrupted_fit_gives_what_it_has() -> None:
     assert reports[-1][0] < 1
 
 
-@pytest.mark.parametrize("stage", ["_cheapened", "objective.rdoq"])
+@pytest.mark.parametrize("stage", ["_rdoq_weights", "objective.rdoq"])
 def test_a_fit_interrupted_while_it_is_finished_gives_what_it_has(
     stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,7 +505,7 @@ def test_a_second_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latentgrid.fitter().Fit, "_cheapened", press)
+    monkeypatch.setattr(latentgrid.fitter().Fit, "_rdoq_weights", press)
     with pytest.raises(KeyboardInterrupt):
         dsncodec.encode(
             picture("RGB", 40, 30), **FAST | {"steps": 10**6}, progress=floats_to(interrupting([]))

@@ -20,7 +20,15 @@ from dsncodec.container import Header
 from dsncodec.entropy import adaptive_coder
 from dsncodec.errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 from dsncodec.methods.latentgrid import bitstream as grids
-from dsncodec.methods.latentgrid.bitstream import PLAIN, Nets, Parameters, counts, grid_shapes, nets_of, parse
+from dsncodec.methods.latentgrid.bitstream import (
+    ZERO_INIT,
+    Nets,
+    Parameters,
+    counts,
+    grid_shapes,
+    nets_of,
+    parse,
+)
 from dsncodec.methods.sections import encode_alpha, read_structure
 from dsncodec.networks import registry
 
@@ -57,13 +65,13 @@ def symbols(width: int, height: int, seed: int = 0, scale: float = 1.0) -> list[
     ]
 
 
-def parameters_of(width: int, start: bytes = PLAIN) -> Parameters:
-    return Parameters(width, start, (8,) * 6)
+def parameters_of(width: int, init: bytes = ZERO_INIT) -> Parameters:
+    return Parameters(width, init, (8,) * 6)
 
 
-def sections_of(header: Header, width: int = 16, start: bytes = PLAIN) -> list[tuple[str, bytes]]:
+def sections_of(header: Header, width: int = 16, init: bytes = ZERO_INIT) -> list[tuple[str, bytes]]:
     made = grids.pack_sections(
-        header, parameters_of(width, start), differences(width), symbols(header.width, header.height)
+        header, parameters_of(width, init), differences(width), symbols(header.width, header.height)
     )
     if header.has_alpha:
         alpha = np.asarray(picture("L", header.width, header.height))
@@ -177,8 +185,8 @@ def test_the_small_picture(mode: str, path: str) -> None:
 def test_taps_that_double_keep_a_ramp() -> None:
     """The plain ones, between the edges."""
     ramp = np.tile(np.arange(20, dtype=np.float32), (20, 1))[None]
-    taps = Nets(8, grids.plain_start(8)).taps[0]
-    out = grids.doubled(np.pad(ramp, ((0, 0), (2, 2), (2, 2)), "edge"), taps, 0, 0, (40, 40))
+    taps = Nets(8, grids.zero_init(8)).taps[0]
+    out = grids.upsample2x(np.pad(ramp, ((0, 0), (2, 2), (2, 2)), "edge"), taps, 0, 0, (40, 40))
     wanted = np.arange(40) / 2 - 0.25
     np.testing.assert_allclose(out[0, 20, 8:-8], wanted[8:-8], atol=0.1)
     assert taps.sum() == 1
@@ -228,45 +236,45 @@ def test_settings_of_other_methods() -> None:
         dsncodec.decode(data, decoder="perceptual")
 
 
-# --- starts
+# --- inits
 
 
-def test_weights_are_told_from_a_start(start: registry.Start) -> None:
-    assert (start.name, start.width, start.lam) == ("x", 16, 0.01)
-    parameters = parameters_of(16, start.wire_id[:4])
+def test_weights_are_told_from_an_init(init: registry.Init) -> None:
+    assert (init.name, init.width, init.lmbda) == ("x", 16, 0.01)
+    parameters = parameters_of(16, init.wire_id[:4])
     nets, plain = nets_of(parameters, differences(16)), nets_of(parameters_of(16), differences(16))
     assert (nets.offsets[1] == plain.offsets[1] + 0.5).all()
     assert (nets.taps[0] - plain.taps[0]).tolist() == [0.25 - tap / 128 for tap in (-3, 29, 111, -9)]
     np.testing.assert_array_equal(nets.lists[0], plain.lists[0])
     header = Header("latentgrid", "L", 9, 9)
-    data = container.pack(header, sections_of(header, 16, start.wire_id[:4]))
+    data = container.pack(header, sections_of(header, 16, init.wire_id[:4]))
     info = dsncodec.read_info(data)
-    assert (info.model, info.model_id) == ("start x, width 16", start.wire_id[:4].hex())
+    assert (info.model, info.model_id) == ("init x, width 16", init.wire_id[:4].hex())
     dsncodec.verify(data)
     assert pixels_of(data).shape == (9, 9)
 
 
-def test_a_start_of_another_width(start: registry.Start) -> None:
+def test_an_init_of_another_width(init: registry.Init) -> None:
     header = Header("latentgrid", "L", 9, 9)
-    sections = dict(sections_of(header)) | {"PARM": parameters_of(24, start.wire_id[:4]).pack()}
+    sections = dict(sections_of(header)) | {"PARM": parameters_of(24, init.wire_id[:4]).pack()}
     for action in (grids.validate, parse):
         with pytest.raises(Corrupt, match="not of width 24"):
             action(header, sections)
 
 
-def test_a_start_that_is_not_there_or_changed(start: registry.Start) -> None:
+def test_an_init_that_is_not_there_or_changed(init: registry.Init) -> None:
     header = Header("latentgrid", "L", 9, 9)
     sections = dict(sections_of(header)) | {"PARM": parameters_of(16, b"abcd").pack()}
     for action in (grids.validate, parse):
         with pytest.raises(UnsupportedVersion, match="61626364") as caught:
             action(header, sections)
-        assert caught.value.field == "start"
-    assert grids.describe(header, sections["PARM"], {})["model"] == "start unknown, width 16"
-    file = registry.folder() / start.file
+        assert caught.value.field == "init"
+    assert grids.describe(header, sections["PARM"], {})["model"] == "init unknown, width 16"
+    file = registry.folder() / init.file
     file.write_bytes(file.read_bytes() + b"\0")
     registry._checked.cache_clear()
     with pytest.raises(MissingComponent, match="not the published one"):
-        nets_of(parameters_of(16, start.wire_id[:4]), differences(16))
+        nets_of(parameters_of(16, init.wire_id[:4]), differences(16))
 
 
 # --- limits
@@ -316,10 +324,10 @@ def test_each_matrix_has_statistics_of_its_own() -> None:
 )
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_limits_of_weights(number: int, limit: int, sign: int) -> None:
-    parameters = Parameters(8, PLAIN, (0, 4, 6, 6, 6, 6))
+    parameters = Parameters(8, ZERO_INIT, (0, 4, 6, 6, 6, 6))
     unit = 2 ** (grids.UNITS[number] - parameters.exponents[number])
     lists = [np.zeros(count, np.int64) for count in counts(8)]
-    start = int(grids.plain_start(8)[number][-1])
+    start = int(grids.zero_init(8)[number][-1])
     for most in (limit - sign * start) // unit, (limit - sign * start) // unit + 1:
         lists[number][-1] = sign * most
         if abs(start + sign * most * unit) <= limit:
@@ -335,7 +343,7 @@ def test_weights_beyond_float_are_a_picture(path: str) -> None:
     lists = [np.zeros(count, np.int64) for count in counts(8)]
     for number in (2, 3, 4, 5):
         lists[number][:] = np.where(np.arange(len(lists[number])) % 3, 255, -255)
-    parameters = Parameters(8, PLAIN, (8, 8, 0, 0, 0, 0))
+    parameters = Parameters(8, ZERO_INIT, (8, 8, 0, 0, 0, 0))
     made = grids.pack_sections(header, parameters, lists, [g * 0 + 127 for g in symbols(40, 70)])
     assert pixels_of(container.pack(header, made)).shape == (70, 40, 3)
 

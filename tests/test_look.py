@@ -120,7 +120,7 @@ def test_every_published_model_has_the_look() -> None:
         model = registry.for_scale(scale)
         row = registry.look_of(model, "perceptual")
         assert row.of == model.wire_id
-        assert registry.checked_restoration(row) != registry.checked_path(model, "up")
+        assert registry.checked_file(row) != registry.checked_path(model, "up")
 
 
 def test_a_release_without_the_network(data: bytes, copied: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import dsncodec
-from dsncodec import api
+from dsncodec import encoding
 from dsncodec import files as writing
 from dsncodec.batch import folders
 from dsncodec.batch import run as batch
@@ -96,14 +96,14 @@ def starts(sources: Path, place: Path) -> list[str]:
         "data.crops=2",
         "data.again=2",
         "data.size=16",
-        "lambdas=[2e-3]",
+        "lmbdas=[2e-3]",
         "first=2e-3",
         "batch=1",
         "threads=1",
         "middle.visits=1",
         "again.visits=1",
         "width=8",
-        "fits.least_lambda=1",
+        "fits.least_lmbda=1",
     ]
     sets = [part for setting in settings for part in ("--set", setting)]
     return ["train", "latentgrid", "-o", str(place), *sets]
@@ -150,7 +150,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     flat = np.zeros(sum(counts(16)), np.float32)
     info = latentgrid_init.Info("latentgrid-starts", 1, 1.0, 0)
-    latentgrid_init.TrainedStart(2e-3, 16, flat, info).save(folder / "start.npz")
+    latentgrid_init.TrainedInit(2e-3, 16, flat, info).save(folder / "start.npz")
     return folder
 
 
@@ -510,12 +510,12 @@ def test_a_batch_leaves_what_was_changed(folders_of: tuple[str, str]) -> None:
 
 def unlike_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """No two encodings are the same, as where a fit has seconds."""
-    real, count = api.encode, iter(range(1000))
+    real, count = encoding.encode, iter(range(1000))
 
     def encode(*args: Any, **settings: Any) -> bytes:
         return real(*args, **settings, xmp=b"%d" % next(count))
 
-    monkeypatch.setattr(api, "encode", encode)
+    monkeypatch.setattr(encoding, "encode", encode)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -549,14 +549,14 @@ def test_a_killed_batch_knows_its_own(
 def test_an_output_that_appears_while_it_is_encoded(
     folders_of: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, real = Path(folders_of[1]), api.encode
+    target, real = Path(folders_of[1]), encoding.encode
 
     def slow(*args: Any, **settings: Any) -> bytes:
         target.mkdir(exist_ok=True)
         (target / "0.dsn").write_bytes(PRECIOUS)
         return real(*args, **settings)
 
-    monkeypatch.setattr(api, "encode", slow)
+    monkeypatch.setattr(encoding, "encode", slow)
     errors = ran(folders_of)
     assert "was not written by this batch" in errors["0.png"] and not errors["1.png"]
     assert (target / "0.dsn").read_bytes() == PRECIOUS

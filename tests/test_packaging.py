@@ -10,8 +10,22 @@ from pathlib import Path
 import pytest
 
 from dsncodec.networks import registry
+from dsncodec.processing.api import UPSAMPLERS
 
 ROOT = Path(__file__).parent.parent
+
+
+def loaded_files() -> set[str]:
+    """The weight files that the registry's rows name."""
+    found = {name for model in registry.manifest() for name in model.files.values()}
+    single = (*registry.restorations(), *registry.looks(), *registry.inits(), *registry.image_networks())
+    found |= {row.file for row in single}
+    return found | {row.moments[0] for row in registry.image_networks() if row.moments is not None}
+
+
+def test_every_image_network_has_a_verb() -> None:
+    for row in registry.image_networks():
+        assert row.kind in {*UPSAMPLERS, "enhance", "style"}
 
 
 def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None:
@@ -33,9 +47,8 @@ def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None
         "dsncodec/bench/published.json",
         "dsncodec/bench/peers/avif.py",
     } <= names
-    for model in registry.manifest():
-        assert {f"dsncodec/models/{name}" for name in model.files.values()} <= names
-    assert {f"dsncodec/models/{row.file}" for row in registry.restorations()} <= names
-    assert {f"dsncodec/models/{row.file}" for row in registry.starts()} <= names
+    # and no weights that the registry does not load
+    inside = {name.removeprefix("dsncodec/models/") for name in names if name.startswith("dsncodec/models/")}
+    assert inside == {"README.md", "manifest.toml", "quality.toml", *loaded_files()}
     assert any(name.startswith("dsncodec/train/recipes/") for name in names)
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

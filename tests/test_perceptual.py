@@ -42,7 +42,7 @@ def test_it_is_the_picture_enlarged(scale: int) -> None:
 def test_tiles_leave_no_seams(scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies within the network's reach is all that a pixel depends on."""
     monkeypatch.setattr(image_to_image, "LARGEST_TILE", 256)
-    halo = registry.picture_network("perceptual", f"x{scale}").halo
+    halo = registry.image_network("perceptual", f"x{scale}").halo
     assert halo is not None
     side = 2 * (256 // scale)  # four tiles
     colour = np.asarray(picture("RGB", side, side))

@@ -155,13 +155,13 @@ def test_training_and_export(
     net = load_nets(trainer.checkpoint)[0]
     assert told["radius"] == net.radius
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
-    for cached in (registry.picture_networks, registry._checked):
+    for cached in (registry.image_networks, registry._checked):
         cached.cache_clear()
     colour = np.asarray(picture("RGB", 90, 70))  # larger than a tile
     try:
-        made = run(registry.picture_network("perceptual", "x4"), colour, 1)
+        made = run(registry.image_network("perceptual", "x4"), colour, 1)
     finally:
-        for cached in (registry.picture_networks, registry._checked):
+        for cached in (registry.image_networks, registry._checked):
             cached.cache_clear()
     with torch.no_grad():
         expected = net(torch.from_numpy(colour.copy()).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
@@ -174,14 +174,14 @@ def test_pixels_alone_need_no_loss_network(folder: Path, tmp_path: Path) -> None
     task = PerceptualTask(recipe)
     trainer = Trainer(task, tmp_path, "cpu")
     trainer.train_step()
-    assert set(task.judge(trainer.averaged(), "cpu")) == {"luma_psnr_db"}
+    assert set(task.evaluate(trainer.averaged(), "cpu")) == {"luma_psnr_db"}
 
 
 def test_a_larger_scale_starts_from_a_smaller_one(folder: Path, judges: str) -> None:
     task = PerceptualTask(super_resolution(folder, judges))
     theirs = restless(replace(TINY, scale=2))
     net = task.networks()
-    task.adopt(net, theirs.state_dict())
+    task.load_from(net, theirs.state_dict())
     assert torch.equal(net.head.weight, theirs.head.weight)
     assert torch.equal(net.tail.weight, theirs.tail.weight)
 

@@ -185,12 +185,12 @@ def test_the_loss(folder: Path) -> None:
 def test_a_few_steps_lower_the_loss_and_go_on(folder: Path, tmp_path: Path) -> None:
     recipe = replace(tiny(folder), optim=OptimSettings(steps=60, bf16=False, lr=1e-2))
     trainer = Trainer(SuperResolutionTask(recipe), tmp_path / "run", "cpu")
-    before = trainer.task.judge(trainer.averaged(), "cpu")["luma_psnr_db"]
+    before = trainer.task.evaluate(trainer.averaged(), "cpu")["luma_psnr_db"]
     trainer.run()
     assert (tmp_path / "run" / "log.csv").read_text().startswith("step,seconds,core_h,loss,luma_psnr_db")
-    assert trainer.task.judge(trainer.averaged(), "cpu")["luma_psnr_db"] > before + 0.05
+    assert trainer.task.evaluate(trainer.averaged(), "cpu")["luma_psnr_db"] > before + 0.05
     assert Trainer(SuperResolutionTask(recipe), tmp_path / "run", "cpu").step == 60
-    assert SuperResolutionTask(tiny(folder, held_out=())).judge(trainer.averaged(), "cpu") == {}  # type: ignore[arg-type]
+    assert SuperResolutionTask(tiny(folder, held_out=())).evaluate(trainer.averaged(), "cpu") == {}  # type: ignore[arg-type]
 
 
 def test_wrong_settings(folder: Path) -> None:
@@ -224,16 +224,16 @@ def test_onnx_computes_what_torch_does_tile_by_tile(
         assert np.abs(net(shot) - expected).max() < 1e-5
 
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
-    registry.picture_networks.cache_clear()
+    registry.image_networks.cache_clear()
     try:
-        network = registry.picture_network("ppcn", "x4")
+        network = registry.image_network("ppcn", "x4")
         colour = np.array(picture("RGB", 61, 45))
         whole = image_to_image.run(network, colour, 1)
         monkeypatch.setattr(image_to_image, "TILE", 64)
         monkeypatch.setattr(image_to_image, "LARGEST_TILE", 64)
         tiled = image_to_image.run(network, colour, 1)
     finally:
-        registry.picture_networks.cache_clear()
+        registry.image_networks.cache_clear()
     assert whole.shape == (180, 244, 3)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     with torch.no_grad():

@@ -59,7 +59,7 @@ def test_a_photo_comes_back_better_than_by_bicubic() -> None:
 
 
 def test_the_row() -> None:
-    row = registry.picture_network("ppcn", "x4")
+    row = registry.image_network("ppcn", "x4")
     assert (row.scale, row.unit, row.halo) == (4, 1, 17)
 
 

@@ -117,7 +117,7 @@ def test_each_sample_has_its_own_numbers() -> None:
 @pytest.mark.parametrize(("width", "blocks"), [(8, 1), (8, 3), (12, 1), (16, 2)])
 def test_a_larger_network_starts_where_a_smaller_one_ended(width: int, blocks: int) -> None:
     small, large = restless(TINY), restless(RestorationConfig(block=2, width=width, blocks=blocks), 1)
-    large.adopt(small.state_dict())
+    large.load_from(small.state_dict())
     shot = torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         expected = small(shot, number(0.4), number(0.02))
@@ -247,7 +247,7 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
     trainer = Trainer(RestorationTask(recipe), tmp_path / "run", "cpu")
     before = [trainer.train_step() for _ in range(200)]
     assert np.mean(before[-5:]) < 0.7 * np.mean(before[:5]), before[::20]
-    row = trainer.task.judge(trainer.averaged(), "cpu")
+    row = trainer.task.evaluate(trainer.averaged(), "cpu")
     assert set(row) == {"gain_db", "least_gain_db", "gain_db_q20", "gain_db_q80"}
     assert row["gain_db_q20"] > 0.3
     again = RestorationTask(recipe)  # from the cache

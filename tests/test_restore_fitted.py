@@ -16,7 +16,7 @@ from dsncodec.errors import SettingError
 from dsncodec.methods.coconet import fit as coconet
 from dsncodec.methods.coconet.bitstream import Shape
 from dsncodec.metrics import psnr_db
-from dsncodec.processing import blind_spot, coordinate_network
+from dsncodec.processing import blind_spot, coordinate_network, zero_shot_sr
 
 from .conftest import MODES, UInt8Array, picture
 
@@ -218,18 +218,18 @@ def test_edges_are_enlarged_better_than_by_bicubic(scale: int) -> None:
 
 def test_what_was_enlarged_shrinks_to_what_it_came_from() -> None:
     small = edges(24)
-    found = Image.fromarray(blind_spot.enlarged(small, 3, coconet.Budget(steps=20)))
+    found = Image.fromarray(zero_shot_sr.enlarged(small, 3, coconet.Budget(steps=20)))
     again = np.asarray(found.resize((24, 24), Image.Resampling.BICUBIC))
     assert psnr_db(small, again) > 35
-    same = blind_spot.enlarged(small, 1, coconet.Budget(steps=1))
+    same = zero_shot_sr.enlarged(small, 1, coconet.Budget(steps=1))
     np.testing.assert_array_equal(same, small)
 
 
 def test_quarters_are_the_same_problem_in_every_position() -> None:
     """Mirrored and transposed pictures ask the same questions, of the quarters that lie there then."""
     small = edges(6).astype(np.float32) / 255
-    asked = {(y, x, at): told for at, (y, x, told) in enumerate(blind_spot.corners(small))}
-    mirrored = {(y, x, at): told for at, (y, x, told) in enumerate(blind_spot.corners(small[:, ::-1]))}
+    asked = {(y, x, at): told for at, (y, x, told) in enumerate(zero_shot_sr.corners(small))}
+    mirrored = {(y, x, at): told for at, (y, x, told) in enumerate(zero_shot_sr.corners(small[:, ::-1]))}
     for (y, x, at), told in asked.items():
         other = mirrored[y, 1 - x, at ^ (1 if at & 4 else 2)].reshape(-1, 6, 6)[:, :, ::-1]
         np.testing.assert_array_equal(told.reshape(-1, 6, 6), other)

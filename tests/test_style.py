@@ -183,9 +183,9 @@ def test_loss_gradients(networks: str) -> None:
 def test_training_lowers_the_loss(folder: Path, networks: str, tmp_path: Path) -> None:
     task = StyleTask(tiny(folder, networks))
     trainer = Trainer(task, tmp_path / "run", "cpu")
-    before = task.judge(trainer.nets, "cpu")
+    before = task.evaluate(trainer.nets, "cpu")
     trainer.run(log_every=1e9)
-    after = task.judge(trainer.nets, "cpu")
+    after = task.evaluate(trainer.nets, "cpu")
     assert set(after) == {"total", "content", "style", "variation"}
     assert after["total"] == pytest.approx(after["content"] + after["style"] + after["variation"])
     assert after["total"] < before["total"]
@@ -230,9 +230,9 @@ def styled(folder: Path, networks: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert (row["kind"], row["variant"], row["scale"], row["unit"]) == ("style", "tiny", 1, 8)
     assert "radius" not in row
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
-    registry.picture_networks.cache_clear()
+    registry.image_networks.cache_clear()
     yield trainer.averaged()  # type: ignore[misc]
-    registry.picture_networks.cache_clear()
+    registry.image_networks.cache_clear()
 
 
 def test_a_new_style(styled: StyleNet) -> None:

@@ -156,7 +156,7 @@ def test_the_first_correction_is_the_default() -> None:
 def test_several_corrections_start_from_a_network_of_one() -> None:
     one = restless(replace(TINY, hypotheses=1))
     several = RestorationNet(TINY)
-    several.adopt(one.state_dict())
+    several.load_from(one.state_dict())
     shot = torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         torch.testing.assert_close(

@@ -19,7 +19,7 @@ pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
 from dsncodec.methods.latentgrid import encoder as latentgrid
 from dsncodec.methods.latentgrid import visual
-from dsncodec.methods.latentgrid.kernels.objective import LEFT
+from dsncodec.methods.latentgrid.kernels.latents import LEFT
 from dsncodec.methods.latentgrid.objective import RDObjective
 from dsncodec.methods.latentgrid.weights import random_weights
 
@@ -37,9 +37,9 @@ def shown(data: bytes) -> UInt8Array:
 def begun(steps: int = 60, threads: int = 1) -> Any:
     """A fit of a small picture on its way, its symbols rounded."""
     fit = latentgrid.fitter()
-    job = fit.Fit(rgb(56, 48), *latentgrid._start(LAMBDA), threads, visual=True)
+    job = fit.Fit(rgb(56, 48), *latentgrid._init_for(LAMBDA), threads, visual=True)
     job.objective.rdoq, kept = lambda *_: 0, job.objective.rdoq
-    job.run(fit.Aim(LAMBDA), fit.Budget(None, steps))
+    job.run(fit.RateTarget(LAMBDA), fit.Budget(None, steps))
     job.objective.rdoq = kept
     return job
 

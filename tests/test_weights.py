@@ -11,7 +11,7 @@ import pytest
 
 from dsncodec.carriers import BASE_CODECS
 from dsncodec.errors import Corrupt, MissingComponent, SettingError, UnsupportedVersion
-from dsncodec.methods.latentgrid.bitstream import PLAIN, counts
+from dsncodec.methods.latentgrid.bitstream import ZERO_INIT, counts
 from dsncodec.methods.restored.bitstream import NO_MODEL
 from dsncodec.networks import registry
 
@@ -33,7 +33,7 @@ def test_every_file_is_the_pinned_one() -> None:
 def test_every_restoration_network_is_the_pinned_one() -> None:
     rows = registry.restorations()
     for row in rows:
-        data = registry.checked_restoration(row).read_bytes()
+        data = registry.checked_file(row).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8] != NO_MODEL
         assert len(data) < 5 * MIB
@@ -52,17 +52,17 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
 
 
 def test_every_start_is_the_pinned_one() -> None:
-    rows = registry.starts()
+    rows = registry.inits()
     for row in rows:
-        data = registry.checked_restoration(row).read_bytes()
+        data = registry.checked_file(row).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8]
         assert len(data) == 4 * sum(counts(row.width))
-        assert registry.start_of_wire_id(row.wire_id[:4]) is row
-    assert len({row.wire_id[:4] for row in rows} | {PLAIN}) == len(rows) + 1
+        assert registry.init_of_wire_id(row.wire_id[:4]) is row
+    assert len({row.wire_id[:4] for row in rows} | {ZERO_INIT}) == len(rows) + 1
     with pytest.raises(UnsupportedVersion, match="01020304") as caught:
-        registry.start_of_wire_id(bytes(range(1, 5)))
-    assert caught.value.field == "start"
+        registry.init_of_wire_id(bytes(range(1, 5)))
+    assert caught.value.field == "init"
 
 
 def test_wire_ids() -> None:
@@ -99,7 +99,7 @@ def forget() -> None:
         registry.quality_table,
         registry.restorations,
         registry.looks,
-        registry.starts,
+        registry.inits,
         registry._checked,
     ):
         cached.cache_clear()
@@ -141,7 +141,7 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
         ("quality.toml", registry.quality_table),
         ("manifest.toml", registry.restorations),
         ("manifest.toml", registry.looks),
-        ("manifest.toml", registry.starts),
+        ("manifest.toml", registry.inits),
     ],
 )
 def test_missing_tables(copied: Path, name: str, reader: object) -> None:
@@ -156,7 +156,7 @@ def test_a_changed_restoration_network_is_refused(copied: Path) -> None:
         path = copied / row.file
         path.write_bytes(path.read_bytes() + b"\0")
         with pytest.raises(MissingComponent, match=r"not the published one: reinstall"):
-            registry.checked_restoration(row)
+            registry.checked_file(row)
 
 
 def test_no_restoration_networks_at_all(copied: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import dsncodec
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.processing import blind_spot
+from dsncodec.processing import zero_shot_sr
 
 from ..common import UInt8Array, cropped, image_paths, rgb_of, to_uint8
 from ..results import table, write_csv, write_report
@@ -60,7 +60,7 @@ def shrunk(rgb: UInt8Array, way: str) -> UInt8Array:
 def matched(large: UInt8Array, small: UInt8Array) -> UInt8Array:
     """Bicubic, changed until it shrinks to the small picture: what ours gains without any network."""
     parts = (picture.astype(np.float32) / np.float32(255) for picture in (large, small))
-    return to_uint8(blind_spot.matched(*parts) * 255)
+    return to_uint8(zero_shot_sr.matched(*parts) * 255)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -40,11 +40,12 @@ def shrunk(rgb: UInt8Array, scale: int) -> Image.Image:
 
 
 def enlarged(small: Image.Image, scale: int) -> dict[str, UInt8Array]:
-    """It in all ways, by name, (H, W, 3)."""
+    """The picture enlarged in all ways, by name, (H, W, 3)."""
     size, pixels = (small.width * scale, small.height * scale), np.asarray(small)
     found = {"bicubic": np.asarray(small.resize(size, Image.Resampling.BICUBIC))}
+    rows = {row.name: row for row in (*registry.image_networks(), *registry.image_networks("comparison"))}
     for kind in WAYS[1:]:
-        found[kind] = run_network(registry.picture_network(kind, f"x{scale}"), pixels, thread_count(None))
+        found[kind] = run_network(rows[f"{kind}-x{scale}"], pixels, thread_count(None))
     return found
 
 

@@ -22,7 +22,7 @@ import dsncodec
 from dsncodec.metrics import psnr_db
 from dsncodec.networks import registry
 from dsncodec.networks.image_to_image import run as run_network
-from dsncodec.networks.registry import PictureNetwork
+from dsncodec.networks.registry import ImageNetwork
 
 from .. import results
 from ..common import UInt8Array, image_paths, rgb_of
@@ -186,16 +186,16 @@ def _halved(planes: Planes) -> Planes:
     return np.asarray(planes.reshape(-(-rows // 2), 2, -(-columns // 2), 2, -1).mean((1, 3)))
 
 
-def networks(folder: str | None) -> dict[tuple[str, str], PictureNetwork]:
+def networks(folder: str | None) -> dict[tuple[str, str], ImageNetwork]:
     """All there are by role and seed: those of ``folder``, or those shipped."""
-    found: dict[tuple[str, str], PictureNetwork] = {}
+    found: dict[tuple[str, str], ImageNetwork] = {}
     if folder is None:
-        return {(row.variant, "shipped"): row for row in registry.picture_networks() if row.kind == "enhance"}
+        return {(row.variant, "shipped"): row for row in registry.image_networks() if row.kind == "enhance"}
     place = Path(folder).resolve()
     for row in tomllib.loads((place / "manifest.toml").read_text("utf-8"))["network"]:
         role, _, seed = row["variant"].partition(".")
         parts = {part: (str(place / file["name"]), file["sha256"]) for part, file in row["files"].items()}
-        found[role, seed] = PictureNetwork(
+        found[role, seed] = ImageNetwork(
             row["kind"],
             row["variant"],
             row["scale"],
@@ -266,7 +266,7 @@ def ways(
     return found
 
 
-def _through(network: PictureNetwork, threads: int, rgb: UInt8Array) -> UInt8Array:
+def _through(network: ImageNetwork, threads: int, rgb: UInt8Array) -> UInt8Array:
     return run_network(network, rgb, threads)
 
 

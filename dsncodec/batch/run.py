@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .. import __version__, api, files, planes
+from .. import __version__, encoding, files, planes
 from ..errors import DsnError, SettingError, reason
 from ..files import PICTURES
 from . import folders
@@ -28,7 +28,7 @@ from .folders import Folder
 MANIFEST = "manifest.jsonl"
 PARTS = ".batch-"  # how the names of files begin that hold rows of shards until the manifest has them
 LARGEST_SHARD = 8
-HOPELESS = 3  # deaths without a single row: it is not the pictures
+MAX_CRASHES = 3  # deaths without a single row: it is not the pictures
 _DIED = "its worker died, also with nothing else at hand: perhaps for want of memory"
 _NO_ROOM = frozenset(
     {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -142,17 +142,17 @@ def _encoded(
 ) -> tuple[Row, bytes | None]:
     """A picture's row, and its output if that is to be written."""
     known = task.known
-    row = Row(task.picture, task.output, said(shard.settings))
+    row = Row(task.picture, task.output, manifest_settings(shard.settings))
     try:
         data = source.read(task.picture)
         row = replace(row, source_sha256=_digest(data), source_bytes=len(data))
         standing = _standing(target, task.output)
-        if known is not None and not shard.force and _stands(known, row, standing):
+        if known is not None and not shard.force and _is_current(known, row, standing):
             return replace(known, unchanged=True), None
         if standing is not None and not shard.force and not owned.has(task, standing):
             return replace(row, error=_foreign(task.output), replaces=_last(known)), None
         image = planes.loaded(io.BytesIO(data))
-        coded = api.encode(image, **shard.settings)
+        coded = encoding.encode(image, **shard.settings)
     except Exception as exc:  # whatever is wrong with one picture, the others go on
         if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
             raise
@@ -218,13 +218,13 @@ def _standing(target: Folder, output: str) -> str | None:
         return None
 
 
-def _stands(known: Row, now: Row, standing: str | None) -> bool:
+def _is_current(known: Row, now: Row, standing: str | None) -> bool:
     """Whether a picture and its output are still what a row of an earlier run says."""
     same = (known.source_sha256, known.settings) == (now.source_sha256, now.settings)
     return same and not known.error and standing == known.output_sha256
 
 
-def said(settings: Mapping[str, Any]) -> dict[str, Any]:
+def manifest_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as the manifest has them: those that are given and that change the bytes, metadata in hexadecimal."""
     return {
         name: value.hex() if isinstance(value, bytes) else value
@@ -262,7 +262,7 @@ class Batch:
         self.settings, self.force = {"threads": 1, **settings}, force
         folders.check_source(self.source)
         self._fresh: dict[str, Row] = {}
-        rows = self._settle()
+        rows = self._merge_manifest()
         self.tasks = [Task(picture, output, rows.get(picture)) for output, picture in self._outputs().items()]
 
     def _outputs(self) -> dict[str, str]:
@@ -298,11 +298,11 @@ class Batch:
                 yield row
         except BaseException:
             with contextlib.suppress(Exception):  # what the workers have written down will do
-                self._settle()
+                self._merge_manifest()
             raise
-        self._settle()
+        self._merge_manifest()
 
-    def _settle(self) -> dict[str, Row]:
+    def _merge_manifest(self) -> dict[str, Row]:
         """Put into one manifest what it says, then what workers have written beside it, and then what this run has seen."""
         names = folders.swept(self.target)
         parts = [name for name in names if _is_part(name)]
@@ -348,20 +348,20 @@ def _rows_of(
     """The rows of all shards.
 
     A worker that dies takes the shards with it that it, or its whole pool, had at hand. Their pictures are
-    suspects: they are done one by one at the end, with nothing else at hand, so that a death has one cause. Whose
+    quarantined: they are done one by one at the end, with nothing else at hand, so that a death has one cause. Whose
     worker dies then is given up, by name.
 
     Raises:
         DsnError: no worker has done anything, and some have died.
     """
-    waiting, suspects = deque(shards), deque[Shard]()
+    waiting, quarantined = deque(shards), deque[Shard]()
     running: dict[Future[list[Row]], Shard] = {}
     executor, served, lost = start(), False, 0
     try:
-        while waiting or running or suspects:
+        while waiting or running or quarantined:
             alone = not waiting and not running
             broken = not _submit(
-                executor, suspects if alone else waiting, running, 1 if alone else capacity()
+                executor, quarantined if alone else waiting, running, 1 if alone else capacity()
             )
             done = concurrent.futures.wait(
                 running,
@@ -378,11 +378,11 @@ def _rows_of(
                 broken = broken or isinstance(fault, BrokenExecutor)
                 if alone:
                     lost += 1
-                    if lost >= HOPELESS and not served:
+                    if lost >= MAX_CRASHES and not served:
                         raise DsnError(f"no worker lives long enough to do anything: {reason(fault)}")
                     yield from _given_up(shard, fault)
                 else:
-                    suspects += [replace(shard, tasks=(task,)) for task in shard.tasks]
+                    quarantined += [replace(shard, tasks=(task,)) for task in shard.tasks]
             if broken and not running:
                 executor.shutdown()
                 executor = start()
@@ -424,4 +424,10 @@ def _fault(future: Future[list[Row]]) -> BaseException | None:
 def _given_up(shard: Shard, fault: BaseException) -> Iterator[Row]:
     error = _DIED if isinstance(fault, BrokenExecutor) else reason(fault)
     for task in shard.tasks:
-        yield Row(task.picture, task.output, said(shard.settings), error=error, replaces=_last(task.known))
+        yield Row(
+            task.picture,
+            task.output,
+            manifest_settings(shard.settings),
+            error=error,
+            replaces=_last(task.known),
+        )

@@ -62,7 +62,7 @@ class PictureSet:
 
     @property
     def usable(self) -> list[Picture]:
-        """Those that can be read."""
+        """The pictures that can be read."""
         return [picture for picture in self.pictures if not picture.reason]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Who carries the low-resolution layer. One module per backend; ``load`` imports it only when it is used.
+"""Carriers: entropy backends, which code symbols without loss, and base codecs, which code a picture. One module per backend; ``load`` imports it only when it is used.
 
 Entropy backends are lossless: symbols <-> payload. Their modules have two functions::
 
@@ -20,8 +20,8 @@ The bytes do not depend on ``threads``. ``decode`` keeps the same promises as th
 A base codec with a short form has two functions more, inverse to each other; ``short`` is what a .dsn file holds
 in the place of the file::
 
-    shorten(file: bytes, shape: tuple[int, int, int]) -> bytes
-    lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes
+    strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes
+    restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes
 
 What takes a base codec's file out of a .dsn file gives it the rest of that file to carry::
 
@@ -100,7 +100,7 @@ class Kept:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of its parts that there are."""
+        """The names of the parts that are not empty."""
         return tuple(name for name in ("alpha", "icc", "exif", "xmp") if getattr(self, name))
 
     @property
@@ -312,7 +312,7 @@ def has_base(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def written_by(library: str, instead: str) -> Iterator[None]:
+def checked_output(library: str, instead: str) -> Iterator[None]:
     """A base codec's look at the file it has just written: what its decoder would refuse is no file to give away.
 
     Raises:
@@ -344,17 +344,17 @@ def encode_base(colour: UInt8Array, quality: int, base: str, effort: int, thread
     row, module = BASE_CODECS[base], load_base(base)
     file = module.encode(colour, quality, effort, threads)
     if row.short_id is not None:
-        short = _shortened(module, file, colour.shape)
+        short = _stripped(module, file, colour.shape)
         if short is not None and len(short) < len(file):
             return bytes([row.short_id]) + short
     return bytes([row.wire_id]) + file
 
 
-def _shortened(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
+def _stripped(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
     """The short form of a base codec's file; None if that file would not come back byte for byte."""
     try:
-        short: bytes = module.shorten(file, shape)
-        return short if module.lengthen(short, shape) == file else None
+        short: bytes = module.strip_container(file, shape)
+        return short if module.restore_container(short, shape) == file else None
     except (Corrupt, MissingComponent):
         return None
 
@@ -370,7 +370,7 @@ def base_file(payload: bytes, shape: tuple[int, int, int]) -> bytes:
         return payload[1:]
     module: Any = load_base(name)
     with _as_corrupt(name):
-        file: bytes = module.lengthen(payload[1:], shape)
+        file: bytes = module.restore_container(payload[1:], shape)
     return file
 
 

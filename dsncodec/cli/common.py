@@ -53,8 +53,8 @@ _PARTS = {
     "loop": "dsncodec.train.trainer",
     "export": "dsncodec.train.export.onnx",
     "recipe": "dsncodec.train.recipe",
-    "starts": "dsncodec.train.tasks.latentgrid_init",
-    "start_files": "dsncodec.train.export.latentgrid_init",
+    "inits": "dsncodec.train.tasks.latentgrid_init",
+    "init_files": "dsncodec.train.export.latentgrid_init",
 }
 
 

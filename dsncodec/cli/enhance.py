@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything."""
-    registry.picture_network("enhance", args.model)
+    registry.image_network("enhance", args.model)
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, PICTURES, args.suffix, "-enhanced"), enhance, describe)
 

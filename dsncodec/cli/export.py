@@ -1,4 +1,4 @@
-"""dsncodec export: what a training left to weight files. A checkpoint needs the extra [train], a start of latent grids
+"""dsncodec export: what a training left to weight files. A checkpoint needs the extra [train], an init of latent grids
 none."""
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _MANIFEST = "manifest.toml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="checkpoint.pt of dsncodec train; or the .npz of a start"
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint.pt of dsncodec train; or the .npz of an init"
     )
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="DIR",
-        help="gets the .onnx files, or the .i32 file of a start, and their row in manifest.toml",
+        help="gets the .onnx files, or the .i32 file of an init, and their row in manifest.toml",
     )
     parser.add_argument("--name", help="of the model (default: the recipe's)")
     parser.add_argument("--force", action="store_true", help="replace the model of this name")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export beside the folder's own files, then rename one by one, the manifest last."""
-    exporter = load("start_files" if args.checkpoint.endswith(".npz") else "export")
+    exporter = load("init_files" if args.checkpoint.endswith(".npz") else "export")
     own_name = exporter.name_of(args.checkpoint)
     name = args.name or own_name
     folder = Path(args.output)

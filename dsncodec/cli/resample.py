@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if model == "dsn":
         registry.for_scale(args.scale)
     elif model != "coconet":
-        registry.picture_network(model, f"x{args.scale}")
+        registry.image_network(model, f"x{args.scale}")
     elif not 1 <= args.scale <= 16:
         raise SettingError(f"scale must be a whole number from 1 to 16, not {args.scale}")
     args.suffix = picture_suffix(args)

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     elif any(value is not None for value in (args.loss_networks, args.steps, args.seconds)):
         raise SettingError("--loss-networks, --steps and --seconds are of --method optimise")
     else:
-        registry.picture_network("style", args.style)
+        registry.image_network("style", args.style)
     args.suffix = picture_suffix(args)
     style = args.style if args.method == "optimise" else None
     jobs = plan(args, PICTURES, args.suffix, "-stylized", read=[style])

@@ -1,4 +1,4 @@
-"""dsncodec train: a recipe in, a checkpoint out. Needs the extra [train]; starts of latent grids need [fit] instead."""
+"""dsncodec train: a recipe in, a checkpoint out. Needs the extra [train]; inits of latent grids need [fit] instead."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="DIR",
-        help="folder of checkpoint.pt and log.csv (default runs/NAME), of starts an .npz file each; with --pack: the .npz file",
+        help="folder of checkpoint.pt and log.csv (default runs/NAME), of inits an .npz file each; with --pack: the .npz file",
     )
     parser.add_argument(
         "--set",
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pack", action="store_true", help="put pictures into one .npz file to train from")
     parser.add_argument(
-        "--force", action="store_true", help="overwrite the .npz files of --pack and of starts"
+        "--force", action="store_true", help="overwrite the .npz files of --pack and of inits"
     )
     add_talk(parser)
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingError("give one recipe (or --pack, for pictures)")
     path = _recipe_path(args.source[0])
     if load("recipe").read_table(path, dict(args.set)).get("task") == "latentgrid":
-        return _train_starts(args, path)
+        return _train_inits(args, path)
     changes = dict(args.set) | ({} if args.anneal is None else {"optim.schedule": '"anneal"'})
     task = load("tasks").read(path, changes)
     recipe = task.recipe
@@ -105,22 +105,22 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _train_starts(args: argparse.Namespace, path: Path) -> int:
-    """The starts of latent grids, one file each."""
+def _train_inits(args: argparse.Namespace, path: Path) -> int:
+    """The inits of latent grids, one file each."""
     if args.device is not None:
-        raise SettingError("--device: starts of latent grids are trained on the processor")
-    starts = load("starts")
-    recipe = starts.read(path, dict(args.set))
+        raise SettingError("--device: inits of latent grids are trained on the processor")
+    inits = load("inits")
+    recipe = inits.read(path, dict(args.set))
     out = Path(args.output or Path("runs", recipe.name))
     with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
-        trainer = starts.Trainer(recipe, out, args.force)
+        trainer = inits.Trainer(recipe, out, args.force)
         try:
             trainer.run(args.log_every)
         except KeyboardInterrupt:
-            complain(f"stopped; {len(trainer.written)} of {len(recipe.lambdas)} starts are in {out}")
+            complain(f"stopped; {len(trainer.written)} of {len(recipe.lmbdas)} inits are in {out}")
             return EXIT_INTERRUPTED
     if not args.quiet:
-        print(f"{recipe.name}: {len(trainer.written)} starts -> {out}")
+        print(f"{recipe.name}: {len(trainer.written)} inits -> {out}")
     return EXIT_DONE
 
 

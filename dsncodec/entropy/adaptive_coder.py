@@ -107,7 +107,7 @@ class _Reader:
 
 
 class _Contexts:
-    """Those of one list: for the number of bits, and for the two bits below the highest."""
+    """The adaptive probabilities of one list: of the number of bits, and of the two bits below the highest."""
 
     def __init__(self) -> None:
         self.length = [_Context() for _ in range(MAX_BITS)]

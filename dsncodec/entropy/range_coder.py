@@ -24,14 +24,14 @@ FULL = (1 << BITS) - 1
 TOP = 1 << (BITS - 8)  # the range is never below this between two symbols
 
 
-class Writer:
+class RangeEncoder:
     """Intervals to bytes; ``low`` .. ``low + range`` is what is left of the whole."""
 
     def __init__(self) -> None:
         self.low, self.range = 0, FULL
         self.out = bytearray()
 
-    def put(self, lower: Int64Array, upper: Int64Array) -> None:
+    def encode(self, lower: Int64Array, upper: Int64Array) -> None:
         """Code symbols, by the intervals (n,) of counts that are theirs: 0 <= lower < upper <= TOTAL."""
         low, span, out = self.low, self.range, self.out
         for first, end in zip(lower.tolist(), upper.tolist()):
@@ -52,7 +52,7 @@ class Writer:
 
 
 def finished(out: bytearray, low: int, span: int) -> bytearray:
-    """The end of ``Writer.finish``, for the bytes so far and the interval that is left."""
+    """The end of ``RangeEncoder.finish``, for the bytes so far and the interval that is left."""
     for zeros in range(BITS, -1, -8):
         value = (low + (1 << zeros) - 1) >> zeros << zeros
         if value < low + span:
@@ -71,7 +71,7 @@ def _carry(out: bytearray) -> None:
     out[at] += 1
 
 
-class Reader:
+class RangeDecoder:
     """Bytes to symbols. Beyond the end there are zeros."""
 
     def __init__(self, data: bytes) -> None:
@@ -79,7 +79,7 @@ class Reader:
         self.range = FULL
         self.code = int.from_bytes(data[:BYTES].ljust(BYTES, b"\0"), "big")
 
-    def take(
+    def decode(
         self, lower: Sequence[int], upper: Sequence[int], search: Callable[[int, int], tuple[int, int]]
     ) -> None:
         """Read as many symbols as there are guesses.
@@ -87,9 +87,9 @@ class Reader:
         Args:
             lower, upper: of each symbol, the interval it is likely to have.
             search: called with the place of a symbol that has another one, and a count that is in it; gives the
-                interval. Whoever searches keeps the symbol.
+                interval, and keeps the symbol.
         Raises:
-            Corrupt: no writer made these bytes.
+            Corrupt: no encoder made these bytes.
         """
         code, span, at, data, size = self.code, self.range, self.at, self.data, len(self.data)
         for place, (first, end) in enumerate(zip(lower, upper)):
@@ -98,7 +98,7 @@ class Reader:
             if not below <= code < unit * end:
                 count = code // unit
                 if count >= TOTAL:
-                    raise Corrupt("bytes that no writer makes")
+                    raise Corrupt("bytes that no encoder makes")
                 first, end = search(place, count)
                 below = unit * first
             code -= below
@@ -115,6 +115,6 @@ class Reader:
 
 
 def check_end(data: bytes, at: int) -> None:
-    """The end of ``Reader.finish``, for a reader that has taken ``at`` bytes."""
+    """The end of ``RangeDecoder.finish``, for a decoder that has taken ``at`` bytes."""
     if at < len(data) or data.endswith(b"\0"):
         raise Corrupt("bytes are left over behind the symbols")

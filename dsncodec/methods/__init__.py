@@ -103,7 +103,7 @@ class ParsedFile(Protocol):
         """What is shown without a network, (rows, columns, channels) uint8 with alpha last."""
 
     def at_size(self, width: int, height: int) -> ParsedFile:
-        """The same file drawn at another size. Raises SettingError unless the method can."""
+        """This file, drawn at another size. Raises SettingError unless the method can."""
 
     def pixels(self, window: Window | None, threads: int | None, decoder: str) -> UInt8Array:
         """A window of the picture, None for all of it, (rows, columns, channels) uint8 with alpha last.
@@ -131,7 +131,7 @@ class Parser(Protocol):
         """The method's own facts, from its PARM section and the first byte of its other sections."""
 
     def summary(self, facts: Mapping[str, object]) -> str:
-        """The same in a few words."""
+        """The facts of ``describe`` in a few words."""
 
 
 class Coder(Protocol):

@@ -65,6 +65,21 @@ def decode_alpha(header: Header, sections: dict[str, bytes]) -> UInt8Array | Non
     return carriers.decode(required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
 
 
+def check_alpha(header: Header, sections: dict[str, bytes]) -> None:
+    """All of the alpha section that can be checked without decoding.
+
+    Raises:
+        CodestreamError: it is missing, or names a backend that this release does not have.
+    """
+    if header.has_alpha:
+        carriers.backend_name(required(sections, "ALPH"))
+
+
+def alpha_backend(first_bytes: dict[str, bytes]) -> dict[str, str]:
+    """The backend of the alpha section, if there is one, as ``describe`` has it."""
+    return {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
+
+
 def pooled(alpha: UInt8Array, scale: int) -> UInt8Array:
     """The mean of each scale x scale block, the last pixel repeated beyond the edges."""
     rows, columns = (-(-side // scale) for side in alpha.shape)

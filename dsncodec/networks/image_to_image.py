@@ -19,7 +19,7 @@ SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands
 SAMPLE_BLOCK = 64  # rows or columns of such a part
 
 
-def run(row: registry.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
+def run(row: registry.ImageNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
     """What a network makes of a picture.
 
     Args:
@@ -30,7 +30,7 @@ def run(row: registry.PictureNetwork, colour: UInt8Array, threads: int) -> UInt8
         LimitExceeded: the network must see the picture whole, and it has more than 2**24 pixels.
         MissingComponent: the weight file is absent or was changed.
     """
-    net = network(registry.checked_restoration(row), threads)
+    net = network(registry.checked_file(row), threads)
     moments = registry.checked_moments(row)
     known = [] if moments is None else [network(moments, threads)(_planes(sampled(colour)))]
     unit, scale = row.unit, row.scale

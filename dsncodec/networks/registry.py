@@ -94,8 +94,8 @@ def _layer_map(row: dict[str, Any] | None) -> LayerMap | None:
     )
 
 
-def _rows(kind: str) -> list[dict[str, Any]]:
-    path = folder() / "manifest.toml"
+def _rows(kind: str, inside: str = "") -> list[dict[str, Any]]:
+    path = folder() / inside / "manifest.toml"
     try:
         rows: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get(kind, [])
     except OSError as exc:
@@ -177,7 +177,7 @@ def restoration_of_wire_id(wire_id: bytes, base: str | None = None, scale: int |
 
 
 @dataclass(frozen=True, eq=False)
-class PictureNetwork:
+class ImageNetwork:
     """A row of models/manifest.toml: a network from an RGB picture to one ``scale`` times as large.
 
     ``kind`` is what it is for, "ppcn" or "style", say, and ``variant`` which of them, "x4" or "udnie"; the name is both.
@@ -201,34 +201,36 @@ class PictureNetwork:
 
 
 @functools.cache
-def picture_networks() -> tuple[PictureNetwork, ...]:
+def image_networks(inside: str = "") -> tuple[ImageNetwork, ...]:
     """All published networks from pictures to pictures.
 
+    Args:
+        inside: a folder in that of weights, which has a manifest of its own.
     Raises:
         MissingComponent: the manifest is not there.
     """
     return tuple(
-        PictureNetwork(
+        ImageNetwork(
             kind=row["kind"],
             variant=row["variant"],
             scale=row["scale"],
             unit=row["unit"],
             halo=row.get("radius"),
-            file=row["files"]["net"]["name"],
+            file=(Path(inside) / row["files"]["net"]["name"]).as_posix(),
             sha256=row["files"]["net"]["sha256"],
             moments=(part["name"], part["sha256"]) if (part := row["files"].get("moments")) else None,
         )
-        for row in _rows("network")
+        for row in _rows("network", inside)
     )
 
 
-def picture_network(kind: str, variant: str) -> PictureNetwork:
+def image_network(kind: str, variant: str) -> ImageNetwork:
     """The network of this kind and name.
 
     Raises:
         SettingError: there is none; the message lists those there are.
     """
-    known = [row for row in picture_networks() if row.kind == kind]
+    known = [row for row in image_networks() if row.kind == kind]
     for row in known:
         if row.variant == variant:
             return row
@@ -274,34 +276,34 @@ def look_of(model: Model, look: str) -> Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """A row of models/manifest.toml: the weights that files of method "latentgrid" say their difference from.
+class Init:
+    """A row [[start]] of models/manifest.toml: the weights that files of method "latentgrid" say their difference from.
 
-    ``width`` is of the synthesis, ``lam`` the price of a bit it was made for, as the row has it.
+    ``width`` is of the synthesis, ``lmbda`` the one that it was made for, the row's ``lambda``.
     """
 
     name: str
     wire_id: bytes
     width: int
-    lam: float
+    lmbda: float
     file: str
     sha256: str
     default: bool = True
 
 
 @functools.cache
-def starts() -> tuple[Start, ...]:
-    """All published starts.
+def inits() -> tuple[Init, ...]:
+    """All published inits of method "latentgrid".
 
     Raises:
         MissingComponent: the manifest is not there.
     """
     return tuple(
-        Start(
+        Init(
             name=row["name"],
             wire_id=bytes.fromhex(row["wire_id"]),
             width=row["width"],
-            lam=row["lambda"],
+            lmbda=row["lambda"],
             file=row["files"]["start"]["name"],
             sha256=row["files"]["start"]["sha256"],
             default=row.get("default", True),
@@ -310,19 +312,19 @@ def starts() -> tuple[Start, ...]:
     )
 
 
-def start_of_wire_id(wire_id: bytes) -> Start:
-    """The start a file names, by its id or the id's first 4 bytes.
+def init_of_wire_id(wire_id: bytes) -> Init:
+    """The init a file names, by its id or the id's first 4 bytes.
 
     Raises:
         UnsupportedVersion: this release does not have it.
     """
-    for row in starts():
+    for row in inits():
         if row.wire_id.startswith(wire_id):
             return row
-    known = ", ".join(f"{row.wire_id.hex()} ({row.name})" for row in starts()) or "none"
+    known = ", ".join(f"{row.wire_id.hex()} ({row.name})" for row in inits()) or "none"
     raise UnsupportedVersion(
-        f"the file needs start {wire_id.hex()}, which this release does not have; it has {known}",
-        field="start",
+        f"the file needs init {wire_id.hex()}, which this release does not have; it has {known}",
+        field="init",
     )
 
 
@@ -390,13 +392,13 @@ def checked_path(model: Model, part: str) -> Path:
     return _checked(model.files[part], model.sha256[part])
 
 
-def checked_restoration(row: Restoration | PictureNetwork | Look | Start) -> Path:
-    """The same of a network that is one file."""
+def checked_file(row: Restoration | ImageNetwork | Look | Init) -> Path:
+    """The path of a network, or init, that is one file; checked as ``checked_path`` does."""
     return _checked(row.file, row.sha256)
 
 
-def checked_moments(row: PictureNetwork) -> Path | None:
-    """The same of the network beside it that finds a picture's moments, if there is one."""
+def checked_moments(row: ImageNetwork) -> Path | None:
+    """The path of the network that finds a picture's moments, if the row has one; checked as ``checked_path`` does."""
     return None if row.moments is None else _checked(*row.moments)
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .. import extras
-from ..api import floats_to
 from ..container import Header
+from ..encoding import floats_to
 from ..errors import MissingComponent, SettingError
 from ..methods import OnProgress, Progress
 from ..methods.coconet.bitstream import Shape, shape_for
@@ -110,7 +110,7 @@ def upsample(
     if of_fits:
         raise SettingError("seconds, steps and method are settings of model 'coconet'")
     if model != "dsn":
-        return _through(registry.picture_network(model, f"x{scale}"), read_picture(image), threads)
+        return _through(registry.image_network(model, f"x{scale}"), read_picture(image), threads)
     registry.for_scale(scale)
     used = thread_count(threads)
     return _with_colour(read_picture(image), scale, lambda colour: enlarged(colour, scale, used))
@@ -143,7 +143,7 @@ def enhance(
     Source: Hui et al., "Perception-Preserving Convolutional Networks for Image Enhancement on Smartphones", 2018. The
         strength and what is kept are ours.
     """
-    row = registry.picture_network("enhance", model)
+    row = registry.image_network("enhance", model)
     part = None if strength is None else fraction("strength", strength)
     count = thread_count(threads)
     return _with_colour(
@@ -308,7 +308,7 @@ def stylize(
             raise SettingError("loss_networks, steps and seconds are settings of method 'optimise'")
         if not isinstance(style, str):
             raise SettingError("method 'network' takes the name of a style; for a picture, method 'optimise'")
-        row = registry.picture_network("style", style)
+        row = registry.image_network("style", style)
         return to_pillow(_painted(read_picture(image), lambda rgb: run(row, rgb, thread_count(threads))))
     if method != "optimise":
         raise SettingError(f"method must be one of {', '.join(STYLE_METHODS)}, not {method!r}")
@@ -357,7 +357,7 @@ def _floats_of(progress: OnProgress | None) -> Report | None:
 def _style_picture(style: str | ImageLike) -> ImageLike:
     """``style``, unless it is the name of a network."""
     if isinstance(style, str) and not os.path.exists(style):
-        known = [row.variant for row in registry.picture_networks() if row.kind == "style"]
+        known = [row.variant for row in registry.image_networks() if row.kind == "style"]
         if style in known:
             raise SettingError(f"method 'optimise' takes the style's picture, not the name {style!r}")
     return style
@@ -407,8 +407,8 @@ def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UI
     return to_pillow(replace(picture, pixels=pixels))
 
 
-def _through(row: registry.PictureNetwork, picture: Picture, threads: int | None) -> Image.Image:
-    """The picture after a network. A grey one stays grey."""
+def _through(row: registry.ImageNetwork, picture: Picture, threads: int | None) -> Image.Image:
+    """Run a network on a picture; a grey picture gives a grey one."""
 
     def change(colour: UInt8Array) -> UInt8Array:
         made = run(row, colour, thread_count(threads))
@@ -468,7 +468,9 @@ class _Fitting:
                 shape, pixels, scale, budget, **self.how
             )
         else:
-            found = extras.load("dsncodec.processing.blind_spot").enlarged(pixels, scale, budget, **self.how)
+            found = extras.load("dsncodec.processing.zero_shot_sr").enlarged(
+                pixels, scale, budget, **self.how
+            )
         return found
 
     def completed(self, pixels: UInt8Array, missing: NDArray[np.bool_]) -> UInt8Array:

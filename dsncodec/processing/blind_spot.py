@@ -1,5 +1,4 @@
-"""Networks that see a pixel's surroundings, fitted to the one picture at hand: methods "blind_spot" of denoise, "zero_shot"
-of upsample.
+"""Method "blind_spot" of denoise: networks that see a pixel's neighbours and not the pixel, fitted to the one picture at hand.
 
 CocoNet's coordinates say where a pixel is; a few of its neighbours say far more of its colour, and a picture has enough
 pixels to learn how. docs/decisions/0013-coconet.md has what each part brings.
@@ -8,68 +7,24 @@ pixels to learn how. docs/decisions/0013-coconet.md has what each part brings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..methods.coconet.fit import Budget, Clock, Report, threads_of
+from .local_network import BATCH, RING, STRIP, Networks, through, turned
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
-
-WIDTHS = (64, 64)  # of the hidden layers
-LATELY = 0.02  # how much of the weights' mean is the last step's
-BATCH = 4096  # pixels of a step, at most
-STRIP = 16_384  # pixels that are drawn at a time
-RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]  # offsets of the 8 neighbours
-
-
-class Networks:
-    """N networks of one shape, and the mean of each one's latest weights, which is what counts in the end."""
-
-    def __init__(self, count: int, inputs: int, outputs: int, lr: float, generator: torch.Generator) -> None:
-        sides = [inputs, *WIDTHS, outputs]
-        self.layers: list[nn.Parameter] = []
-        for columns, rows in zip(sides, sides[1:]):
-            spread = (6 / columns) ** 0.5 * (0.1 if len(self.layers) == len(WIDTHS) else 0.5**0.5)
-            weights = (2 * torch.rand(count, rows, columns, generator=generator) - 1) * spread
-            self.layers.append(nn.Parameter(torch.cat([weights, torch.zeros(count, rows, 1)], -1)))
-        self.mean = [layer.detach().clone() for layer in self.layers]
-        self.optimizer = torch.optim.Adam(self.layers, lr, betas=(0.9, 0.99))
-        self.steps = 0
-
-    def learn(self, losses: Tensor) -> None:
-        """One step down the losses (N,)."""
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.steps += 1
-        with torch.no_grad():
-            latest = [layer.detach() for layer in self.layers]
-            torch._foreach_lerp_(self.mean, latest, max(LATELY, 1 / self.steps))
-
-
-def through(layers: list[Tensor] | list[nn.Parameter], h: Tensor) -> Tensor:
-    """(N, inputs, n) to (N, outputs, n); SiLU between."""
-    for at, layer in enumerate(layers):
-        h = torch.baddbmm(layer[:, :, -1:], layer[:, :, :-1], h)
-        if at < len(layers) - 1:
-            h = F.silu(h)
-    return h
-
-
-# --- noise ------------------------------------------------------------------------------------------
 
 COPIES = 2  # networks of a picture, each kept from other pixels
 HELD = 0.1  # part of the pixels that a network is kept from
 EVERY = 10  # steps between two looks at what was held out
 PATIENCE = 5  # looks without anything better, and a fit ends
-WIDER = (5, 9)  # sides of the squares whose means a network is told, in pixels
+RING_SIDES = (5, 9)  # sides of the squares whose means a network gets, in pixels
 OCTAVES = 1  # of the coordinates' sines and cosines
 LR_DENOISING = 6e-3
 JITTER = 1.0  # noise added to the neighbours while fitting, in parts of the picture's own
@@ -102,8 +57,8 @@ def sigma_of(pixels: UInt8Array) -> float:
 class BlindSpot:
     """Networks that guess a pixel's colour from its surroundings, without a look at the pixel itself.
 
-    They are told the eight neighbours, the means of wider squares without the pixel, and its coordinates; they say a colour
-    and how sure they are, as a normal distribution. Noise that differs from pixel to pixel cannot be guessed, so the guess is of
+    Inputs are the eight neighbours, the means of wider squares without the pixel, and its coordinates; outputs are the mean and the
+    covariance of a normal distribution of the colour. Noise that differs from pixel to pixel cannot be guessed, so the guess is of
     the true colour. What the noisy pixel says is then joined with it by the rule of Bayes.
 
     Source: Laine et al., "High-quality self-supervised deep image denoising", 2019, with coordinates, and a network each picture.
@@ -125,15 +80,15 @@ class BlindSpot:
         self.noise = self.noise.repeat_interleave(copies, 0)
         self.colours = colours.flatten(2)
         self.framed = F.pad(colours, (1, 1, 1, 1), "replicate").flatten(2)
-        self.wider = torch.cat([_mean_around(colours, side).flatten(2) for side in WIDER], 1)
+        self.ring_means = torch.cat([_mean_around(colours, side).flatten(2) for side in RING_SIDES], 1)
         self.generator = torch.Generator().manual_seed(seed)
-        inputs = self.planes * (len(RING) + len(WIDER)) + 2 + 4 * OCTAVES
+        inputs = self.planes * (len(RING) + len(RING_SIDES)) + 2 + 4 * OCTAVES
         outputs = self.planes + self.planes * (self.planes + 1) // 2
         self.networks = Networks(self.count * copies, inputs, outputs, LR_DENOISING, self.generator)
         self.seen = torch.rand(copies, self.height * self.width, generator=self.generator) >= HELD
 
-    def _told(self, at: Tensor, turn: int, jitter: float) -> tuple[Tensor, Tensor]:
-        """What networks are told of pixels, (N copies, inputs, n), and the neighbours' mean (N copies, planes, n).
+    def _inputs(self, at: Tensor, turn: int, jitter: float) -> tuple[Tensor, Tensor]:
+        """Inputs of pixels, (N copies, inputs, n), and the neighbours' mean (N copies, planes, n).
 
         Args:
             at: numbers of the pixels, (n,).
@@ -149,26 +104,26 @@ class BlindSpot:
         where = torch.stack([(column + 0.5) / self.width, (row + 0.5) / self.height]) * 2 - 1
         waves = [where * (math.pi * 2**octave) for octave in range(OCTAVES)]
         coordinates = torch.cat([where, *(part for wave in waves for part in (wave.sin(), wave.cos()))])
-        told = [
+        inputs = [
             ring.flatten(1, 2),
-            self.wider[:, :, at].repeat_interleave(self.copies, 0),
+            self.ring_means[:, :, at].repeat_interleave(self.copies, 0),
             coordinates.expand(len(ring), -1, -1),
         ]
-        return torch.cat(told, 1), ring.mean(2)
+        return torch.cat(inputs, 1), ring.mean(2)
 
     def guesses(
         self, layers: list[Tensor] | list[nn.Parameter], at: Tensor, turn: int = 0, jitter: float = 0
     ) -> tuple[Tensor, Tensor]:
         """Mean (N copies, n, planes) and covariance (N copies, n, planes, planes) of the true colours."""
-        told, around = self._told(at, turn, jitter)
-        said = through(layers, told).transpose(1, 2)
+        inputs, around = self._inputs(at, turn, jitter)
+        outputs = through(layers, inputs).transpose(1, 2)
         rows, columns = torch.tril_indices(self.planes, self.planes)
-        root = torch.zeros(*said.shape[:2], self.planes, self.planes)
-        root[..., rows, columns] = said[..., self.planes :]
+        root = torch.zeros(*outputs.shape[:2], self.planes, self.planes)
+        root[..., rows, columns] = outputs[..., self.planes :]
         root = root + FIRST_SPREAD * torch.eye(self.planes)
-        return around.transpose(1, 2) + said[..., : self.planes], root @ root.transpose(-1, -2)
+        return around.transpose(1, 2) + outputs[..., : self.planes], root @ root.transpose(-1, -2)
 
-    def surprise(
+    def nll(
         self,
         layers: list[Tensor] | list[nn.Parameter],
         at: Tensor,
@@ -201,15 +156,13 @@ class BlindSpot:
         )
 
     def fit(self, clock: Clock, report: Report | None) -> list[Tensor]:
-        """The weights with which each picture's held out pixels surprise least."""
+        """The weights with which each picture's held out pixels are likeliest."""
         looked_at = self.chosen(4 * BATCH)
         kept = [layer.clone() for layer in self.networks.mean]
         least, stale = torch.full((self.count,), math.inf), torch.zeros(self.count)
         while clock.progress < 1 and bool((stale < PATIENCE).any()):
             at = self.chosen(BATCH)
-            losses = self.surprise(
-                self.networks.layers, at, self.seen[:, at], turn=clock.step % 8, jitter=JITTER
-            )
+            losses = self.nll(self.networks.layers, at, self.seen[:, at], turn=clock.step % 8, jitter=JITTER)
             self.networks.learn(losses)
             clock.step += 1
             if report is not None:
@@ -217,7 +170,7 @@ class BlindSpot:
             if clock.step > 1 and clock.step % EVERY:
                 continue
             with torch.no_grad():
-                found = self.surprise(self.networks.mean, looked_at, ~self.seen[:, looked_at])
+                found = self.nll(self.networks.mean, looked_at, ~self.seen[:, looked_at])
             found = found.reshape(self.count, self.copies).mean(1)
             better = found < least
             least, stale = torch.where(better, found, least), torch.where(better, 0.0, stale + 1)
@@ -254,13 +207,6 @@ class BlindSpot:
         return np.ascontiguousarray(values.permute(0, 2, 3, 1).numpy())
 
 
-def turned(offset: tuple[int, int], turn: int) -> tuple[int, int]:
-    """An offset (y, x) in one of the eight positions of a square."""
-    y, x = offset
-    y, x = (-y if turn & 1 else y), (-x if turn & 2 else x)
-    return (x, y) if turn & 4 else (y, x)
-
-
 def _mean_around(colours: Tensor, side: int) -> Tensor:
     """Means of squares (N, planes, H, W) without their middle pixels; beyond the edge the picture goes on as it ends."""
     framed = F.pad(colours, (side // 2,) * 4, "replicate")
@@ -285,141 +231,3 @@ def denoised(
     with threads_of(threads):
         blind = BlindSpot(pictures, np.maximum(np.array(sigmas, np.float32), LEAST_SIGMA), copies, seed)
         return blind.picture(blind.fit(Clock(budget), report))
-
-
-# --- enlarging --------------------------------------------------------------------------------------
-
-LR_ENLARGING = 3e-3, 6e-5  # from, to, along a cosine
-STEPS_ENLARGING = 1200
-FATHERS = (1.0, 0.8, 0.64, 0.5)  # sizes of the picture from which a network learns what is lost in halves
-EXAMPLES = 2**14  # small pixels of a father, at most
-EXAMPLE_JITTER = 0.0125  # noise in the neighbours while learning, of 0..1: a picture has few examples
-GAIN = 4.0  # differences of colours are small numbers
-ROUNDS = 5  # of making the large picture shrink to what it came from
-
-
-def resized(colours: FloatArray, height: int, width: int) -> FloatArray:
-    """(H, W, planes) by Pillow's bicubic filter, which is antialiased where it shrinks."""
-    planes = [
-        Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.Resampling.BICUBIC)
-        for plane in colours.transpose(2, 0, 1)
-    ]
-    return np.stack([np.asarray(plane) for plane in planes], -1)
-
-
-def matched(large: FloatArray, small: FloatArray) -> FloatArray:
-    """The large picture changed until it shrinks to the small one (Irani and Peleg, 1991)."""
-    height, width = small.shape[:2]
-    for _ in range(ROUNDS):
-        large = large + resized(small - resized(large, height, width), *large.shape[:2])
-    return large
-
-
-def corners(small: FloatArray) -> Iterator[tuple[int, int, FloatArray]]:
-    """What a network is told of each quarter of a small picture's pixels, seen twice, the second time transposed.
-
-    Yields:
-        (y, x), which quarter; and (planes * 8, H * W): the neighbours' differences from the pixel, turned so that the quarter is
-        always the same one.
-    """
-    height, width, planes = small.shape
-    framed = np.pad(small, ((1, 1), (1, 1), (0, 0)), "edge")
-    for turn in range(8):
-        apart = []
-        for offset in RING:
-            y, x = turned(offset, turn)
-            apart.append(framed[1 + y : 1 + y + height, 1 + x : 1 + x + width] - small)
-        told = np.stack(apart).transpose(3, 0, 1, 2).reshape(planes * len(RING), height * width)
-        y, x = turned((1, 1), turn)
-        yield int(y > 0), int(x > 0), told * np.float32(GAIN)
-
-
-def examples(picture: FloatArray, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """What a picture's own halves teach: inputs (inputs, n), and what bicubic enlargement lacks there, (planes, n)."""
-    height, width, planes = picture.shape
-    told, lacking = [np.empty((planes * len(RING), 0), np.float32)], [np.empty((planes, 0), np.float32)]
-    for size in FATHERS:
-        rows, columns = (int(side * size) // 2 for side in (height, width))
-        if min(rows, columns) < 2:
-            continue
-        father = resized(picture, 2 * rows, 2 * columns)
-        small = np.round(resized(father, rows, columns) * 255) / np.float32(255)
-        lack = (father - resized(small, 2 * rows, 2 * columns)) * np.float32(GAIN)
-        some = generator.permutation(rows * columns)[:EXAMPLES]
-        for y, x, inputs in corners(small):
-            told.append(inputs[:, some])
-            lacking.append(lack[y::2, x::2].reshape(-1, planes).T[:, some])
-    return tuple(torch.from_numpy(np.concatenate(parts, 1)) for parts in (told, lacking))  # type: ignore[return-value]
-
-
-def doubled(picture: FloatArray, guess: Callable[[Tensor], Tensor]) -> FloatArray:
-    """Twice as large: bicubic, and what the network says is lacking; the mean of its two views of each quarter."""
-    height, width, planes = picture.shape
-    large = resized(picture, 2 * height, 2 * width)
-    for y, x, inputs in corners(picture):
-        parts = [
-            guess(torch.from_numpy(inputs[:, at : at + STRIP])[None])
-            for at in range(0, height * width, STRIP)
-        ]
-        lacking = torch.cat(parts, -1)[0].numpy().T.reshape(height, width, planes)
-        large[y::2, x::2] += lacking / np.float32(2 * GAIN)
-    return large
-
-
-def enlarged(
-    pixels: UInt8Array,
-    scale: int,
-    budget: Budget,
-    threads: int = 1,
-    report: Report | None = None,
-    seed: int = 0,
-) -> UInt8Array:
-    """A picture (H, W, planes) at ``scale`` times its size.
-
-    A network learns from the picture's own halves what bicubic enlargement lacks, in each quarter of a pixel, and doubles the
-    picture; the rest is bicubic, for of a blurred picture it has learned nothing. Each time the result is changed until it shrinks
-    to the picture again.
-
-    Source: Glasner, Bagon and Irani, "Super-resolution from a single image", 2009; Shocher, Cohen and Irani, "Zero-shot
-    super-resolution using deep internal learning", 2018; our network is smaller.
-    """
-    if scale == 1:
-        return pixels
-    small = pixels.astype(np.float32) / np.float32(255)
-    height, width = pixels.shape[:2]
-    with threads_of(threads):
-        networks = _taught(small, budget, report, seed)
-
-        @torch.no_grad()
-        def guess(inputs: Tensor) -> Tensor:
-            return through(networks.mean, inputs)
-
-        large = matched(doubled(small, guess), small)
-    if scale != 2:
-        large = matched(resized(large, height * scale, width * scale), small)
-    return np.clip(large * 255 + 0.5, 0, 255).astype(np.uint8)
-
-
-def _taught(small: FloatArray, budget: Budget, report: Report | None, seed: int) -> Networks:
-    """A network that has learned from the picture's halves; where it has none, one that says nothing is lacking."""
-    generator = torch.Generator().manual_seed(seed)
-    inputs, lacking = examples(small, np.random.default_rng(seed))
-    networks = Networks(1, len(inputs), len(lacking), LR_ENLARGING[0], generator)
-    count = inputs.shape[1]
-    if not count:
-        networks.mean[-1].zero_()
-        return networks
-    clock = Clock(Budget(budget.seconds, min(STEPS_ENLARGING, budget.steps or STEPS_ENLARGING)))
-    high, low = LR_ENLARGING
-    while (progress := clock.progress) < 1:
-        for group in networks.optimizer.param_groups:
-            group["lr"] = low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
-        chosen = torch.randint(count, (min(2 * BATCH, count),), generator=generator)
-        told = inputs[:, chosen]
-        told = told + GAIN * EXAMPLE_JITTER * torch.randn(told.shape, generator=generator)
-        losses = (through(networks.layers, told[None]) - lacking[:, chosen]).square().mean((1, 2))
-        networks.learn(losses)
-        clock.step += 1
-        if report is not None:
-            report(clock.progress, float(losses.detach().mean()) / GAIN**2)
-    return networks

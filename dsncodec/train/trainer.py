@@ -39,7 +39,7 @@ class Task(Protocol):
     def networks(self) -> nn.Module:
         """The networks, with fresh weights. Layers named tail or shrink predict residuals."""
 
-    def adopt(self, nets: Any, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: Any, weights: dict[str, Tensor]) -> None:
         """Put another run's weights into fresh networks of ours, which may differ in shape."""
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -48,7 +48,7 @@ class Task(Protocol):
     def loss(self, nets: Any, batch: Batch, progress: float) -> Tensor:
         """What is minimised, as a mean over the samples; ``progress`` is the part of the budget spent."""
 
-    def judge(self, nets: Any, device: str) -> dict[str, float]:
+    def evaluate(self, nets: Any, device: str) -> dict[str, float]:
         """The columns of the log, from held-out pictures; empty without any."""
 
 
@@ -126,7 +126,7 @@ class Trainer:
         self.checkpoint = self.out / "checkpoint.pt"
         self.stopping = False
         if self.recipe.start_from and not self.checkpoint.exists() and anneal is None:
-            self._adopt(self.recipe.start_from)
+            self._load_from(self.recipe.start_from)
         self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.nets.state_dict().items()}
         self.optimizers = make_optimizers(self.nets, optim)
@@ -145,7 +145,7 @@ class Trainer:
             self._resume(source)
             self.first_step, self.first_seconds = self.step, self.seconds
 
-    def _adopt(self, path: str) -> None:
+    def _load_from(self, path: str) -> None:
         """Start from another run's averaged weights, from "published:NAME", or from a network's .onnx file, as far as the task can
         use them."""
         if path.startswith("published:") or path.endswith(".onnx"):
@@ -153,13 +153,13 @@ class Trainer:
             from .export import pretrained
 
             if path.endswith(".onnx"):
-                return self.task.adopt(self.nets, pretrained.weights_in(Path(path)))
-            return self.task.adopt(self.nets, pretrained.weights_of(path.removeprefix("published:")))
+                return self.task.load_from(self.nets, pretrained.weights_in(Path(path)))
+            return self.task.load_from(self.nets, pretrained.weights_of(path.removeprefix("published:")))
         try:
             theirs = torch.load(path, map_location=self.device, weights_only=True)["ema"]
         except OSError as exc:
             raise SettingError(f"recipe {self.recipe.name} starts from {path}: {exc.strerror}") from exc
-        self.task.adopt(self.nets, theirs)
+        self.task.load_from(self.nets, theirs)
 
     def _resume(self, checkpoint: Path) -> None:
         state = torch.load(checkpoint, map_location=self.device, weights_only=True)
@@ -284,7 +284,7 @@ class Trainer:
                 self.core_seconds = core_before + time.process_time() - core_started
                 if time.monotonic() - last_log > log_every or self.progress >= 1:
                     last_log = time.monotonic()
-                    scores = self.task.judge(self.averaged(), self.device)
+                    scores = self.task.evaluate(self.averaged(), self.device)
                     row = {
                         "step": self.step,
                         "seconds": round(self.seconds),

@@ -465,7 +465,7 @@ def _latentgrid() -> Iterator[tuple[str, bytes]]:
     """Bands of no bytes are symbols, too: as many as the size says."""
     lists = [np.zeros(count, np.int32) for count in grids.counts(8)]
     parts = {
-        "PARM": grids.Parameters(8, grids.PLAIN, (0,) * 6).pack(),
+        "PARM": grids.Parameters(8, grids.ZERO_INIT, (0,) * 6).pack(),
         "NETW": grids.pack_weights(lists),
         "LATS": bytes(-(-SIDE // grids.BAND)),
     }

@@ -127,7 +127,7 @@ def _grids(mode: str, width: int, height: int, image: Image.Image) -> bytes:
     """Symbols and weights from a fixed seed, around a model that codes them well and a synthesis that shows them."""
     header = Header("latentgrid", mode, width, height)
     rng = np.random.default_rng(width)
-    parameters = grids.Parameters(8, grids.PLAIN, (8, 8, 10, 8, 8, 8))
+    parameters = grids.Parameters(8, grids.ZERO_INIT, (8, 8, 10, 8, 8, 8))
     spread = (20, 40, 2, 12, 12, 6)
     differences = [
         np.rint(rng.normal(0, sigma, n) * (rng.random(n) < 0.2)) for sigma, n in zip(spread, grids.counts(8))
@@ -146,7 +146,7 @@ def _grids(mode: str, width: int, height: int, image: Image.Image) -> bytes:
 
 
 def carriers() -> list[str]:
-    """Every backend, base codec, variant of fitted networks and start, as METHOD/NAME."""
+    """Every backend, base codec, variant of fitted networks and init, as METHOD/NAME."""
     fitted = [f"coconet/{name}" for name in coordinates.VARIANTS.values()] + ["latentgrid/plain"]
     return [f"dsn/{name}" for name in BACKENDS] + [f"restored/{name}" for name in BASE_CODECS] + fitted
 

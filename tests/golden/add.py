@@ -2,7 +2,7 @@
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
 two at half the size, one per network; of method coconet, one per variant;
-of method latentgrid, two from the plain start and one from each published one.
+of method latentgrid, two from the zero init and one from each published one.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ def coconet(mode: str, variant: str) -> bytes:
 
 
 def latentgrid(mode: str) -> bytes:
-    """A file of method latentgrid from the plain start. No two machines make the same: what is kept is what this one
+    """A file of method latentgrid from the zero init. No two machines make the same: what is kept is what this one
     made."""
-    with mock.patch.object(registry, "starts", lambda: ()):
+    with mock.patch.object(registry, "inits", lambda: ()):
         return dsncodec.encode(picture(mode), "latentgrid", steps=300, threads=1)
 
 
-def latentgrid_from(start: registry.Start) -> bytes:
-    """A file of method latentgrid from a published start."""
-    with mock.patch.object(registry, "starts", lambda: (start,)):
+def latentgrid_from(init: registry.Init) -> bytes:
+    """A file of method latentgrid from a published init."""
+    with mock.patch.object(registry, "inits", lambda: (init,)):
         return dsncodec.encode(picture("RGB"), "latentgrid", steps=100, threads=1)
 
 
@@ -114,7 +114,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
     made |= {f"{mode.lower()}-latentgrid-plain": partial(latentgrid, mode) for mode in ("RGB", "LA")}
-    made |= {f"rgb-{start.name}": partial(latentgrid_from, start) for start in registry.starts()}
+    made |= {f"rgb-{init.name}": partial(latentgrid_from, init) for init in registry.inits()}
     return made
 
 

@@ -12,7 +12,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from ...errors import Corrupt, MissingComponent
 from ...planes import pixels_of
-from .. import Kept, written_by
+from .. import Kept, checked_output
 from ..boxes import box, listed
 
 UInt8Array = NDArray[np.uint8]
@@ -42,7 +42,7 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
         max_threads=threads,
         advanced=_ADVANCED,
     )
-    with written_by(f"libavif {features.version_module('avif')}", instead="jpeg"):
+    with checked_output(f"libavif {features.version_module('avif')}", instead="jpeg"):
         size_of(buffer.getvalue())
     return buffer.getvalue()
 
@@ -64,12 +64,12 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     return np.ascontiguousarray(pixels_of(colour)[..., : shape[2]])
 
 
-def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
-    """What lies in the boxes: the coded picture. What they say besides, ``lengthen`` knows."""
+def strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """What lies in the boxes: the coded picture. What they say besides, ``restore_container`` knows."""
     return file[len(_around(b"", shape)) :]
 
 
-def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+def restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes:
     """The file that libavif makes of a coded picture (H, W, 1 or 3)."""
     return _around(short, shape) + short
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from ...errors import Corrupt, MissingComponent
-from .. import Kept, written_by
+from .. import Kept, checked_output
 from ..boxes import box
 from ..lossless.j2k import size_of
 
@@ -47,7 +47,7 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
         # OpenJPEG wants every resolution to have a pixel
         num_resolutions=max(1, min(6, min(colour.shape[:2]).bit_length())),
     )
-    with written_by(f"OpenJPEG {features.version_codec('jpg_2000')}", instead="avif"):
+    with checked_output(f"OpenJPEG {features.version_codec('jpg_2000')}", instead="avif"):
         _check(buffer.getvalue(), colour.shape[2])
     return buffer.getvalue()
 
@@ -60,12 +60,12 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).reshape(shape)
 
 
-def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
-    """The packets of the one tile-part. What stands around them, ``lengthen`` knows."""
+def strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The packets of the one tile-part. What stands around them, ``restore_container`` knows."""
     return file[len(_before(b"", shape)) : -len(_END)]
 
 
-def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+def restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes:
     """The codestream that OpenJPEG makes of a picture (H, W, 1 or 3) of at least 32 pixels each way."""
     return _before(short, shape) + short + _END
 

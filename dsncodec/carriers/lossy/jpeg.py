@@ -143,11 +143,11 @@ _SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _LENGTH = struct.Struct("<H")
 
 
-def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
+def strip_container(file: bytes, shape: tuple[int, int, int]) -> bytes:
     """The same coefficients coded again by JPEG XL, with what it takes to write the JPEG file from them.
 
     Raises:
-        Corrupt: libjxl puts it into other boxes than those that ``lengthen`` writes.
+        Corrupt: libjxl puts it into other boxes than those that ``restore_container`` writes.
         MissingComponent: imagecodecs is built without libjxl.
     """
     _needs_libjxl()
@@ -164,7 +164,7 @@ def shorten(file: bytes, shape: tuple[int, int, int]) -> bytes:
     return head + first[4:] + last[4:]  # without their numbers
 
 
-def lengthen(short: bytes, shape: tuple[int, int, int]) -> bytes:
+def restore_container(short: bytes, shape: tuple[int, int, int]) -> bytes:
     """The JPEG file again, byte for byte.
 
     The size in the codestream's own header is compared with ``shape`` first.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Corrupt
-from .. import Kept, written_by
+from .. import Kept, checked_output
 from ..boxes import box
 from ..lossless.jxl import SIDES, Bits, read_size, skip_contents, u32
 
@@ -39,7 +39,7 @@ def encode(colour: UInt8Array, quality: int, effort: int, threads: int) -> bytes
             numthreads=threads,
         )
     )
-    with written_by(imagecodecs.jpegxl_version(), instead="avif"):
+    with checked_output(imagecodecs.jpegxl_version(), instead="avif"):
         shape_of(coded)
     return coded
 

@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ... import carriers
 from ...container import Header
 from ...entropy import adaptive_coder
 from ...errors import Corrupt, SettingError
 from .. import Facts
-from ..sections import decode_alpha, pooled, required
+from ..sections import alpha_backend, check_alpha, decode_alpha, pooled, required
 
 FloatArray = NDArray[np.float32]
 Int32Array = NDArray[np.int32]
@@ -314,8 +313,7 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     """
     _checked_parameters(header, required(sections, "PARM"))
     required(sections, "NETW")
-    if header.has_alpha:
-        carriers.backend_name(required(sections, "ALPH"))
+    check_alpha(header, sections)
 
 
 def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
@@ -327,12 +325,11 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
     """
     shape = _checked_parameters(header, parameters).shape
     octaves = f", {shape.octaves} octaves" if shape.octaves else ""
-    used = {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
     return {
         "scale": THUMBNAIL,
         "levels": None,
         "chroma_levels": None,
-        "backends": used,
+        "backends": alpha_backend(first_bytes),
         "model_id": "",
         "model": f"{shape.variant}, {shape.layers} x {shape.width}{octaves}",
     }

@@ -180,7 +180,7 @@ class _Compression:
         return adaptive_coder.encode(integers_of(self.fit, self.codes))
 
     def run_kept(self, watchers: Sequence[Report], path: str) -> None:
-        """The same, from where a file says; it is written every few seconds, and when the fit is stopped."""
+        """As ``run``, from the state in a checkpoint file, which is written every KEPT_EVERY seconds and when the fit is stopped."""
         if os.path.exists(path):
             self._resume(path)
             self.ours = True

@@ -198,7 +198,7 @@ class Fit:
                     yield inputs[:, part], colours[..., part], None if seen is None else seen[..., part]
 
     def _epochs(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """The same, each pixel once before any comes again; the last step of an epoch may have fewer."""
+        """Batches of whole epochs: each pixel once in an epoch; the last batch of one may be smaller."""
         count, size = self.colours.shape[-1], self.settings.batch
         while True:
             order = torch.randperm(count, generator=self.generator)

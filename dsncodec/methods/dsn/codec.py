@@ -237,7 +237,7 @@ class Decoder:
         if self.decoder == FIDELITY:
             path = registry.checked_path(self.model, "up")
         else:
-            path = registry.checked_restoration(registry.look_of(self.model, self.decoder))
+            path = registry.checked_file(registry.look_of(self.model, self.decoder))
         net = network(path, self.threads)
         rows, columns = (part.stop - part.start for part in scaled(units, scale))
         luma = np.empty((1, rows, columns), np.uint16)

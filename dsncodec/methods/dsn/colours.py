@@ -1,7 +1,7 @@
 """What colours the latents of method "dsn" stand for, and which latents a picture's colours have.
 
 A latent is whatever Up-SNet restores best from: grey may be a violet one, and white a light grey one. Where a layer is shown as
-a picture, its colours are mapped by what the model makes of flat colours (``weights.LayerMap``), in double precision: any
+a picture, its colours are mapped by what the model makes of flat colours (``registry.LayerMap``), in double precision: any
 reader sees the same pixels. NumPy alone.
 """
 

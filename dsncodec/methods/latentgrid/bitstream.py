@@ -1,7 +1,7 @@
 """Seven grids of symbols, and a small network from them to colours: all that a reader of the method "latentgrid" needs.
 
-Sections: ``PARM`` (below), ``NETW`` (how the weights differ from a published start, entropy coded), ``LATS`` (the symbols,
-band by band, by the model in ``context``), and with alpha ``ALPH`` (the plane itself through an entropy backend,
+Sections: ``PARM`` (below), ``NETW`` (how the weights differ from a published init, entropy coded), ``LATS`` (the symbols,
+band by band, by ``entropy_model``), and with alpha ``ALPH`` (the plane itself through an entropy backend,
 lossless). docs/format.md, section 9, is normative.
 """
 
@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import carriers, kernels
+from ... import kernels
 from ...container import Header, varint
 from ...entropy import adaptive_coder
 from ...errors import Corrupt, UnsupportedVersion
 from ...networks import registry
 from .. import FIDELITY, Facts
-from ..sections import OneSize, decode_alpha, pooled, required
+from ..sections import OneSize, alpha_backend, check_alpha, decode_alpha, pooled, required
 from .entropy_model import GRIDS, Context, Int8Array, decode_band, encode_band
 
 FloatArray = NDArray[np.float32]
@@ -35,6 +35,7 @@ UInt8Array = NDArray[np.uint8]
 Window = tuple[slice, slice]
 Shape = tuple[int, int]
 T = TypeVar("T")
+Number = TypeVar("Number", bound=np.generic)
 
 TAGS = frozenset({"PARM", "NETW", "LATS", "ALPH"})
 # what ``extract`` takes out unless told otherwise: nothing
@@ -44,8 +45,9 @@ UNITS = (12, 12, 16, 16, 16, 16)  # the weights of a list are integers, in units
 CONTEXT_WEIGHTS, BIASES, TAPS, MATRICES, OFFSETS, KERNEL = range(LISTS)
 MAX_CONTEXT_WEIGHT, MAX_BIAS, WEIGHT_LIMIT = 2**16, 2**20, 2**24
 MIN_WIDTH, MAX_WIDTH, WIDTH_STEP = 8, 64, 8
-PLAIN = bytes(4)  # the id of the start without a file
-PLAIN_TAPS = (-3 * 512, 29 * 512, 111 * 512, -9 * 512)
+# The id of the init without a file
+ZERO_INIT = bytes(4)
+ZERO_INIT_TAPS = (-3 * 512, 29 * 512, 111 * 512, -9 * 512)
 BAND = 512  # rows of the finest grid that are coded together
 THUMBNAIL, THUMBNAIL_LEVEL = 8, 3  # the planes of the grid of 1/8 of the size are what a preview shows
 TILE = (64, 1024)  # rows and columns of pixels that are made at a time
@@ -54,30 +56,30 @@ _PARM = struct.Struct("<B4s3B")
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the PARM section says: the ``width`` of the synthesis, the first 4 bytes of the id of the ``start``, and for
+    """What the PARM section says: the ``width`` of the synthesis, the first 4 bytes of the id of the ``init``, and for
     each list of weights the exponent e of its differences, which are in units of 2^-e, at most 15."""
 
     width: int
-    start: bytes
+    init: bytes
     exponents: tuple[int, ...]
 
     def pack(self) -> bytes:
         """8 bytes; see docs/format.md."""
         pairs = zip(self.exponents[::2], self.exponents[1::2])
-        return _PARM.pack(self.width, self.start, *(low | high << 4 for low, high in pairs))
+        return _PARM.pack(self.width, self.init, *(low | high << 4 for low, high in pairs))
 
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
         """Raises Corrupt unless these are bytes that mean something, within the limits."""
         if len(payload) != _PARM.size:
             raise Corrupt(f"{len(payload)} bytes where {_PARM.size} are due", field="PARM")
-        width, start, *pairs = _PARM.unpack(payload)
+        width, init, *pairs = _PARM.unpack(payload)
         exponents = [part for pair in pairs for part in (pair & 15, pair >> 4)]
         if not MIN_WIDTH <= width <= MAX_WIDTH or width % WIDTH_STEP:
             raise Corrupt(f"impossible width {width}", field="PARM")
         if any(exponent > unit for exponent, unit in zip(exponents, UNITS)):
             raise Corrupt(f"impossible exponents {exponents}", field="PARM")
-        return cls(width, start, tuple(exponents))
+        return cls(width, init, tuple(exponents))
 
 
 def matrices(width: int) -> tuple[tuple[int, ...], ...]:
@@ -90,7 +92,7 @@ def counts(width: int) -> list[int]:
     return [sum(sides) for sides in matrices(width)]
 
 
-def split(values: NDArray[Any], number: int, width: int) -> list[NDArray[Any]]:
+def split(values: NDArray[Number], number: int, width: int) -> list[NDArray[Number]]:
     """The matrices of a list, as views."""
     return np.split(values, np.cumsum(matrices(width)[number])[:-1])
 
@@ -182,50 +184,50 @@ class Nets:
         return self.lists[number].astype(np.float32) * np.float32(2.0 ** -UNITS[number])
 
 
-def plain_start(width: int) -> tuple[Int64Array, ...]:
-    """The weights of the start without a file: all zero, but for the taps."""
+def zero_init(width: int) -> tuple[Int64Array, ...]:
+    """The weights of the init without a file: all zero, but for the taps."""
     found = tuple(np.zeros(count, np.int64) for count in counts(width))
-    found[TAPS][:] = PLAIN_TAPS * (GRIDS - 1)
+    found[TAPS][:] = ZERO_INIT_TAPS * (GRIDS - 1)
     return found
 
 
-def start_lists(parameters: Parameters) -> tuple[Int64Array, ...]:
-    """The weights of the start that a file names.
+def init_lists(parameters: Parameters) -> tuple[Int64Array, ...]:
+    """The weights of the init that a file names.
 
     Raises:
         UnsupportedVersion: this release does not have it.
         Corrupt: it is not of this width.
         MissingComponent: its file is absent or was changed.
     """
-    if parameters.start == PLAIN:
-        return plain_start(parameters.width)
-    return _published(_start_row(parameters))
+    if parameters.init == ZERO_INIT:
+        return zero_init(parameters.width)
+    return _published(_init_row(parameters))
 
 
-def _start_row(parameters: Parameters) -> registry.Start:
-    row = registry.start_of_wire_id(parameters.start)
+def _init_row(parameters: Parameters) -> registry.Init:
+    row = registry.init_of_wire_id(parameters.init)
     if row.width != parameters.width:
-        raise Corrupt(f"start {row.name} is not of width {parameters.width}", field="PARM")
+        raise Corrupt(f"init {row.name} is not of width {parameters.width}", field="PARM")
     return row
 
 
 @functools.lru_cache(maxsize=16)
-def _published(row: registry.Start) -> tuple[Int64Array, ...]:
-    numbers = np.fromfile(registry.checked_restoration(row), "<i4").astype(np.int64)
+def _published(row: registry.Init) -> tuple[Int64Array, ...]:
+    numbers = np.fromfile(registry.checked_file(row), "<i4").astype(np.int64)
     sides = counts(row.width)
     assert len(numbers) == sum(sides)
     return tuple(np.split(numbers, np.cumsum(sides)[:-1]))
 
 
 def nets_of(parameters: Parameters, differences: Iterable[NDArray[np.integer]]) -> Nets:
-    """The weights that a start and six lists of differences give.
+    """The weights that an init and six lists of differences give.
 
     Raises:
-        Corrupt: one is beyond its limit; or see ``start_lists``.
+        Corrupt: one is beyond its limit; or see ``init_lists``.
     """
     found = []
-    for number, (start, d) in enumerate(zip(start_lists(parameters), differences)):
-        sums = start + d.astype(np.int64).ravel() * 2 ** (UNITS[number] - parameters.exponents[number])
+    for number, (init, d) in enumerate(zip(init_lists(parameters), differences)):
+        sums = init + d.astype(np.int64).ravel() * 2 ** (UNITS[number] - parameters.exponents[number])
         limit = {CONTEXT_WEIGHTS: MAX_CONTEXT_WEIGHT, BIASES: MAX_BIAS}.get(number, WEIGHT_LIMIT - 1)
         if np.abs(sums).max() > limit:
             raise Corrupt(f"a weight of list {number} is beyond {limit}", field="NETW")
@@ -236,7 +238,7 @@ def nets_of(parameters: Parameters, differences: Iterable[NDArray[np.integer]]) 
 # --- from planes to colours, in an order of sums that is the same for every window
 
 
-def doubled(padded: FloatArray, taps: FloatArray, top: int, left: int, size: Shape) -> FloatArray:
+def upsample2x(padded: FloatArray, taps: FloatArray, top: int, left: int, size: Shape) -> FloatArray:
     """Planes (n, rows, columns) at twice the resolution, (n, *size).
 
     Args:
@@ -245,12 +247,12 @@ def doubled(padded: FloatArray, taps: FloatArray, top: int, left: int, size: Sha
     """
     if (reading := kernels.load(kernels.READING)) is not None:
         out = np.empty((len(padded), *size), np.float32)
-        reading.doubled(padded, taps, top, left, out)
+        reading.upsample2x(padded, taps, top, left, out)
         return out
-    return _along(_along(padded, taps, top, size[0], 1), taps, left, size[1], 2)
+    return _upsample_axis(_upsample_axis(padded, taps, top, size[0], 1), taps, left, size[1], 2)
 
 
-def _along(x: FloatArray, taps: FloatArray, odd: int, size: int, axis: int) -> FloatArray:
+def _upsample_axis(x: FloatArray, taps: FloatArray, odd: int, size: int, axis: int) -> FloatArray:
     """Doubled along one axis."""
     count = (size - 1 + odd) // 2 + 1
     parts = [x[(slice(None),) * axis + (slice(at, at + count),)] for at in range(5)]
@@ -265,13 +267,13 @@ def _along(x: FloatArray, taps: FloatArray, odd: int, size: int, axis: int) -> F
     return out[(slice(None),) * axis + (slice(odd, odd + size),)]
 
 
-def mixed(planes: FloatArray, nets: Nets) -> FloatArray:
+def synthesis_mlp(planes: FloatArray, nets: Nets) -> FloatArray:
     """(7, rows, columns) to three planes before the last filter."""
     (p, q, s), (bias, offset) = nets.matrices, nets.offsets
     v = np.ascontiguousarray(planes).reshape(GRIDS, -1)
     out = np.empty((3, v.shape[1]), np.float32)
     if (reading := kernels.load(kernels.READING)) is not None:
-        reading.mixed(v, p, bias, q, s, offset, out)
+        reading.synthesis_mlp(v, p, bias, q, s, offset, out)
         return out.reshape(3, *planes.shape[1:])
     step = 1 << 14
     room, h = np.empty(step, np.float32), np.empty(step, np.float32)
@@ -294,12 +296,12 @@ def _summed(row: FloatArray, bias: np.float32, v: FloatArray, out: FloatArray, r
         out += np.multiply(plane, weight, out=room)
 
 
-def sharpened(g: FloatArray, k: FloatArray) -> FloatArray:
+def synthesis_conv(g: FloatArray, k: FloatArray) -> FloatArray:
     """The last filter: (3, rows + 2, columns + 2) to (3, rows, columns)."""
     rows, columns = g.shape[1] - 2, g.shape[2] - 2
     out = np.empty((3, rows, columns), np.float32)
     if (reading := kernels.load(kernels.READING)) is not None:
-        reading.sharpened(g, k, out)
+        reading.synthesis_conv(g, k, out)
         return out
     for into, weights_of, centre in zip(out, k, g):
         into[:] = centre[1:-1, 1:-1]
@@ -352,8 +354,8 @@ class Synthesis:
         found = self._planes(symbols, level, *inner)
         planes = np.zeros((GRIDS, *found.shape[1:]), np.float32)
         planes[level:] = found
-        g = _padded(mixed(planes, self.nets), (rows, columns), inner, 1, 1)
-        rgb = sharpened(g, self.nets.kernel)
+        g = _padded(synthesis_mlp(planes, self.nets), (rows, columns), inner, 1, 1)
+        rgb = synthesis_conv(g, self.nets.kernel)
         if self.colour_planes == 1:
             rgb = ((rgb[0] + rgb[1] + rgb[2]) / np.float32(3))[None]
         rgb *= np.float32(255)
@@ -372,7 +374,7 @@ class Synthesis:
         inner = [slice(max(part.start - 2, 0), min(part.stop + 2, side)) for part, side in zip(coarse, sides)]
         found = self._planes(symbols, level + 1, *inner)
         padded = _padded(found, coarse, inner, 2, 2)
-        more = doubled(padded, self.nets.taps[level], rows.start & 1, columns.start & 1, own.shape[1:])
+        more = upsample2x(padded, self.nets.taps[level], rows.start & 1, columns.start & 1, own.shape[1:])
         return np.concatenate([own, more])
 
 
@@ -564,10 +566,10 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
 
 
 def _parameters_of(sections: dict[str, bytes]) -> Parameters:
-    """Raises CodestreamError: the section is missing or means nothing, or this release has no such start."""
+    """Raises CodestreamError: the section is missing or means nothing, or this release has no such init."""
     parameters = Parameters.unpack(required(sections, "PARM"))
-    if parameters.start != PLAIN:
-        _start_row(parameters)
+    if parameters.init != ZERO_INIT:
+        _init_row(parameters)
     return parameters
 
 
@@ -584,8 +586,7 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     _parameters_of(sections)
     required(sections, "NETW")
     _bands_of(header, sections)
-    if header.has_alpha:
-        carriers.backend_name(required(sections, "ALPH"))
+    check_alpha(header, sections)
 
 
 def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
@@ -596,20 +597,19 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         first_bytes: the first byte of each other section that the method knows.
     """
     found = Parameters.unpack(parameters)
-    used = {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
-    name, start = "plain", ""
-    if found.start != PLAIN:
-        start = found.start.hex()
+    name, init_id = "zero init", ""
+    if found.init != ZERO_INIT:
+        init_id = found.init.hex()
         try:
-            name = f"start {registry.start_of_wire_id(found.start).name}"
+            name = f"init {registry.init_of_wire_id(found.init).name}"
         except UnsupportedVersion:
-            name = "start unknown"
+            name = "init unknown"
     return {
         "scale": THUMBNAIL,
         "levels": None,
         "chroma_levels": None,
-        "backends": used,
-        "model_id": start,
+        "backends": alpha_backend(first_bytes),
+        "model_id": init_id,
         "model": f"{name}, width {found.width}",
     }
 

@@ -1,7 +1,7 @@
 """The method "latentgrid": symbols on grids of seven sizes, an integer probability model, and a small synthesis, all
 fitted to one picture.
 
-Fitting needs numba; reading does not, and is in ``grids``.
+Fitting needs numba; reading does not, and is in ``bitstream``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,10 @@ from ...options import LatentGrid
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, Progress, rate_control
 from ..sections import encode_alpha
-from .bitstream import PLAIN, nets_of, pack_sections, reconstruct
+from .bitstream import ZERO_INIT, nets_of, pack_sections, reconstruct
+
+if TYPE_CHECKING:
+    from .fit import Budget, Fit, Fitted, RateTarget
 
 __all__ = ["Encoder", "Point", "encode", "encoder_of", "fitter"]
 
@@ -35,39 +39,50 @@ Sections = list[tuple[str, bytes]]
 Report = Callable[[float, float, float], None]
 
 MAX_FIT_PIXELS = 2**25
-SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)  # what effort buys
-MAX_STEPS = 20_000  # a picture of a few pixels is done long before the seconds of its effort are over
-WIDTH = 32  # of the synthesis, without a published start
-TRADES = (0.06, 5e-5)  # of quality 0 and 100, and in equal ratios between
-# The same where the fit is for the eye: quality is about the SSIMULACRA 2 of photographs, and what that lacks to 100, or to
-# LEAST_LACK of it, goes with a power of the price
-VISUAL_TRADE, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
-# What photographs of a bit per pixel need, about
-BPP_TRADE, VISUAL_BPP_TRADE = 3e-4, 9e-4
+# By effort
+SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
+# A picture of a few pixels converges long before the seconds of its effort are over
+MAX_STEPS = 20_000
+# Of the synthesis, without a published init
+WIDTH = 32
+# lmbda of quality 0 and 100, and in equal ratios between
+LMBDAS = (0.06, 5e-5)
+# With tune="visual", quality is about the SSIMULACRA 2 of photographs: lmbda is VISUAL_LMBDA where the score lacks LACK to 100, and
+# goes with a power of that, of LEAST_LACK at least
+VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
+# lmbda of photographs at one bit per pixel, about, by tune
+BPP_LMBDA = {"psnr": 3e-4, "visual": 9e-4}
 
-ENOUGH_STEPS = 12_000  # for any picture: what is left of the budget goes to more fits, and the best is kept
-LEAST_SHARE = 0.5  # of a fit's budget: less is not worth another one
-FINISH_SHARE = 0.08  # of the seconds: weights are rounded, symbols moved, and the file is written
-# Towards a target: short fits find the price of a bit, then one goes for it
-PILOTS, PILOT_SHARE = 2, 0.06  # and the part of the budget of each
-SURE_STEPS = 100  # of a short fit: what fewer say counts less
-# A file that misses its target: the fit goes on for a while, and aims beyond it by what it was short
-AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)  # where in its schedule, one time after the other
-RETRY_SHARE = 0.1  # of the budget
+# Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
+ENOUGH_STEPS = 12_000
+# Of the budget of one fit: with less left, no other one begins
+LEAST_SHARE = 0.5
+# Of the seconds: weights are rounded, RDOQ moves symbols, and the file is written
+FINISH_SHARE = 0.08
+# Towards a target: how many pilot fits find lmbda, and the part of the budget of each
+PILOTS, PILOT_SHARE = 2, 0.06
+# Of a pilot fit: with fewer, its correction of lmbda counts less
+SURE_STEPS = 100
+# A file that misses its target: where in its schedule the fit goes on, one time after the other; the part of the budget, and the
+# steps at least, of each time
+AGAIN = (0.85, 0.8, 0.7, 0.5, 0.4, 0.3)
+RETRY_SHARE = 0.1
 LEAST_RETRY_STEPS = 60
-MOST_RAISED = 30.0  # the price, over that of the whole fit: beyond, a picture is made flat rather than small
-CLOSE = 0.98  # the part of the bytes allowed that is aimed at
+# lmbda, over that of the whole fit: beyond, a picture becomes flat rather than small
+MOST_RAISED = 30.0
+# The part of the bytes allowed that a fit aims at
+CLOSE = 0.98
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One that a target may name.
+    """A measure that a target may name.
 
     Args:
         unit: as messages have it.
-        clear: how much more than the level asked for is aimed at.
-        further: by how much more with each file that misses.
-        tenfold: units for a tenth of the price.
+        clear: what a fit aims at above the value asked for.
+        further: the same, for each file that has missed.
+        tenfold: units for a tenth of lmbda.
     """
 
     unit: str
@@ -83,7 +98,7 @@ MEASURES = {
 }
 
 
-def fitter() -> Any:
+def fitter() -> ModuleType:
     """The module that fits, its loops compiled.
 
     Raises:
@@ -97,21 +112,21 @@ def fitter() -> Any:
 
 
 @functools.cache
-def _compiled() -> Any:
-    """That takes seconds the first time, which are not the picture's."""
+def _compiled() -> ModuleType:
+    """As ``fitter``. The first call takes seconds, which count for no picture."""
     fit = extras.load("dsncodec.methods.latentgrid.fit")
-    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, PLAIN, 1)
-    job.run(fit.Aim(TRADES[0]), fit.Budget(None, 2))
+    job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, ZERO_INIT, 1)
+    job.run(fit.RateTarget(LMBDAS[0]), fit.Budget(None, 2))
     job.finished()
     return fit
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a fit aims at: ``trade`` is the price of a bit for each pixel in distortion, on the scale of the squared error of
-    samples in 0..1. It is where the fit begins, if the bytes of the whole file or the level of a measure are given."""
+    """What a fit aims at: ``lmbda`` is what a bit per pixel counts in distortion, on the scale of the squared error of samples in
+    0..1. A fit only begins with it, if the bytes of the whole file or the level of a measure are given."""
 
-    trade: float
+    lmbda: float
     max_bytes: int | None = None
     level: float | None = None
     measure: str = "psnr_db"
@@ -158,7 +173,7 @@ class Encoder:
             )
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
-        self.visual = options.tune == "visual"
+        self.tune = options.tune
         if self.seconds is None and self.steps is None:
             self.seconds, self.steps = SECONDS[effort], MAX_STEPS
         self._alpha: Sections = []
@@ -179,19 +194,18 @@ class Encoder:
         if target.psnr_db is not None:
             return self.point_for_level("psnr_db", target.psnr_db)
         if (max_bytes := target.bytes_for(pixels)) is not None:
-            # what photographs need at a trade, about; the fit finds out
-            dear = VISUAL_BPP_TRADE if self.visual else BPP_TRADE
-            guess = _limited(dear * (8 * max(max_bytes, 1) / pixels) ** -1.5)
+            # of photographs, about; pilot fits correct it
+            guess = _limited(BPP_LMBDA[self.tune] * (8 * max(max_bytes, 1) / pixels) ** -1.5)
             return Point(guess, max_bytes=max_bytes)
         return self.point_of_quality(
             rate_control.DEFAULT_QUALITY if target.quality is None else target.quality
         )
 
     def point_for_level(self, measure: str, level: float) -> Point:
-        """The point that serves a level of one of MEASURES: the price is what photographs have there, about."""
+        """The point that serves a level of one of MEASURES: lmbda is that of photographs, about."""
         if measure == "psnr_db":
             return Point(_limited(2 * 10 ** (-level / 10)), level=level)
-        return Point(_limited(_visual_price(level)), level=level, measure=measure)
+        return Point(_limited(_visual_lmbda(level)), level=level, measure=measure)
 
     def sections(self, point: Point) -> Sections:
         """The coded picture as (tag, payload). The fit happens here, once for each point."""
@@ -202,10 +216,10 @@ class Encoder:
         return self._fitted(point).colour
 
     def point_of_quality(self, quality: int) -> Point:
-        """The price of a bit of a quality."""
-        if self.visual:
-            return Point(_visual_price(quality))
-        first, last = TRADES
+        """The lmbda of a quality."""
+        if self.tune == "visual":
+            return Point(_visual_lmbda(quality))
+        first, last = LMBDAS
         return Point(first * (last / first) ** (quality / 100))
 
     def _fitted(self, point: Point) -> Coded:
@@ -222,18 +236,25 @@ class Encoder:
         """
         fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
         level = None if point.level is None else point.level + MEASURES[point.measure].clear
-        aim, done = fit.Aim(point.trade, self._room(point.max_bytes), level, point.measure), 0.0
-        for _ in range(PILOTS if not aim.fixed else 0):
-            with self._opened(aim) as job:
-                job.run(fit.Aim(aim.trade), self._budget(PILOT_SHARE), self._reporting(done, PILOT_SHARE))
+        target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), level, point.measure), 0.0
+        for _ in range(PILOTS if not target.fixed else 0):
+            with self._opened(target) as job:
+                job.run(
+                    fit.RateTarget(target.lmbda),
+                    self._budget(PILOT_SHARE),
+                    self._reporting(done, PILOT_SHARE),
+                )
                 done += PILOT_SHARE
                 if job.interrupted:
-                    return self._finished(job, aim, point)
-                wanted = aim.corrected(aim.trade, *job.outlook(aim, aim.trade)) / aim.trade
-                aim = replace(aim, trade=_limited(aim.trade * wanted ** min(job.steps / SURE_STEPS, 1)))
-        return self._best(aim, point, done)
+                    return self._finished(job, target, point)
+                predicted = job.predict_rate_level(target.measure, target.lmbda)
+                wanted = target.corrected_lmbda(target.lmbda, *predicted) / target.lmbda
+                target = replace(
+                    target, lmbda=_limited(target.lmbda * wanted ** min(job.steps / SURE_STEPS, 1))
+                )
+        return self._best(target, point, done)
 
-    def _best(self, aim: Any, point: Point, done: float) -> Coded:
+    def _best(self, target: RateTarget, point: Point, done: float) -> Coded:
         """Of a fit, and where it needs only a part of the budget, of others that follow. Ctrl-C ends those at once.
 
         Args:
@@ -243,16 +264,16 @@ class Encoder:
         while going:
             begun = time.monotonic()
             try:
-                with self._opened(aim, number) as job:
+                with self._opened(target, number) as job:
                     budget = self._budget(1 - done)
                     budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                     share = ENOUGH_STEPS / self.steps if self.steps else 0.0
-                    job.run(aim, budget, self._reporting(done, min(share, 1 - done)))
+                    job.run(target, budget, self._reporting(done, min(share, 1 - done)))
                     steps = job.steps
                     if best is None:
-                        best = self._finished(job, aim, point)
+                        best = self._finished(job, target, point)
                     elif not job.interrupted:
-                        coded = self._finished(job, aim, point, ())
+                        coded = self._finished(job, target, point, ())
                         best = min(best, coded, key=lambda one: self._worth(one, point))
             except (SettingError, KeyboardInterrupt) as ended:
                 if best is None:
@@ -270,11 +291,11 @@ class Encoder:
         return best
 
     @contextlib.contextmanager
-    def _opened(self, aim: Any, number: int = 0) -> Iterator[Any]:
-        """A fit from the init made for such a price, every other one from none, in a context that closes it, and says
+    def _opened(self, target: RateTarget, number: int = 0) -> Iterator[Fit]:
+        """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
         whether it was interrupted."""
-        start = (WIDTH, PLAIN) if number % 2 or self.init == "zero" else _start(aim.trade)
-        job = fitter().Fit(self.colour, *start, self.threads, seed=number, visual=self.visual)
+        init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else _init_for(target.lmbda)
+        job = fitter().Fit(self.colour, *init, self.threads, seed=number, visual=self.tune == "visual")
         try:
             yield job
         finally:
@@ -287,43 +308,43 @@ class Encoder:
             self._tell_interrupted()
 
     def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
-        """The least one is best: a target that is met, then the other one of bytes and error, or both at their price."""
+        """The least one is best: a target that is met, then the other one of bytes and distortion, or distortion + lmbda * rate."""
         error = self._distortion(coded.colour)
         size = self._size(coded.sections)
         if point.max_bytes is not None:
             return self._missed(coded, point) > 0, error
         if point.level is not None:
             return self._missed(coded, point) > 0, size
-        return False, error + point.trade * 8 * size / (self.header.width * self.header.height)
+        return False, error + point.lmbda * 8 * size / (self.header.width * self.header.height)
 
     def _distortion(self, colour: UInt8Array) -> float:
         """What the fit lessens, of a picture."""
-        if not self.visual:
+        if self.tune == "psnr":
             return float(np.mean(np.square(colour.astype(np.float32) - self.colour))) / 255**2
         found: float = fitter().visual_distortion(self.colour, colour)
         return found
 
-    def _finished(self, job: Any, aim: Any, point: Point, again: Sequence[float] = AGAIN) -> Coded:
+    def _finished(self, job: Fit, target: RateTarget, point: Point, again: Sequence[float] = AGAIN) -> Coded:
         """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
 
         Raises:
             SettingError: the target is missed in the end.
         """
         coded = self._packed(job.finished(self._finish_seconds()))
-        reached, first = [self._missed(coded, point)], job.trade
+        reached, first = [self._missed(coded, point)], job.lmbda
         for begin in again:
             if reached[-1] <= 0 or (job.interrupted and point.max_bytes is None):
                 break
-            aim = self._further(replace(aim, trade=job.trade), reached, coded, first)
+            target = self._further(replace(target, lmbda=job.lmbda), reached, coded, first)
             budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
-            job.run(aim, budget, self._reporting(0, 0), begin)
+            job.run(target, budget, self._reporting(0, 0), begin)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
         if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
             raise SettingError(self._out_of_reach(point, min(reached)))
         return coded
 
-    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Any:
+    def _budget(self, share: float, least_steps: int = 1, seconds_per_step: float = 0.0) -> Budget:
         """Such a part of what there is for moving: what comes at the end has seconds of its own."""
         seconds = None
         if self.seconds is not None:
@@ -355,26 +376,28 @@ class Encoder:
             self.report(1.0, float(error), bits / (self.header.width * self.header.height))
 
     def _finish_seconds(self) -> float:
-        """What the search for cheaper weights and the moves of symbols may take."""
+        """What RDOQ of the weights and the symbols may take."""
         return math.inf if self.seconds is None else 0.75 * FINISH_SHARE * self.seconds
 
-    def _further(self, aim: Any, reached: list[float], coded: Coded, first: float) -> Any:
-        """Beyond the target by what the file was short of it, and a little more. The price, too, goes there at once, and
-        further each time: a retry is short.
+    def _further(self, target: RateTarget, reached: list[float], coded: Coded, first: float) -> RateTarget:
+        """A target beyond that of the file by what the file was short of it, and a little more. lmbda goes there at once, and further
+        each time: a retry is short.
 
         Args:
             reached: by how much each file so far missed.
-            first: the price that the fit ended with before.
+            first: the lmbda that the fit ended with before.
         """
         missed, urge = reached[-1], len(reached)
-        if aim.max_bytes is not None:
+        if target.max_bytes is not None:
             share = 1 + missed / max(self._variable(coded.sections), 1)
-            least = max(int(aim.max_bytes - 1.05 * missed), 1)
-            trade = aim.trade * 1.03**urge * share ** (2 * urge)
-            return replace(aim, max_bytes=least, trade=min(trade, MOST_RAISED * first))
-        measure = MEASURES[aim.measure]
+            least = max(int(target.max_bytes - 1.05 * missed), 1)
+            lmbda = target.lmbda * 1.03**urge * share ** (2 * urge)
+            return replace(target, max_bytes=least, lmbda=min(lmbda, MOST_RAISED * first))
+        assert target.level is not None
+        measure = MEASURES[target.measure]
         more = missed + measure.further * urge
-        return replace(aim, level=aim.level + more, trade=aim.trade * 10 ** (-more * urge / measure.tenfold))
+        lmbda = target.lmbda * 10 ** (-more * urge / measure.tenfold)
+        return replace(target, level=target.level + more, lmbda=lmbda)
 
     def _missed(self, coded: Coded, point: Point) -> float:
         """How many bytes, or units of a measure, a file is away from what was asked for; none if 0 or less."""
@@ -419,7 +442,7 @@ class Encoder:
     def _variable(self, sections: Sections) -> int:
         return sum(len(payload) for tag, payload in sections if tag != "PARM")
 
-    def _packed(self, fitted: Any) -> Coded:
+    def _packed(self, fitted: Fitted) -> Coded:
         sections = pack_sections(self.header, fitted.parameters, fitted.differences, fitted.grids)
         nets = nets_of(fitted.parameters, fitted.differences)
         return Coded(sections, reconstruct(self.header, nets, fitted.grids, self.threads))
@@ -456,19 +479,19 @@ def encoder_of(job: Job, options: LatentGrid) -> Encoder:
     return Encoder(header, job.picture.pixels, job.threads, options, job.effort, report, interrupted)
 
 
-def _start(trade: float) -> tuple[int, bytes]:
-    """Width and id of the published start made for the price nearest to this one, or of the plain one."""
-    rows = [row for row in registry.starts() if row.default]
+def _init_for(lmbda: float) -> tuple[int, bytes]:
+    """Width and id of the published init made for the nearest lmbda, or of the zero init."""
+    rows = [row for row in registry.inits() if row.default]
     if not rows:
-        return WIDTH, PLAIN
-    row = min(rows, key=lambda row: abs(math.log(row.lam / trade)))
+        return WIDTH, ZERO_INIT
+    row = min(rows, key=lambda row: abs(math.log(row.lmbda / lmbda)))
     return row.width, row.wire_id[:4]
 
 
-def _visual_price(score: float) -> float:
-    """What a bit costs where photographs have such a SSIMULACRA 2, about."""
-    return VISUAL_TRADE * (max(100 - score, LEAST_LACK) / LACK) ** VISUAL_POWER
+def _visual_lmbda(score: float) -> float:
+    """The lmbda where photographs have such a SSIMULACRA 2, about."""
+    return VISUAL_LMBDA * (max(100 - score, LEAST_LACK) / LACK) ** VISUAL_POWER
 
 
-def _limited(trade: float) -> float:
-    return min(max(trade, TRADES[1] / 10), TRADES[0])
+def _limited(lmbda: float) -> float:
+    return min(max(lmbda, LMBDAS[1] / 10), LMBDAS[0])

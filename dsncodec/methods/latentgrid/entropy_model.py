@@ -235,19 +235,19 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
 def encode_band(grids: Sequence[Int8Array], context: Context) -> bytes:
     """The symbols of a band, finest grid first, to bytes."""
     reading = kernels.load(kernels.READING)
-    writer = range_coder.Writer()
+    encoder = range_coder.RangeEncoder()
     for grid in reversed(range(len(grids))):
         lower, above = _intervals(grids, grid, context)
         if reading is None:
-            writer.put(lower, above)
+            encoder.encode(lower, above)
             continue
-        out = np.empty(len(writer.out) + 3 * len(lower), np.uint8)
-        out[: len(writer.out)] = np.frombuffer(bytes(writer.out), np.uint8)
-        state = np.array([writer.low, writer.range, len(writer.out)], np.int64)
+        out = np.empty(len(encoder.out) + 3 * len(lower), np.uint8)
+        out[: len(encoder.out)] = np.frombuffer(bytes(encoder.out), np.uint8)
+        state = np.array([encoder.low, encoder.range, len(encoder.out)], np.int64)
         reading.write(lower, above, out, state)
-        writer.low, writer.range = int(state[0]), int(state[1])
-        writer.out = bytearray(out[: state[2]].tobytes())
-    return writer.finish()
+        encoder.low, encoder.range = int(state[0]), int(state[1])
+        encoder.out = bytearray(out[: state[2]].tobytes())
+    return encoder.finish()
 
 
 def band_bits(grids: Sequence[Int8Array], context: Context) -> float:
@@ -268,26 +268,26 @@ def decode_band(
         finest: the number of the last grid that is decoded; what would come behind it has no cells, and what is left of
             the bytes is not looked at.
     Raises:
-        Corrupt: no writer made these bytes, or some are left over.
+        Corrupt: no encoder made these bytes, or some are left over.
     """
     reading = kernels.load(kernels.READING)
     grids = [np.empty((0, 0), np.int8)] * len(shapes)
     if reading is None:
-        reader = range_coder.Reader(data)
+        decoder = range_coder.RangeDecoder(data)
         for grid in reversed(range(finest, len(shapes))):
-            grids[grid] = _decode_grid(reader, grids, grid, shapes[grid], context)
+            grids[grid] = _decode_grid(decoder, grids, grid, shapes[grid], context)
         if finest == 0:
-            reader.finish()
+            decoder.finish()
         return grids
     numbers = np.frombuffer(bytearray(data), np.uint8)
-    start = range_coder.Reader(data)
+    start = range_coder.RangeDecoder(data)
     state = np.array([start.code, start.range, start.at], np.int64)
     for grid in reversed(range(finest, len(shapes))):
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
         stack = GridStack(framed, *_parents(grids, grid, shapes[grid]))
         if not reading.read(numbers, state, stack, context.of_grid(grid), tables()):
-            raise Corrupt("bytes that no writer makes")
+            raise Corrupt("bytes that no encoder makes")
         grids[grid] = np.ascontiguousarray(framed[3:, 3:-2])
     if finest == 0:
         range_coder.check_end(data, int(state[2]))
@@ -301,7 +301,7 @@ def _skewed(found: Int8Array, rows: int, columns: int) -> Int8Array:
 
 
 def _decode_grid(
-    reader: range_coder.Reader,
+    decoder: range_coder.RangeDecoder,
     grids: Sequence[Int8Array],
     grid: int,
     shape: tuple[int, int],
@@ -330,13 +330,13 @@ def _decode_grid(
         m, s = context.distributions(grid, found)
         likely = np.clip((m + 8) >> 4, -LARGEST, LARGEST)
         symbols = likely.tolist()
-        _read_wave(reader, _counts(likely, m, s), _counts(likely + 1, m, s), m, s, symbols)
+        _read_wave(decoder, _counts(likely, m, s), _counts(likely + 1, m, s), m, s, symbols)
         cells[t + 9, first + 3 : end + 3] = symbols
     return np.ascontiguousarray(_skewed(cells[9:, 3:], rows, columns))
 
 
 def _read_wave(
-    reader: range_coder.Reader,
+    decoder: range_coder.RangeDecoder,
     lower: Int64Array,
     above: Int64Array,
     m: Int64Array,
@@ -359,7 +359,7 @@ def _read_wave(
         symbols[place] = low
         return below, beyond
 
-    reader.take(lower.tolist(), above.tolist(), search)
+    decoder.decode(lower.tolist(), above.tolist(), search)
 
 
 def _count(v: int, m: int, row: list[int]) -> int:

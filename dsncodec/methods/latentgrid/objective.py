@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ...kernels.ssimulacra2_gradient import Ssimulacra2
 from .bitstream import BAND, band_rows, grid_shapes
 from .entropy_model import GRIDS
-from .kernels import objective as loops
+from .kernels import distortion, shown
+from .kernels import latents as latent_loops
+from .kernels import rate as rate_loops
 from .kernels import rdoq as rdoq_loops
-from .kernels import shown
-from .kernels.objective import RowSample
+from .kernels.latents import LEFT, Rows, RowSample
 from .visual import Distortion
 from .weights import Weights
 
@@ -81,15 +82,15 @@ class RDObjective:
         self.squares = [_apart(shape) for shape in self.shapes]
         self.symbols = [_padded(shape) for shape in self.shapes]
         arrays = self.latents, self.symbols, self.slopes, self.means, self.squares
-        self._state = loops.LatentState(*map(tuple, arrays))
-        self._none = np.zeros((2, loops.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
+        self._state = latent_loops.LatentState(*map(tuple, arrays))
+        self._none = np.zeros((2, latent_loops.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
         self.grad_rate = [np.zeros((threads, *symbols.shape), np.float32) for symbols in self.symbols]
         self._grad_none = np.zeros((threads, *self._none.shape), np.float32)
         # planes[k][level]: grid k upsampled to the size of grid level
         self.planes = [[_apart(shape) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
-        row = -(-width // loops.LANES) * loops.LANES + loops.LANES
+        row = -(-width // latent_loops.LANES) * latent_loops.LANES + latent_loops.LANES
         self.finest = np.zeros((GRIDS, height, row), np.float32)
-        border = loops.row_length(width)
+        border = latent_loops.row_length(width)
         self.mixed = np.zeros((3, height + 2, border), np.float32)
         self.grad_rgb = np.zeros((3, height + 2, border), np.float32)
         # planes[k][k]: the gradient of the squared error by the symbols of grid k, after a pass
@@ -124,7 +125,7 @@ class RDObjective:
                 for thread in range(self.threads):
                     if cuts[thread] < cuts[thread + 1]:
                         tasks[thread].append((k, *cuts[thread : thread + 2], self.shapes[k][1], band, 1.0))
-        return [np.array(rows, loops.RATE_TASK) for rows in tasks]
+        return [np.array(rows, rate_loops.RATE_TASK) for rows in tasks]
 
     def _bands(self) -> Iterator[list[slice]]:
         """The rows of each grid, band by band, and those of two more grids that have none."""
@@ -163,11 +164,15 @@ class RDObjective:
     def soft_round(self, temperature: float, noise: float, seed: int) -> None:
         """Latents to soft symbols."""
 
-        self.run(lambda thread: loops.soft_round(self._state, self._shares[thread], temperature, noise, seed))
+        self.run(
+            lambda thread: latent_loops.soft_round(
+                self._state, self._shares[thread], temperature, noise, seed
+            )
+        )
 
     def round_latents(self) -> None:
         """Latents to symbols, rounded: nothing for a ``step`` to follow."""
-        self.run(lambda thread: loops.round_latents(self._state, self._shares[thread]))
+        self.run(lambda thread: latent_loops.round_latents(self._state, self._shares[thread]))
 
     def _share(self, k: int, thread: int) -> tuple[int, int]:
         rows = self.shapes[k][0]
@@ -182,7 +187,7 @@ class RDObjective:
         w3, b3 = np.zeros((4, 16), np.float32), np.zeros(4, np.float32)
         w3[:2], b3[:2] = n["w3"], n["b3"]
         transposed = (np.ascontiguousarray(m.T) for m in (n["w1"], n["w2"], w3))
-        net = loops.ContextNet(n["w1"], n["b1"], n["w2"], n["b2"], w3, b3, *transposed)
+        net = rate_loops.ContextNet(n["w1"], n["b1"], n["w2"], n["b2"], w3, b3, *transposed)
         tasks = self._sampled_tasks if sampled else self._rate_tasks
         symbols = *self.symbols, self._none, self._none
         per_thread = [_context_gradients() for _ in range(self.threads)]
@@ -195,7 +200,7 @@ class RDObjective:
                 for g in grads:
                     g.fill(0)
             mine = tasks[thread]
-            bits = loops.rate(symbols, net, mine, grads, per_thread[thread], learn_from, backward)
+            bits = rate_loops.rate(symbols, net, mine, grads, per_thread[thread], learn_from, backward)
             return sum(weight * found for weight, found in zip(mine["weight"].tolist(), bits.tolist()))
 
         bits = self.run(part)
@@ -211,15 +216,15 @@ class RDObjective:
         taps = weights.parts["taps"]
 
         def chain(k: int) -> None:
-            symbols = self.symbols[k][1:, loops.LEFT : loops.LEFT + self.shapes[k][1]]
+            symbols = self.symbols[k][1:, LEFT : LEFT + self.shapes[k][1]]
             if k == 0:
                 self.finest[0, :, : self.width] = symbols
                 return
             planes = self.planes[k]
             np.copyto(planes[k], symbols)
             for level in range(k - 1, 0, -1):
-                loops.upsample2x(planes[level + 1], taps[level], planes[level], *self.shapes[level])
-            loops.upsample2x(planes[1], taps[0], self.finest[k], self.height, self.width)
+                distortion.upsample2x(planes[level + 1], taps[level], planes[level], *self.shapes[level])
+            distortion.upsample2x(planes[1], taps[0], self.finest[k], self.height, self.width)
 
         self.run(chain, range(GRIDS - 1, -1, -1))
 
@@ -236,7 +241,7 @@ class RDObjective:
             by_finer = self.finest[k]
             for level in range(k):
                 by = _apart(self.shapes[level + 1], np.empty)
-                loops.upsample2x_back(
+                distortion.upsample2x_back(
                     planes[level + 1], taps[level], by_finer, *self.shapes[level], by, per_chain[k][level]
                 )
                 by_finer = by
@@ -254,16 +259,16 @@ class RDObjective:
         net = _synthesis_net(weights)
         if sampled and len(self._stripes) > 1:
             return self._synthesise_stripes(net)
-        shares = [loops.Rows(*self._share(0, thread), self.width) for thread in range(self.threads)]
+        shares = [Rows(*self._share(0, thread), self.width) for thread in range(self.threads)]
         per_thread = [_synthesis_gradients(weights.width) for _ in shares]
         scale = 1 / (3 * self.pixels)
 
         def forward(thread: int) -> None:
-            loops.synthesis_mlp(self.finest, net, shares[thread], self.mixed)
+            distortion.synthesis_mlp(self.finest, net, shares[thread], self.mixed)
 
         def compare(thread: int) -> float:
             return float(
-                loops.squared_error(
+                distortion.squared_error(
                     self.mixed, net.k, self.target, shares[thread], scale, self.grad_rgb, per_thread[thread].k
                 )
             )
@@ -275,7 +280,7 @@ class RDObjective:
             shown.show_back(self.mixed, self._grad_shown, shares[thread], self.grad_rgb, per_thread[thread].k)
 
         def back(thread: int) -> None:
-            loops.synthesis_back(
+            distortion.synthesis_back(
                 self.finest, self.grad_rgb, net, shares[thread], per_thread[thread], learn_from
             )
 
@@ -307,21 +312,21 @@ class RDObjective:
     def grids(self) -> list[NDArray[np.int8]]:
         """The symbols, which are rounded."""
         return [
-            symbols[1:, loops.LEFT : loops.LEFT + shape[1]].astype(np.int8)
+            symbols[1:, LEFT : LEFT + shape[1]].astype(np.int8)
             for symbols, shape in zip(self.symbols, self.shapes)
         ]
 
-    def _synthesise_stripes(self, net: loops.SynthesisNet) -> float:
+    def _synthesise_stripes(self, net: distortion.SynthesisNet) -> float:
         """The squared error, from stripes of rows."""
         unused, scale = np.zeros_like(net.k), 1 / (3 * self.pixels)
 
         def part(thread: int) -> float:
             found = 0.0
             for first, last in self._stripes[thread :: self.threads]:
-                around = loops.Rows(max(first - 1, 0), min(last + 1, self.height), self.width)
-                loops.synthesis_mlp(self.finest, net, around, self.mixed)
-                rows = loops.Rows(first, last, self.width)
-                found += loops.squared_error(
+                around = Rows(max(first - 1, 0), min(last + 1, self.height), self.width)
+                distortion.synthesis_mlp(self.finest, net, around, self.mixed)
+                rows = Rows(first, last, self.width)
+                found += distortion.squared_error(
                     self.mixed, net.k, self.target, rows, scale, self.grad_rgb, unused
                 )
             return found
@@ -420,7 +425,7 @@ class RDObjective:
     def _latents_follow(self) -> None:
         """Latents whose symbol was moved go there."""
         for symbols, latents in zip(self.symbols, self.latents):
-            cells = symbols[1:, loops.LEFT : loops.LEFT + latents.shape[1]]
+            cells = symbols[1:, LEFT : LEFT + latents.shape[1]]
             np.copyto(latents, cells, where=np.floor(latents + np.float32(0.5)) != cells)
 
     # --- passes
@@ -438,7 +443,7 @@ class RDObjective:
             return 100 - self.visual.seen.value(self.shown)
         if self._judge is None:
             self._judge = Ssimulacra2(self.target, self._over_rows)
-        picture, rows = np.empty_like(self.target), loops.Rows(0, self.height, self.width)
+        picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
         shown.show(self.mixed, weights.parts["k"], self.target, rows, picture)
         return 100 - self._judge.value(picture)
 
@@ -465,35 +470,37 @@ class RDObjective:
         """One step of Adam for the latents, from the gradients that were found last."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
-        adam = loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
+        adam = latent_loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
 
         grads = tuple(self.grad_rate)
-        self.run(lambda thread: loops.step(self._state, grads, self._grad_error, self._shares[thread], adam))
+        self.run(
+            lambda thread: latent_loops.step(self._state, grads, self._grad_error, self._shares[thread], adam)
+        )
 
 
-def _context_gradients() -> loops.ContextGradients:
+def _context_gradients() -> rate_loops.ContextGradients:
     """Zeros, for the biases of all grids."""
     shapes = (16, 16), (GRIDS, 16), (16, 16), (16,), (4, 16), (4,)
-    return loops.ContextGradients(*(np.zeros(shape, np.float32) for shape in shapes))
+    return rate_loops.ContextGradients(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
-def _synthesis_net(weights: Weights) -> loops.SynthesisNet:
+def _synthesis_net(weights: Weights) -> distortion.SynthesisNet:
     """The layers padded with zeros."""
     n, c = weights.parts, weights.width
     p, q, s = np.zeros((c, 8), np.float32), np.zeros((4, c), np.float32), np.zeros((4, 8), np.float32)
     p[:, :GRIDS], p[:, GRIDS], q[:3], s[:3, :GRIDS] = n["p"], n["pb"], n["q"], n["s"]
     qb = np.zeros(4, np.float32)
     qb[:3] = n["qb"]
-    return loops.SynthesisNet(p, q, qb, s, n["k"], *(np.ascontiguousarray(m.T) for m in (p, q, s)))
+    return distortion.SynthesisNet(p, q, qb, s, n["k"], *(np.ascontiguousarray(m.T) for m in (p, q, s)))
 
 
-def _synthesis_gradients(width: int) -> loops.SynthesisGradients:
+def _synthesis_gradients(width: int) -> distortion.SynthesisGradients:
     shapes = (width, 8), (4, width), (4,), (4, 8), (3, 3, 3, 3)
-    return loops.SynthesisGradients(*(np.zeros(shape, np.float32) for shape in shapes))
+    return distortion.SynthesisGradients(*(np.zeros(shape, np.float32) for shape in shapes))
 
 
 def _band(rows: Sequence[slice], k: int) -> NDArray[np.int64]:
-    """Where a band of grid k and of the next two lies, see ``kernels.objective.rate``."""
+    """Where a band of grid k and of the next two lies, see ``kernels.rate``."""
     own, next_, after = rows[k : k + 3]
     return np.array([own.start, next_.start, next_.stop, after.start, after.stop], np.int64)
 
@@ -529,11 +536,11 @@ def _sampled(tasks: NDArray[np.void], one_in: int) -> NDArray[np.void]:
             part = task.copy()
             part["first"], part["last"], part["weight"] = first, last, weight
             found.append(part)
-    return np.array(found, loops.RATE_TASK)
+    return np.array(found, rate_loops.RATE_TASK)
 
 
 def _padded(shape: tuple[int, int]) -> FloatArray:
-    return _apart((shape[0] + 1, loops.row_length(shape[1])))
+    return _apart((shape[0] + 1, latent_loops.row_length(shape[1])))
 
 
 def _apart(shape: tuple[int, int], make: Callable[..., FloatArray] = np.zeros) -> FloatArray:

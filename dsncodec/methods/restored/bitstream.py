@@ -18,7 +18,7 @@ from ...container import Header
 from ...errors import Corrupt, UnsupportedVersion
 from ...networks import registry
 from .. import Facts, Window
-from ..sections import OneSize, decode_alpha, pooled, required
+from ..sections import OneSize, alpha_backend, check_alpha, decode_alpha, pooled, required
 from .half_size import doubled, half_shape
 
 UInt8Array = NDArray[np.uint8]
@@ -149,8 +149,7 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     base = carriers.base_name(required(sections, "BASE"))
     if parameters.strength:
         registry.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
-    if header.has_alpha:
-        carriers.backend_name(required(sections, "ALPH"))
+    check_alpha(header, sections)
 
 
 def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -> Facts:
@@ -161,11 +160,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         first_bytes: the first byte of each other section that the method knows.
     """
     found = Parameters.unpack(parameters)
-    used = {}
-    if "BASE" in first_bytes:
-        used["BASE"] = carriers.base_name(first_bytes["BASE"])
-    if "ALPH" in first_bytes:
-        used["ALPH"] = carriers.backend_name(first_bytes["ALPH"])
+    used = {"BASE": carriers.base_name(first_bytes["BASE"])} if "BASE" in first_bytes else {}
     try:
         model = registry.restoration_of_wire_id(found.model_id).name if found.strength else ""
     except UnsupportedVersion:
@@ -174,7 +169,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "scale": found.scale,
         "levels": None,
         "chroma_levels": None,
-        "backends": used,
+        "backends": used | alpha_backend(first_bytes),
         "model": model,
         "model_id": found.model_id.hex() if found.strength else "",
         "base_quality": found.quality,

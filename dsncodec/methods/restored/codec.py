@@ -387,7 +387,7 @@ class Restorer:
         if colour.shape[2] == 1:
             colour = colour.repeat(3, 2)
         x = np.ascontiguousarray(colour.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
-        net = network(registry.checked_restoration(self.model), self.threads)
+        net = network(registry.checked_file(self.model), self.threads)
         known = self.parameters.quality / 100, self.parameters.rmse
         quality, rmse = (np.full((1, 1, 1), value, np.float32) for value in known)
         added = (net(x, quality, rmse) - x)[:, *tile.crop] * np.float32(255)

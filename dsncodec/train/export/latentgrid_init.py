@@ -1,4 +1,4 @@
-"""A start of method "latentgrid" -> the file that readers use, and its manifest row. Needs neither torch nor numba."""
+"""An init of method "latentgrid" -> the file that readers use, and its manifest row. Needs neither torch nor numba."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Int32Array = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Info:
-    """Where a start comes from: the recipe's name, and the steps of a batch, seconds and seed from random weights on."""
+    """Where an init comes from: the recipe's name, and the steps of a batch, seconds and seed from random weights on."""
 
     recipe: str
     steps: int
@@ -39,10 +39,10 @@ class Info:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedStart:
-    """What a training leaves for each price of a bit: all weights, (n,) float32, in the order of docs/format.md, 9."""
+class TrainedInit:
+    """What a training leaves for each lmbda: all weights, (n,) float32, in the order of docs/format.md, 9."""
 
-    lam: float
+    lmbda: float
     width: int
     flat: FloatArray
     info: Info
@@ -54,7 +54,7 @@ class TrainedStart:
             buffer,
             weights=self.flat,
             width=self.width,
-            lam=self.lam,
+            lmbda=self.lmbda,
             recipe=self.info.recipe,
             steps=self.info.steps,
             seconds=self.info.seconds,
@@ -63,42 +63,42 @@ class TrainedStart:
         write(str(path), buffer.getvalue(), force)
 
     @classmethod
-    def read(cls, path: str | Path) -> TrainedStart:
+    def read(cls, path: str | Path) -> TrainedInit:
         """Raises SettingError: the file is missing, or none that ``save`` wrote."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                said = {
-                    key: file[key].item() for key in ("width", "lam", "recipe", "steps", "seconds", "seed")
-                }
+                said = {key: file[key].item() for key in ("width", "recipe", "steps", "seconds", "seed")}
+                # "lam" until 0.2
+                lmbda = file["lmbda" if "lmbda" in file else "lam"].item()
                 flat = np.asarray(file["weights"], np.float32)
         except FileNotFoundError as exc:
             raise SettingError(f"checkpoint {path}: {exc.strerror}") from exc
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as exc:
-            raise SettingError(f"{path} is not a start that dsncodec trained") from exc
+            raise SettingError(f"{path} is not an init that dsncodec trained") from exc
         info = Info(said["recipe"], said["steps"], said["seconds"], said["seed"])
-        return cls(said["lam"], said["width"], flat, info)
+        return cls(lmbda, said["width"], flat, info)
 
 
-def short(lam: float) -> str:
-    """A price as names have it.
+def short(lmbda: float) -> str:
+    """A lmbda as names have it.
 
     >>> short(0.002), short(2.5e-4), short(1.0)
     ('2e-3', '2.5e-4', '1e0')
     """
-    digits, exponent = f"{lam:e}".split("e")
+    digits, exponent = f"{lmbda:e}".split("e")
     return f"{float(digits):g}e{int(exponent)}"
 
 
 def name_of(checkpoint: str | Path) -> str:
-    """The name that a trained start has by default. Raises as ``TrainedStart.read``."""
-    start = TrainedStart.read(checkpoint)
-    return f"{start.info.recipe}-{short(start.lam)}"
+    """The name that a trained init has by default. Raises as ``TrainedInit.read``."""
+    init = TrainedInit.read(checkpoint)
+    return f"{init.info.recipe}-{short(init.lmbda)}"
 
 
 def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) -> str:
-    """``export_start`` of what ``dsncodec train`` wrote."""
-    start = TrainedStart.read(checkpoint)
-    return export_start(folder, name or name_of(checkpoint), start.lam, start.flat, start.width, start.info)
+    """``export_init`` of what ``dsncodec train`` wrote."""
+    init = TrainedInit.read(checkpoint)
+    return export_init(folder, name or name_of(checkpoint), init.lmbda, init.flat, init.width, init.info)
 
 
 def integers(flat: FloatArray, width: int) -> Int32Array:
@@ -109,7 +109,7 @@ def integers(flat: FloatArray, width: int) -> Int32Array:
     """
     sides = counts(width)
     if flat.shape != (sum(sides),):
-        raise SettingError(f"a start of width {width} has {sum(sides)} weights, not {flat.size}")
+        raise SettingError(f"an init of width {width} has {sum(sides)} weights, not {flat.size}")
     found = []
     for number, part in enumerate(np.split(flat.astype(np.float64), np.cumsum(sides)[:-1])):
         numbers = np.rint(part * 2.0 ** UNITS[number])
@@ -120,18 +120,18 @@ def integers(flat: FloatArray, width: int) -> Int32Array:
     return np.concatenate(found).astype(np.int32)
 
 
-def export_start(folder: str | Path, name: str, lam: float, flat: FloatArray, width: int, info: Info) -> str:
-    """Write a start, ``name``.i32, into ``folder`` and add its row to the manifest there.
+def export_init(folder: str | Path, name: str, lmbda: float, flat: FloatArray, width: int, info: Info) -> str:
+    """Write an init, ``name``.i32, into ``folder`` and add its row to the manifest there.
 
     Args:
         folder: usually models/; made when it is not there. A row of the same name is replaced.
-        lam: the price of a bit that it was made for, in squared error (samples in 0..1) for a bit per pixel.
-        flat: (n,) float32, as ``fit.networks.Weights.flat``.
+        lmbda: that it was made for, squared error (samples in 0..1) for a bit per pixel.
+        flat: (n,) float32, as ``weights.Weights.flat``.
         width: of the synthesis.
     Returns:
         The manifest row, as TOML.
     Raises:
-        SettingError: the weights cannot be those of a start.
+        SettingError: the weights cannot be those of an init.
     """
     data = integers(flat, width).astype("<i4").tobytes()
     folder = Path(folder)
@@ -144,7 +144,7 @@ def export_start(folder: str | Path, name: str, lam: float, flat: FloatArray, wi
             f'name = "{name}"',
             f'wire_id = "{wire_id.hex()}"',
             f"width = {width}",
-            f"lambda = {short(lam)}",
+            f"lambda = {short(lmbda)}",
             f'recipe = "dsncodec/train/recipes/{info.recipe}.toml"',
             f"steps = {info.steps}",
             f"seconds = {round(info.seconds)}",

@@ -1,4 +1,4 @@
-"""What colours a model's latents stand for, measured on flat colours: ``weights.LayerMap``. Needs no torch and no picture.
+"""What colours a model's latents stand for, measured on flat colours: ``registry.LayerMap``. Needs no torch and no picture.
 
 In photographs mean luma and chroma follow the same map to about a level, but where fine texture of high contrast fills the
 picture: see bench/results, colours.md. Flat colours cover the whole gamut, and are the same for whoever exports.

@@ -14,7 +14,7 @@ _HEAD = """\
 # [[look]]: a second `up` for the files of a model, by its wire id.
 # [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
 # a file of moments, on a few numbers of it beside what lies inside the radius.
-# [[start]]: what the weights of a file of latent grids are told apart from; width: of the synthesis, lambda: the price of a bit.
+# [[start]]: an init of latent grids, which the weights of a file are differences from; width: of the synthesis; lambda: squared error for a bit per pixel.
 """
 
 

@@ -165,7 +165,7 @@ def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
 
 
 def picture_graphs(net: Any) -> dict[str, bytes]:
-    """The ONNX files of a network from pictures to pictures, values 0 to 1; see ``registry.PictureNetwork``.
+    """The ONNX files of a network from pictures to pictures, values 0 to 1; see ``registry.ImageNetwork``.
 
     One, or two of a network with ``moments``: those, and what is local once they are known.
     """

@@ -32,13 +32,13 @@ def weights_of(name: str) -> dict[str, Tensor]:
             parts = [part for part in registry.PARTS if part != "up_gradient"]
             found = {part: weights_in(registry.checked_path(model, part)) for part in parts}
             return {f"{part}.{key}": value for part, of in found.items() for key, value in of.items()}
-    single: list[registry.Restoration | registry.PictureNetwork] = [
+    single: list[registry.Restoration | registry.ImageNetwork] = [
         *registry.restorations(),
-        *registry.picture_networks(),
+        *registry.image_networks(),
     ]
     for row in single:
         if row.name == name:
-            return weights_in(registry.checked_restoration(row))
+            return weights_in(registry.checked_file(row))
     known = ", ".join(row.name for row in [*registry.manifest(), *single])
     raise SettingError(f"no published network is called {name!r}; there are {known}")
 

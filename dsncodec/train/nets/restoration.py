@@ -111,7 +111,7 @@ class RestorationNet(nn.Module):
         found = [self.tail(f), *(other(f) for other in self.others)]  # (N, 3 * block * block, h, w) each
         return torch.stack([F.pixel_shuffle(one * rmse, block) for one in found], 1)
 
-    def adopt(self, smaller: Mapping[str, Tensor]) -> None:
+    def load_from(self, smaller: Mapping[str, Tensor]) -> None:
         """Start from the weights of a network of at most this width and this many blocks, and compute the same.
 
         Channels and blocks beyond theirs keep their fresh weights, but feed nothing that was there before.

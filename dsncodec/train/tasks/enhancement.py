@@ -94,7 +94,7 @@ def read_pairs(folder: str | Path, first: int, end: int) -> tuple[UInt8Array, UI
 
 
 class EnhancementTask:
-    """What the loop asks for, of a generator and its discriminator: see ``loop.Task``.
+    """What the trainer asks for, of a generator and its discriminator: see ``trainer.Task``.
 
     The discriminator is a part of the networks, so that checkpoints hold it and the loop's optimizer moves it; in
     ``loss`` each of the two sees only its own gradient. Both move at once, where the authors let them take turns.
@@ -152,8 +152,8 @@ class EnhancementTask:
     def networks(self) -> EnhancementNets:
         return EnhancementNets(self.recipe.model)
 
-    def adopt(self, nets: EnhancementNets, weights: dict[str, Tensor]) -> None:
-        """Those of a run of the same shape."""
+    def load_from(self, nets: EnhancementNets, weights: dict[str, Tensor]) -> None:
+        """Weights of a run of the same shape."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -207,7 +207,7 @@ class EnhancementTask:
             parts["distillation"] = weights.distillation * losses.distillation_loss(*zip(*pairs))
         return parts
 
-    def judge(self, nets: EnhancementNets, device: str) -> dict[str, float]:
+    def evaluate(self, nets: EnhancementNets, device: str) -> dict[str, float]:
         """Mean PSNR in dB and SSIM over the held-out pairs, outputs rounded to 8 bits."""
         if self.held_out is None:
             return {}

@@ -1,7 +1,7 @@
-"""Training the starts of method "latentgrid": networks that suit many pictures, one set for each price of a bit.
+"""Training the inits of method "latentgrid": networks that suit many pictures, one set for each lmbda.
 
 Each crop has latents of its own, which stay while the crops take turns; the networks are shared. A step is what a fit
-does, for a batch of crops side by side. In the end starts of high prices move to where whole fits go from them: the mean
+does, for a batch of crops side by side. In the end inits of a large lmbda move to where whole fits go from them: the mean
 of their weights (Reptile: Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018). Needs the extra
 [fit], not torch.
 """
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import SettingError
-from ...methods.latentgrid.bitstream import MAX_WIDTH, MIN_WIDTH, PLAIN, WIDTH_STEP
-from ...methods.latentgrid.fit import Aim, Budget, Fit, eased
+from ...methods.latentgrid.bitstream import MAX_WIDTH, MIN_WIDTH, WIDTH_STEP, ZERO_INIT
+from ...methods.latentgrid.fit import Budget, Fit, RateTarget, cosine_schedule
 from ...methods.latentgrid.objective import RDObjective
 from ...methods.latentgrid.weights import Weights, random_weights
 from ..data.images import find_images
-from ..export.latentgrid_init import Info, TrainedStart, short
+from ..export.latentgrid_init import Info, TrainedInit, short
 from ..optim.adam import Adam
 from ..recipe import fill, read_table
 
@@ -53,7 +53,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class PhaseSettings:
-    """How latents and networks move for one price: ``visits`` of each crop, and what changes meanwhile."""
+    """How latents and networks move for one lmbda: ``visits`` of each crop, and what changes meanwhile."""
 
     visits: int = 480
     temperature: Pair = (0.3, 0.1)
@@ -64,22 +64,22 @@ class PhaseSettings:
 
 @dataclass(frozen=True)
 class FitsSettings:
-    """Whole fits, for each price from ``least_lambda`` on: of ``crops`` new squares of ``size`` pixels, ``steps`` long."""
+    """Whole fits, for each lmbda from ``least_lmbda`` on: of ``crops`` new squares of ``size`` pixels, ``steps`` long."""
 
-    least_lambda: float = 6e-3
+    least_lmbda: float = 6e-3
     crops: int = 48
     size: int = 256
     steps: int = 1500
 
 
 @dataclass(frozen=True)
-class StartsRecipe:
-    """All starts of one width. ``lambdas`` are prices of a bit; ``first`` is the one that is trained from random weights."""
+class InitsRecipe:
+    """All inits of one width, one for each of ``lmbdas``; ``first`` is the one that is trained from random weights."""
 
     name: str
     task: str = "latentgrid"
     width: int = 32
-    lambdas: tuple[float, ...] = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2)
+    lmbdas: tuple[float, ...] = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2)
     first: float = 2e-3
     batch: int = 4
     threads: int = 2
@@ -97,8 +97,8 @@ class StartsRecipe:
     def __post_init__(self) -> None:
         for wrong, says in (
             (
-                self.first not in self.lambdas or min(self.lambdas) <= 0,
-                "first must be one of lambdas, above 0",
+                self.first not in self.lmbdas or min(self.lmbdas) <= 0,
+                "first must be one of lmbdas, above 0",
             ),
             (
                 not MIN_WIDTH <= self.width <= MAX_WIDTH or self.width % WIDTH_STEP,
@@ -122,18 +122,18 @@ class StartsRecipe:
 
     @property
     def chains(self) -> tuple[list[float], list[float]]:
-        """The prices below the first, falling, and those above it, rising."""
-        below = sorted((lam for lam in self.lambdas if lam < self.first), reverse=True)
-        return below, sorted(lam for lam in self.lambdas if lam > self.first)
+        """The lmbdas below the first, falling, and those above it, rising."""
+        below = sorted((lmbda for lmbda in self.lmbdas if lmbda < self.first), reverse=True)
+        return below, sorted(lmbda for lmbda in self.lmbdas if lmbda > self.first)
 
 
-def read(path: str | Path, overrides: Mapping[str, str] = {}) -> StartsRecipe:
+def read(path: str | Path, overrides: Mapping[str, str] = {}) -> InitsRecipe:
     """The recipe of a file; ``overrides`` as ``recipe.read_table`` takes them.
 
     Raises:
         SettingError: no such file, not TOML, or a key or value that does not fit.
     """
-    return fill(StartsRecipe, read_table(path, overrides), str(path))
+    return fill(InitsRecipe, read_table(path, overrides), str(path))
 
 
 def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
@@ -169,15 +169,15 @@ def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
 
 
 class Trainer:
-    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each price as it is done, again whenever a later phase is
+    """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each lmbda as it is done, again whenever a later phase is
     over with it, and log.csv."""
 
-    def __init__(self, recipe: StartsRecipe, out: str | Path, force: bool = False) -> None:
+    def __init__(self, recipe: InitsRecipe, out: str | Path, force: bool = False) -> None:
         """Raises FileExistsError: without ``force``, a file of an earlier run is there, which this one would replace."""
         self.recipe, self.out, self.force = recipe, Path(out), force
         self.written: list[Path] = []
         log = self.out / "log.csv"
-        for path in [log, *map(self._path, recipe.lambdas)]:
+        for path in [log, *map(self._path, recipe.lmbdas)]:
             if path.exists() and not force:
                 raise FileExistsError(errno.EEXIST, f"{path} exists; --force overwrites it")
 
@@ -201,67 +201,67 @@ class Trainer:
             done = {recipe.first: (middle.weights.copy(), middle.steps, middle.seconds)}
             for chain in recipe.chains:
                 state = middle.copy(crops)
-                for lam in chain:
-                    self._train(state, lam, recipe.outwards, pool, log, log_every)
-                    done[lam] = state.weights.copy(), state.steps, state.seconds
+                for lmbda in chain:
+                    self._train(state, lmbda, recipe.outwards, pool, log, log_every)
+                    done[lmbda] = state.weights.copy(), state.steps, state.seconds
             others = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
-            for lam, (weights, steps, seconds) in sorted(done.items(), reverse=True):
+            for lmbda, (weights, steps, seconds) in sorted(done.items(), reverse=True):
                 state = _State([RDObjective(crop) for crop in others], weights, steps, seconds)
-                self._train(state, lam, recipe.again, pool, log, log_every)
-                if lam >= recipe.fits.least_lambda:
-                    self._fit(state, lam, pool, log)
+                self._train(state, lmbda, recipe.again, pool, log, log_every)
+                if lmbda >= recipe.fits.least_lmbda:
+                    self._fit(state, lmbda, pool, log)
 
     def _train(
         self,
         state: _State,
-        lam: float,
+        lmbda: float,
         phase: PhaseSettings,
         pool: ThreadPoolExecutor,
         log: Any,
         log_every: float,
     ) -> None:
-        """One price, and its file."""
+        """One phase for one lmbda, and its file."""
         recipe = self.recipe
         begun = last = time.monotonic()
         before = state.seconds
         total = phase.visits * len(state.objectives) // recipe.batch
-        mover = Adam(state.weights.flat.size)
+        optimiser = Adam(state.weights.flat.size)
         losses: list[tuple[float, float]] = []  # mean squared error and bits per pixel of each visit
         turns = _turns(len(state.objectives), recipe.batch, recipe.seed + 1)
         for step in range(total):
             temperature, noise, latents, size = (
-                eased(pair, step / total)
+                cosine_schedule(pair, step / total)
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
             def visit(number: int) -> tuple[float, float, FloatArray]:
                 objective = state.objectives[number]
                 objective.soft_round(temperature, noise, step * 31 + number)
-                loss, gradient = objective.gradients(state.weights, lam)
-                objective.step(lam, latents, *MEANS)
+                loss, gradient = objective.gradients(state.weights, lmbda)
+                objective.step(lmbda, latents, *MEANS)
                 return loss.mse(objective.pixels), loss.bits / objective.pixels, gradient.flat
 
             found = list(pool.map(visit, next(turns)))
             gradient = np.sum([by_weights for _, _, by_weights in found], 0) / np.float32(recipe.batch)
-            mover.step(state.weights.flat, gradient, size)
+            optimiser.step(state.weights.flat, gradient, size)
             state.steps += 1
             state.seconds = before + time.monotonic() - begun
             losses += [(mse, bpp) for mse, bpp, _ in found]
             if time.monotonic() - last > log_every or step + 1 == total:
                 last = time.monotonic()
-                self._log(lam, (step + 1) / total, state, losses, log)
+                self._log(lmbda, (step + 1) / total, state, losses, log)
                 losses = []
-        self._save(state, lam)
+        self._save(state, lmbda)
 
-    def _fit(self, state: _State, lam: float, pool: ThreadPoolExecutor, log: Any) -> None:
+    def _fit(self, state: _State, lmbda: float, pool: ThreadPoolExecutor, log: Any) -> None:
         """Whole fits from the weights as they are: these become the mean of what the fits end with."""
         recipe, fits = self.recipe, self.recipe.fits
         before, begun = state.seconds, time.monotonic()
         crops = read_crops(replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13)
 
         def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
-            job = Fit(crop, recipe.width, PLAIN, 1, begin=state.weights)
-            job.run(Aim(lam), Budget(None, fits.steps))
+            job = Fit(crop, recipe.width, ZERO_INIT, 1, init=state.weights)
+            job.run(RateTarget(lmbda), Budget(None, fits.steps))
             loss = job.objective.loss(job.weights)
             return loss.mse(job.objective.pixels), loss.bits / job.objective.pixels, job.weights.flat
 
@@ -269,31 +269,31 @@ class Trainer:
         state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
         state.steps += fits.steps * fits.crops // recipe.batch
         state.seconds = before + time.monotonic() - begun
-        self._log(lam, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
-        self._save(state, lam)
+        self._log(lmbda, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
+        self._save(state, lmbda)
 
-    def _path(self, lam: float) -> Path:
-        return self.out / f"{self.recipe.name}-{short(lam)}.npz"
+    def _path(self, lmbda: float) -> Path:
+        return self.out / f"{self.recipe.name}-{short(lmbda)}.npz"
 
-    def _save(self, state: _State, lam: float) -> None:
+    def _save(self, state: _State, lmbda: float) -> None:
         recipe = self.recipe
         info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
-        path = self._path(lam)
-        TrainedStart(lam, recipe.width, state.weights.flat, info).save(
+        path = self._path(lmbda)
+        TrainedInit(lmbda, recipe.width, state.weights.flat, info).save(
             path, self.force or path in self.written
         )
         if path not in self.written:
             self.written.append(path)
 
     def _log(
-        self, lam: float, progress: float, state: _State, losses: list[tuple[float, float]], log: Any
+        self, lmbda: float, progress: float, state: _State, losses: list[tuple[float, float]], log: Any
     ) -> None:
         mse, bpp = np.array(losses).T
         values = (
-            short(lam),
+            short(lmbda),
             state.steps,
             round(state.seconds),
-            f"{np.mean(mse + lam * bpp):.4e}",
+            f"{np.mean(mse + lmbda * bpp):.4e}",
             f"{np.mean(-10 * np.log10(np.maximum(mse, 1e-12))):.2f}",
             f"{bpp.mean():.4f}",
         )
@@ -306,7 +306,7 @@ class Trainer:
 
 @dataclass
 class _State:
-    """All that moves, and how long it has moved since the weights were random."""
+    """Objectives and weights, and steps and seconds since the weights were random."""
 
     objectives: list[RDObjective]
     weights: Weights
@@ -314,7 +314,7 @@ class _State:
     seconds: float = 0.0
 
     def copy(self, crops: list[UInt8Array]) -> _State:
-        """The same latents and weights, and the means of Adam at zero."""
+        """A state with these latents and weights, and Adam's means at zero."""
         objectives = [
             RDObjective(crop, latents=[grid.copy() for grid in objective.latents])
             for crop, objective in zip(crops, self.objectives)

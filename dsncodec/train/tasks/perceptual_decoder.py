@@ -82,7 +82,7 @@ def decoded(nets: SamplingNets, luma: Tensor, chroma: Tensor, levels: Tensor) ->
 
 
 class LookTask:
-    """What the loop asks for, of a second Up-SNet: see ``loop.Task``. All other networks stay as published."""
+    """What the trainer asks for, of a second Up-SNet: see ``trainer.Task``. All other networks stay as published."""
 
     def __init__(self, recipe: LookRecipe) -> None:
         multiple, patch = recipe.model.chroma_scale, recipe.data.patch
@@ -111,7 +111,7 @@ class LookTask:
         nets.up.requires_grad_(True)
         return nets
 
-    def adopt(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
         """The Up-SNet of another run of this scale."""
         nets.up.load_state_dict({k.removeprefix("up."): v for k, v in weights.items() if k.startswith("up.")})
 
@@ -132,7 +132,7 @@ class LookTask:
         shown = decoded(nets, *coded)
         return perceptual_loss(shown, wanted, nets.config.scale, self.recipe.loss, lambda: self.distance)
 
-    def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
+    def evaluate(self, nets: SamplingNets, device: str) -> dict[str, float]:
         """RGB PSNR in dB and feature distances over held-out pictures, beside those of the published Up-SNet:
         differences of PSNR, and ratios of distances."""
         if self.held_out is None:

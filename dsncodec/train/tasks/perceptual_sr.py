@@ -33,7 +33,7 @@ class PerceptualRecipe(Recipe):
 
 
 class PerceptualTask:
-    """What the loop asks for, of a perceptual super-resolution network: see ``loop.Task``."""
+    """What the trainer asks for, of a perceptual super-resolution network: see ``trainer.Task``."""
 
     def __init__(self, recipe: PerceptualRecipe) -> None:
         self.recipe = recipe
@@ -57,7 +57,7 @@ class PerceptualTask:
     def networks(self) -> PerceptualNet:
         return PerceptualNet(self.recipe.model)
 
-    def adopt(self, nets: PerceptualNet, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: PerceptualNet, weights: dict[str, Tensor]) -> None:
         """Every tensor whose name and shape agree: of another scale all but the last enlargement."""
         ours = nets.state_dict()
         kept = {k: v for k, v in weights.items() if k in ours and v.shape == ours[k].shape}
@@ -72,7 +72,7 @@ class PerceptualTask:
         return perceptual_loss(made, wanted, nets.scale, self.recipe.loss, lambda: self.distance)
 
     @torch.no_grad()
-    def judge(self, nets: PerceptualNet, device: str) -> dict[str, float]:
+    def evaluate(self, nets: PerceptualNet, device: str) -> dict[str, float]:
         """Mean luma PSNR over the held-out pictures and, where it is minimised, feature distances."""
         pairs = self.held_out
         if pairs is None:

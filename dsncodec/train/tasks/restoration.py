@@ -74,7 +74,7 @@ def known_rmse(mse: np.ndarray) -> Tensor:
 
 
 class RestorationTask:
-    """What the loop asks for, of a restoration network: see ``loop.Task``."""
+    """What the trainer asks for, of a restoration network: see ``trainer.Task``."""
 
     def __init__(self, recipe: RestorationRecipe) -> None:
         data, block = recipe.data, recipe.model.block
@@ -111,9 +111,9 @@ class RestorationTask:
     def networks(self) -> RestorationNet:
         return RestorationNet(self.recipe.model)
 
-    def adopt(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
-        """Those of a network for another codec, or of a smaller one."""
-        nets.adopt(weights)
+    def load_from(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
+        """Weights of a network for another codec, or of a smaller one."""
+        nets.load_from(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See ``coded_batch``; coded patches are uint8."""
@@ -124,7 +124,7 @@ class RestorationTask:
         coded, original, quality, rmse = batch
         return relative_squared_error(nets(planes(coded), quality, rmse), planes(original), rmse)
 
-    def judge(self, nets: RestorationNet, device: str) -> dict[str, float]:
+    def evaluate(self, nets: RestorationNet, device: str) -> dict[str, float]:
         """Mean and least gain in dB of RGB PSNR over the held-out pictures at the judged qualities."""
         if self.held_out is None:
             return {}

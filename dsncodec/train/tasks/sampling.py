@@ -86,7 +86,7 @@ def code_luma(nets: SamplingNets, luma: Tensor, levels: Tensor) -> tuple[Tensor,
 def code_chroma(
     nets: SamplingNets, chroma: Tensor, decoded_luma: Tensor, levels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The same for chroma (N, 2, H, W), guided by decoded luma (N, 1, H, W), which learns nothing from it."""
+    """Chroma (N, 2, H, W) down and up through its networks, guided by decoded luma (N, 1, H, W), which gets no gradient."""
     shift = chroma_shift(levels)
     latent = nets.chroma_down(chroma)
     quantised = qbrelu(latent + shift, levels) - shift
@@ -165,7 +165,7 @@ def held_out_psnr_db(
 
 
 class SamplingTask:
-    """What the loop asks for, of sampling networks: see ``loop.Task``."""
+    """What the trainer asks for, of sampling networks: see ``trainer.Task``."""
 
     def __init__(self, recipe: SamplingRecipe) -> None:
         model, patch = recipe.model, recipe.data.patch
@@ -187,7 +187,7 @@ class SamplingTask:
     def networks(self) -> SamplingNets:
         return SamplingNets(self.recipe.model)
 
-    def adopt(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
+    def load_from(self, nets: SamplingNets, weights: dict[str, Tensor]) -> None:
         """Every tensor whose name and shape agree: those of another scale do, but for its outermost layers."""
         ours = nets.state_dict()
         kept = {k: v for k, v in weights.items() if k in ours and v.shape == ours[k].shape}
@@ -205,7 +205,7 @@ class SamplingTask:
         patches, levels = batch
         return sampling_loss(nets, ycbcr(patches), levels, self.recipe.loss, progress)
 
-    def judge(self, nets: SamplingNets, device: str) -> dict[str, float]:
+    def evaluate(self, nets: SamplingNets, device: str) -> dict[str, float]:
         if self.held_out is None:
             return {}
         found = {q: held_out_psnr_db(nets, self.held_out, q, device) for q in (256, 32, 64)}

@@ -153,7 +153,7 @@ def with_side(rgb: UInt8Array, side: int) -> UInt8Array:
 
 
 class StyleTask:
-    """What the loop asks for, of a transformation network: see ``loop.Task``."""
+    """What the trainer asks for, of a transformation network: see ``trainer.Task``."""
 
     def __init__(self, recipe: StyleRecipe) -> None:
         data = recipe.data
@@ -183,8 +183,8 @@ class StyleTask:
     def networks(self) -> StyleNet:
         return StyleNet(self.recipe.model)
 
-    def adopt(self, nets: StyleNet, weights: dict[str, Tensor]) -> None:
-        """Those of another style: the layers next to the picture have learned much the same."""
+    def load_from(self, nets: StyleNet, weights: dict[str, Tensor]) -> None:
+        """Weights of another style: layers next to the picture differ little between styles."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -199,7 +199,7 @@ class StyleTask:
         return total
 
     @torch.no_grad()
-    def judge(self, nets: StyleNet, device: str) -> dict[str, float]:
+    def evaluate(self, nets: StyleNet, device: str) -> dict[str, float]:
         """The mean total loss of the held-out pictures, and its parts."""
         if self.held_out is None:
             return {}

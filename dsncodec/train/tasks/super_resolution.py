@@ -98,7 +98,7 @@ class ShrunkPairs:
         return small.pixels[places], large.pixels[rows]
 
     def batch(self, rng: np.random.Generator, data: PairDataSettings) -> Batch:
-        """The same as tensors, as many and as large as the settings say."""
+        """``patches`` as tensors, of the number and size that the settings say."""
         small, large = self.patches(rng, data.batch, data.patch)
         return torch.from_numpy(small), torch.from_numpy(large)
 
@@ -120,7 +120,7 @@ def luma_psnr_db(net: torch.nn.Module, pairs: ShrunkPairs, device: str) -> float
 
 
 class SuperResolutionTask:
-    """What the loop asks for, of PPCN's network: see ``loop.Task``."""
+    """What the trainer asks for, of PPCN's network: see ``trainer.Task``."""
 
     def __init__(self, recipe: SuperResolutionRecipe) -> None:
         least = 3  # 12 large pixels: SSIM's window is 11
@@ -143,8 +143,8 @@ class SuperResolutionTask:
     def networks(self) -> SuperResolution:
         return SuperResolution(self.recipe.model)
 
-    def adopt(self, nets: SuperResolution, weights: dict[str, Tensor]) -> None:
-        """Those of a network of the same shape."""
+    def load_from(self, nets: SuperResolution, weights: dict[str, Tensor]) -> None:
+        """Weights of a network of the same shape."""
         nets.load_state_dict(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
@@ -159,6 +159,6 @@ class SuperResolutionTask:
         total = 255 * pixel_loss(made, wanted)
         return total + loss.ssim_weight * ssim_loss(made, wanted) if loss.ssim_weight else total
 
-    def judge(self, nets: SuperResolution, device: str) -> dict[str, float]:
+    def evaluate(self, nets: SuperResolution, device: str) -> dict[str, float]:
         """Mean luma PSNR over the held-out pictures."""
         return {} if self.held_out is None else {"luma_psnr_db": luma_psnr_db(nets, self.held_out, device)}

@@ -109,7 +109,7 @@ def rounded_weights(weights: Tensor) -> Tensor:
 
 
 class VisualTask:
-    """What the loop asks for, of a restoration network for the eye: see ``loop.Task``."""
+    """What the trainer asks for, of a restoration network for the eye: see ``trainer.Task``."""
 
     def __init__(self, recipe: VisualRecipe) -> None:
         data, block = recipe.data, recipe.model.block
@@ -174,9 +174,9 @@ class VisualTask:
     def networks(self) -> RestorationNet:
         return RestorationNet(self.recipe.model)
 
-    def adopt(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
-        """Those of a network for another loss or codec, or of a smaller one."""
-        nets.adopt(weights)
+    def load_from(self, nets: RestorationNet, weights: dict[str, Tensor]) -> None:
+        """Weights of a network for another loss or codec, or of a smaller one."""
+        nets.load_from(weights)
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See ``coded_batch``; coded patches are uint16."""
@@ -209,7 +209,7 @@ class VisualTask:
             total = total + settings.features_every * settings.features * torch.stack(ratios).mean()
         return total
 
-    def judge(self, nets: RestorationNet, device: str) -> dict[str, float]:
+    def evaluate(self, nets: RestorationNet, device: str) -> dict[str, float]:
         """What the network adds to RGB PSNR in dB and to SSIMULACRA 2 over the held-out pictures: means, the least, the part of
         the pictures that come out worse, and means at each judged quality."""
         if self.held_out is None:

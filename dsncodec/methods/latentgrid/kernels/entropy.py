@@ -106,7 +106,7 @@ def intervals(grids: Any, net: Any, tables: Array) -> tuple[Array, Array]:
 
 @compiled
 def write(lower: Array, above: Array, out: Array, state: Array) -> None:
-    """``range_coder.Writer.put``. ``state`` is low, range, and how many bytes of ``out`` are written."""
+    """``range_coder.RangeEncoder.encode``. ``state`` is low, range, and how many bytes of ``out`` are written."""
     low, span, at = state[0], state[1], state[2]
     for place in range(len(lower)):
         unit = span >> 24
@@ -180,8 +180,8 @@ def read(data: Array, state: Array, grids: Any, net: Any, tables: Array) -> bool
 
 
 @compiled
-def doubled(padded: Array, taps: Array, top: int, left: int, out: Array) -> None:
-    """See grids.doubled; ``top`` and ``left`` are 1 if the first row and column are odd ones."""
+def upsample2x(padded: Array, taps: Array, top: int, left: int, out: Array) -> None:
+    """See bitstream.upsample2x; ``top`` and ``left`` are 1 if the first row and column are odd ones."""
     planes, rows, columns = out.shape
     across = padded.shape[2]
     a0, a1, a2, a3 = taps[0], taps[1], taps[2], taps[3]
@@ -207,8 +207,8 @@ def doubled(padded: Array, taps: Array, top: int, left: int, out: Array) -> None
 
 
 @compiled
-def mixed(v: Array, p: Array, bias: Array, q: Array, s: Array, offset: Array, out: Array) -> None:
-    """See grids.mixed: (7, n) to (3, n), some hundred pixels at a time."""
+def synthesis_mlp(v: Array, p: Array, bias: Array, q: Array, s: Array, offset: Array, out: Array) -> None:
+    """See bitstream.synthesis_mlp: (7, n) to (3, n), some hundred pixels at a time."""
     width, pixels = p.shape[0], v.shape[1]
     zero = np.float32(0)
     for start in range(0, pixels, 256):
@@ -274,8 +274,8 @@ def mixed(v: Array, p: Array, bias: Array, q: Array, s: Array, offset: Array, ou
 
 
 @compiled
-def sharpened(g: Array, k: Array, out: Array) -> None:
-    """See grids.sharpened: (3, rows + 2, columns + 2) to (3, rows, columns)."""
+def synthesis_conv(g: Array, k: Array, out: Array) -> None:
+    """See bitstream.synthesis_conv: (3, rows + 2, columns + 2) to (3, rows, columns)."""
     _, rows, columns = out.shape
     for o in range(3):
         for y in range(rows):

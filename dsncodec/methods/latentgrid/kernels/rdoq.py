@@ -1,7 +1,7 @@
 """RDOQ: rounded symbols moved by one, one after the other, wherever the loss falls. The change of the loss is exact: the
 bits of all symbols that have this one as a context, and the squared error of all pixels that it reaches.
 
-Arrays are laid out as in ``objective``.
+Arrays are laid out as in ``latents``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....kernels.elementary import jit
-from .objective import _SPATIAL, LEFT, _context_rows, laplace_bits
+from .latents import LEFT
+from .rate import SPATIAL, context_rows, laplace_bits
 
 FloatArray = NDArray[np.float32]
 Int64Array = NDArray[np.int64]
 
 # Cells that upsampling adds to the reach of a cell, before and behind
 GROWTH = (3, 4)
-_DOWN, _ACROSS = _SPATIAL[:, 0].copy(), _SPATIAL[:, 1].copy()
+_DOWN, _ACROSS = SPATIAL[:, 0].copy(), SPATIAL[:, 1].copy()
 # (rows, columns) from the first of a cell's four children to the cells of their grid that see it
 _CHILDREN = np.array(
     [(0, 0), (0, 1), (1, 0), (1, 1), (0, -1), (1, -1), (0, 2), (1, 2), (-1, 0), (-1, 1), (2, 0), (2, 1)]
@@ -30,7 +31,7 @@ _LARGEST = np.float32(127)
 
 class Grid(NamedTuple):
     """Symbols of a grid, padded, and the bits of each, (rows, columns); ``bias`` (16,) of the context network's first layer;
-    ``band`` as ``objective.rate`` has it, and the band's last row + 1."""
+    ``band`` as ``rate.context_rows`` has it, and the band's last row + 1."""
 
     symbols: FloatArray
     bits: FloatArray
@@ -110,7 +111,7 @@ def _bits_of(grid: Any, parent: Any, grandparent: Any, y: int, x: int, net: Any,
     """The bits of one symbol; ``scratch`` are arrays (15,) of integers and (2, 16)."""
     rows, h = scratch
     zero = np.float32(0)
-    _context_rows(y, grid.band, rows)
+    context_rows(y, grid.band, rows)
     q, q1, q2 = grid.symbols, parent.symbols, grandparent.symbols
     c, c1 = LEFT + x, LEFT + (x >> 1)
     for j in range(16):

@@ -1,7 +1,7 @@
 """The synthesis' last filter for distortions that look at the whole picture: colours first, and the way back once their
-gradient is known. For the squared error both are one loop, ``objective.colours``.
+gradient is known. For the squared error both are one loop, ``distortion.squared_error``.
 
-Arrays are laid out as in ``objective``.
+Arrays are laid out as in ``latents``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ....kernels.elementary import jit
-from .objective import LEFT
+from .latents import LEFT
 
 
 @jit

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsncodec.entropy import range_coder
-from dsncodec.entropy.range_coder import TOTAL, Reader, Writer
+from dsncodec.entropy.range_coder import TOTAL, RangeDecoder, RangeEncoder
 from dsncodec.errors import Corrupt
 
 Interval = tuple[int, int]
@@ -19,15 +19,15 @@ INTERVALS = st.tuples(st.integers(0, TOTAL - 1), st.integers(1, TOTAL)).map(
 
 
 def written(intervals: list[Interval]) -> bytes:
-    writer = Writer()
+    encoder = RangeEncoder()
     lower, upper = np.array(intervals, np.int64).reshape(-1, 2).T
-    writer.put(lower[:3], upper[:3])
-    writer.put(lower[3:], upper[3:])
-    return writer.finish()
+    encoder.encode(lower[:3], upper[:3])
+    encoder.encode(lower[3:], upper[3:])
+    return encoder.finish()
 
 
 def found_in(data: bytes, intervals: list[Interval], guesses: list[Interval]) -> list[bool]:
-    """Whether the reader sees the guess (None) or a count inside of the interval; all must be one or the other."""
+    """Whether the decoder sees the guess (None) or a count inside of the interval; all must be one or the other."""
     seen = [True] * len(intervals)
 
     def search(place: int, count: int) -> Interval:
@@ -35,9 +35,9 @@ def found_in(data: bytes, intervals: list[Interval], guesses: list[Interval]) ->
         seen[place] = False
         return intervals[place]
 
-    reader = Reader(data)
-    reader.take([low for low, _ in guesses], [high for _, high in guesses], search)
-    reader.finish()
+    decoder = RangeDecoder(data)
+    decoder.decode([low for low, _ in guesses], [high for _, high in guesses], search)
+    decoder.finish()
     return seen
 
 
@@ -64,15 +64,15 @@ def test_the_cost_is_what_the_intervals_say() -> None:
     rng = np.random.default_rng(1)
     lower = rng.integers(0, TOTAL // 2, 5000)
     upper = lower + rng.integers(1, TOTAL // 2, 5000)
-    writer = Writer()
-    writer.put(lower, upper)
+    encoder = RangeEncoder()
+    encoder.encode(lower, upper)
     bits = (range_coder.TOTAL_BITS - np.log2(upper - lower)).sum()
-    assert bits / 8 - 1 < len(writer.finish()) < bits / 8 + 1
+    assert bits / 8 - 1 < len(encoder.finish()) < bits / 8 + 1
 
 
 def test_no_symbols_are_no_bytes() -> None:
-    assert Writer().finish() == b""
-    Reader(b"").finish()
+    assert RangeEncoder().finish() == b""
+    RangeDecoder(b"").finish()
 
 
 @pytest.mark.parametrize("more", [b"\0", b"abcdefgh"])
@@ -86,4 +86,4 @@ def test_bytes_left_over_are_refused(more: bytes) -> None:
 def test_bytes_that_no_writer_makes_are_refused() -> None:
     """The last part of the range, beyond all counts, is nobody's."""
     with pytest.raises(Corrupt):
-        Reader(b"\xff" * 7).take([0], [1], lambda place, count: (0, 1))
+        RangeDecoder(b"\xff" * 7).decode([0], [1], lambda place, count: (0, 1))

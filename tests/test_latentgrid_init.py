@@ -1,4 +1,4 @@
-"""The starts of method "latentgrid": recipe, crops, a training of a few steps, and the files that readers use."""
+"""The inits of method "latentgrid": recipe, crops, a training of a few steps, and the files that readers use."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 
 from dsncodec.cli import main
 from dsncodec.errors import SettingError
-from dsncodec.methods.latentgrid.bitstream import PLAIN, Parameters, counts, plain_start, start_lists
+from dsncodec.methods.latentgrid.bitstream import ZERO_INIT, Parameters, counts, init_lists, zero_init
 from dsncodec.networks import registry
 from dsncodec.train.export import latentgrid_init
-from dsncodec.train.export.latentgrid_init import Info, TrainedStart, export_start, integers, short
+from dsncodec.train.export.latentgrid_init import Info, TrainedInit, export_init, integers, short
 
 from .conftest import picture
 from .test_weights import forget
 
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
-from dsncodec.methods.latentgrid.fit import Aim, Budget, Fit
+from dsncodec.methods.latentgrid.fit import Budget, Fit, RateTarget
 from dsncodec.methods.latentgrid.weights import random_weights
 from dsncodec.train.tasks import latentgrid_init as training
 
@@ -39,7 +39,7 @@ def fresh() -> Iterator[None]:
     forget()
     yield
     forget()
-    start_lists.__globals__["_published"].cache_clear()
+    init_lists.__globals__["_published"].cache_clear()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def tiny(pictures: Path) -> list[str]:
         "data.size=32",
         "batch=2",
         "width=8",
-        "lambdas=[1e-3, 2e-3, 4e-3]",
+        "lmbdas=[1e-3, 2e-3, 4e-3]",
         "middle.visits=4",
         "outwards.visits=2",
         "data.again=4",
@@ -69,7 +69,7 @@ def tiny(pictures: Path) -> list[str]:
         "fits.crops=2",
         "fits.size=32",
         "fits.steps=8",
-        "fits.least_lambda=3e-3",
+        "fits.least_lmbda=3e-3",
     ]
     return [part for setting in settings for part in ("--set", setting)]
 
@@ -79,7 +79,7 @@ def tiny(pictures: Path) -> list[str]:
 
 def test_the_shipped_recipe() -> None:
     recipe = training.read(RECIPE)
-    assert recipe == training.StartsRecipe("latentgrid")  # the defaults are the published ones
+    assert recipe == training.InitsRecipe("latentgrid")  # the defaults are the published ones
     assert recipe.chains == ([6e-4, 2e-4], [6e-3, 2e-2])
     assert not any("test" in folder or "tune" in folder for folder in recipe.data.train)
 
@@ -87,7 +87,7 @@ def test_the_shipped_recipe() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"first": "1e-3"}, "first must be one of lambdas"),
+        ({"first": "1e-3"}, "first must be one of lmbdas"),
         ({"width": "20"}, "multiple of 8"),
         ({"batch": "81"}, "batch"),
         ({"data.shares": "[1, 2]"}, "shares"),
@@ -126,9 +126,9 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     run, models = tmp_path / "run", tmp_path / "models"
     assert main(["train", "latentgrid", "-o", str(run), "--log-every", "0.001", *tiny]) == 0
     said = capsys.readouterr()
-    assert said.out == f"latentgrid: 3 starts -> {run}\n"
+    assert said.out == f"latentgrid: 3 inits -> {run}\n"
     assert "latentgrid: 100.0%  lambda 4e-3" in said.err
-    files = [run / f"latentgrid-{lam}e-3.npz" for lam in (1, 2, 4)]
+    files = [run / f"latentgrid-{lmbda}e-3.npz" for lmbda in (1, 2, 4)]
     assert sorted(run.iterdir()) == [*files, run / "log.csv"]
     rows = list(csv.DictReader((run / "log.csv").read_text("utf-8").splitlines()))
     assert [row["lambda"] for row in rows] == (
@@ -136,8 +136,8 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     )
     assert [int(row["step"]) for row in rows[:20] if row["lambda"] != "1e-3"] == list(range(1, 16))
     assert [int(row["step"]) for row in rows[20:24]] == list(range(16, 20))
-    low, middle, high = (TrainedStart.read(path) for path in files)
-    assert (middle.lam, middle.width, middle.info.steps, low.info.steps) == (2e-3, 8, 14, 19)
+    low, middle, high = (TrainedInit.read(path) for path in files)
+    assert (middle.lmbda, middle.width, middle.info.steps, low.info.steps) == (2e-3, 8, 14, 19)
     assert not np.array_equal(low.flat, high.flat) and np.isfinite(low.flat).all()
 
     for path in files:
@@ -153,7 +153,7 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
 def test_the_last_phase_ends_at_the_mean_of_fits(tmp_path: Path, pictures: Path) -> None:
     settings = training.CropSettings((f"{pictures}/one",), (1,))
     fits = training.FitsSettings(crops=3, size=32, steps=20)
-    recipe = training.StartsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
+    recipe = training.InitsRecipe("latentgrid", width=8, batch=2, data=settings, fits=fits)
     before = random_weights(8, 1)
     state = training._State([], before.copy(), 7)
     with ThreadPoolExecutor(2) as pool, open(tmp_path / "log", "w", newline="") as log:
@@ -161,20 +161,20 @@ def test_the_last_phase_ends_at_the_mean_of_fits(tmp_path: Path, pictures: Path)
     crops = training.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
     ends = []
     for crop in crops:
-        job = Fit(crop, 8, PLAIN, 1, begin=before)
-        job.run(Aim(6e-3), Budget(None, 20))
+        job = Fit(crop, 8, ZERO_INIT, 1, init=before)
+        job.run(RateTarget(6e-3), Budget(None, 20))
         ends.append(job.weights.flat)
     np.testing.assert_array_equal(state.weights.flat, np.mean(ends, 0))
     assert np.abs(ends[0] - ends[1]).max() > 0.01
-    assert TrainedStart.read(tmp_path / "latentgrid-6e-3.npz").info.steps == 7 + 20 * 3 // 2
+    assert TrainedInit.read(tmp_path / "latentgrid-6e-3.npz").info.steps == 7 + 20 * 3 // 2
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny: list[str]) -> None:
     found = []
     for run, threads in (("a", 1), ("b", 2)):
         arguments = ["train", "latentgrid", "-o", str(tmp_path / run), "--quiet", *tiny]
-        assert main([*arguments, "--set", "lambdas=[2e-3]", "--set", f"threads={threads}"]) == 0
-        found.append(TrainedStart.read(tmp_path / run / "latentgrid-2e-3.npz").flat)
+        assert main([*arguments, "--set", "lmbdas=[2e-3]", "--set", f"threads={threads}"]) == 0
+        found.append(TrainedInit.read(tmp_path / run / "latentgrid-2e-3.npz").flat)
     np.testing.assert_array_equal(*found)
 
 
@@ -191,7 +191,7 @@ def test_an_interrupted_training_keeps_what_is_finished(
     monkeypatch.setattr(training.Trainer, "_train", interrupted)
     run = tmp_path / "run"
     assert main(["train", "latentgrid", "-o", str(run), *tiny]) == 130
-    assert f"1 of 3 starts are in {run}" in capsys.readouterr().err
+    assert f"1 of 3 inits are in {run}" in capsys.readouterr().err
     assert (run / "latentgrid-2e-3.npz").exists()
 
 
@@ -200,12 +200,12 @@ def test_bad_training(tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFix
     assert main(["train", "latentgrid", "-o", run, "--device", "cuda", *tiny]) == 2
     assert main(["train", "latentgrid", "-o", run, *tiny, "--set", "data.train=['nowhere', 'two']"]) == 2
     junk = tmp_path / "junk.npz"
-    for write in (lambda: junk.write_bytes(b"no start"), lambda: np.savez(junk, weights=np.zeros(3))):
+    for write in (lambda: junk.write_bytes(b"no init"), lambda: np.savez(junk, weights=np.zeros(3))):
         write()
         assert main(["export", str(junk), "-o", run]) == 2
     assert main(["export", str(tmp_path / "absent.npz"), "-o", run]) == 2
     said = capsys.readouterr().err
-    for words in ("--device", "nowhere", "junk.npz is not a start", "absent.npz: No such file"):
+    for words in ("--device", "nowhere", "junk.npz is not an init", "absent.npz: No such file"):
         assert words in said
     assert not Path(run).exists()
 
@@ -214,26 +214,26 @@ def test_bad_training(tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("lam", "said"),
+    ("lmbda", "said"),
     [(2e-4, "2e-4"), (6e-4, "6e-4"), (2e-3, "2e-3"), (6e-3, "6e-3"), (2e-2, "2e-2"), (1.25e-3, "1.25e-3")],
 )
-def test_prices_in_names(lam: float, said: str) -> None:
-    assert short(lam) == said and float(said) == lam
+def test_prices_in_names(lmbda: float, said: str) -> None:
+    assert short(lmbda) == said and float(said) == lmbda
 
 
 @pytest.mark.parametrize("width", [8, 32])
 def test_what_a_reader_gets(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flat = random_weights(width, 1).flat
-    text = export_start(tmp_path, "latentgrid-2e-3", 2e-3, flat, width, INFO)
+    text = export_init(tmp_path, "latentgrid-2e-3", 2e-3, flat, width, INFO)
     data = (tmp_path / "latentgrid-2e-3.i32").read_bytes()
     monkeypatch.setattr(registry, "folder", lambda: tmp_path)
-    (row,) = registry.starts()
-    assert (row.name, row.width, row.lam, row.default) == ("latentgrid-2e-3", width, 2e-3, True)
+    (row,) = registry.inits()
+    assert (row.name, row.width, row.lmbda, row.default) == ("latentgrid-2e-3", width, 2e-3, True)
     assert row.sha256 == hashlib.sha256(data).hexdigest()
     assert row.wire_id == hashlib.sha256(row.sha256.encode("ascii")).digest()[:8]
     said = tomllib.loads(text)["start"][0]
     assert (said["steps"], said["seconds"], said["seed"], said["licence"]) == (12, 3, 5, "Apache-2.0")
-    lists = start_lists(Parameters(width, row.wire_id[:4], (0,) * 6))
+    lists = init_lists(Parameters(width, row.wire_id[:4], (0,) * 6))
     assert [len(numbers) for numbers in lists] == counts(width)
     found = np.concatenate([n * 2.0**-unit for n, unit in zip(lists, (12, 12, 16, 16, 16, 16))])
     np.testing.assert_allclose(found, flat, rtol=0, atol=2.0**-13)
@@ -242,7 +242,7 @@ def test_what_a_reader_gets(width: int, tmp_path: Path, monkeypatch: pytest.Monk
 def test_other_rows_stay(tmp_path: Path) -> None:
     published = (registry.folder() / "manifest.toml").read_text("utf-8")
     (tmp_path / "manifest.toml").write_text(published, "utf-8")
-    export_start(tmp_path, "mine-2e-3", 2e-3, random_weights(8, 1).flat, 8, INFO)
+    export_init(tmp_path, "mine-2e-3", 2e-3, random_weights(8, 1).flat, 8, INFO)
     before, after = tomllib.loads(published), tomllib.loads((tmp_path / "manifest.toml").read_text("utf-8"))
     mine = [row for row in after.pop("start") if row["name"] != "mine-2e-3"]
     assert mine == before.pop("start", []) and after == before
@@ -254,16 +254,16 @@ def test_weights_that_no_file_may_have(tmp_path: Path) -> None:
         wrong = flat.copy()
         wrong[place] = value
         with pytest.raises(SettingError, match="a weight of list"):
-            export_start(tmp_path / "models", "wrong", 2e-3, wrong, 8, INFO)
-    with pytest.raises(SettingError, match="a start of width 16 has"):
+            export_init(tmp_path / "models", "wrong", 2e-3, wrong, 8, INFO)
+    with pytest.raises(SettingError, match="an init of width 16 has"):
         integers(flat, 16)
     assert not (tmp_path / "models").exists()
     flat[3] = 16  # the largest
     assert integers(flat, 8)[3] == 2**16
 
 
-def test_the_plain_start_is_one_too() -> None:
-    lists = plain_start(8)
+def test_the_zero_init_is_one_too() -> None:
+    lists = zero_init(8)
     flat = np.concatenate([n * 2.0**-unit for n, unit in zip(lists, (12, 12, 16, 16, 16, 16))])
     np.testing.assert_array_equal(integers(flat.astype(np.float32), 8), np.concatenate(lists))
 

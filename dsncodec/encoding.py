@@ -1,0 +1,108 @@
+"""encode: from a picture to a codestream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from . import methods
+from .errors import SettingError
+from .methods import Job, OnProgress, Progress
+from .methods.rate_control import Target
+from .options import Options, deprecated, options_of_call
+from .planes import METADATA, ImageLike, Picture, read_picture
+from .validation import whole
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The metadata of a file, as bytes; empty: none."""
+
+    icc_profile: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+
+
+def encode(
+    image: ImageLike,
+    method: str | Options | None = None,
+    *,
+    quality: int | None = None,
+    target_bytes: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr_db: float | None = None,
+    effort: int = methods.DEFAULT_EFFORT,
+    metadata: Metadata | None = None,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+    **settings: Any,
+) -> bytes:
+    """Code a picture.
+
+    Args:
+        image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
+        method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
+            "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
+        quality: 0..100, default 75. Bytes and PSNR rise with it; its numbers are about those of JPEG. Of "coconet":
+            0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": lambda, in equal ratios.
+        target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
+        target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
+        effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size too at low
+            rates, from 6 on the larger network, from 8 on all base codecs; of "dsn" steps of refinement of the latent (none
+            below 4), coders that "auto" tries, and how hard they work; of "latentgrid" the seconds of the fit, 1 to 180.
+        metadata: in the place of the image's own; ``Metadata()``: none.
+        threads: of the networks; default: the CPUs this process may use.
+        progress: called now and then by methods that fit, see ``Progress``; a last time with ``done`` 1, or with ``interrupted``
+            where Ctrl-C has ended a fit of latent grids early: then the file is the best so far, and may be short of
+            ``target_psnr_db``.
+        settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``: each in the place of
+            the image's own, ``b""`` leaves it out.
+    Returns:
+        The codestream, a whole .dsn file.
+    Raises:
+        SettingError: an impossible setting, more than one target, or a target out of reach.
+        MissingComponent: torch, which "coconet" needs, or numba, which "latentgrid" needs, is not installed.
+        OSError: a path that cannot be read as a picture.
+    Warns:
+        FitWarning: a fit of "coconet" ran away, and went on from the best weights it had, more slowly. No file of it is worse than
+            one of the picture's mean colour.
+    """
+    effort = whole("effort", effort, 0, 9)
+    own = {name: settings.pop(name, None) for name in METADATA.values()}
+    if (report := settings.pop("report", None)) is not None:
+        deprecated("report", "progress", stacklevel=2)
+        progress = floats_to(report)
+    options = options_of_call(method, settings, effort, stacklevel=2)
+    target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, options.fixed())
+    coder = methods.coder(options)
+    picture = _with_metadata(read_picture(image), metadata, own)
+    return coder.encode(Job(picture, target, effort, threads, progress), options)
+
+
+def floats_to(report: Callable[..., None]) -> OnProgress:
+    """A ``report`` of 0.2, which takes two floats or three, for what calls ``progress``."""
+
+    def tell(progress: Progress) -> None:
+        bpp = () if progress.bpp is None else (progress.bpp,)
+        report(progress.done, progress.mse, *bpp)
+
+    return tell
+
+
+def _with_metadata(picture: Picture, metadata: Metadata | None, own: Mapping[str, Any]) -> Picture:
+    """The picture with other metadata: all of it, or some by name.
+
+    Raises:
+        SettingError: it is not bytes.
+    """
+    given: dict[str, Any] = {} if metadata is None else asdict(metadata)
+    given |= {name: value for name, value in own.items() if value is not None}
+    for name, value in given.items():
+        if isinstance(value, Image.Exif):
+            given[name] = value = value.tobytes()
+        if not isinstance(value, bytes):
+            raise SettingError(f"{name} must be bytes, not {type(value).__name__}")
+    return replace(picture, **given)

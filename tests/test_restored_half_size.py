@@ -1,0 +1,111 @@
+"""The method restored at half the size."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dsncodec
+from dsncodec.errors import (
+    Corrupt,
+    SettingError,
+)
+from dsncodec.methods.restored.bitstream import Parameters
+from dsncodec.methods.restored.half_size import doubled
+from dsncodec.metrics import psnr_db
+
+from .conftest import MODES, picture
+from .restored import EVERY_BASE, Use, array, line_art, own_file, packed, parts, ramp, row_of, squared_error
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 26), (64, 33)])
+def test_half_the_size(mode: str, size: tuple[int, int], base: str, use: Use) -> None:
+    use(row_of(base, scale=2))
+    image = picture(mode, *size)
+    data = dsncodec.encode(image, "restored", scale=2, base=base, base_quality=60, effort=0)
+    dsncodec.verify(data)
+    info, whole = dsncodec.read_info(data), dsncodec.decode(data)
+    assert (info.scale, info.base_quality) == (2, 60)
+    assert (whole.mode, whole.size) == (mode, size)
+    small = dsncodec.decode(data, preview=True)
+    assert (small.mode, small.size) == (mode, (-(-size[0] // 2), -(-size[1] // 2)))
+    if mode.endswith("A"):
+        assert whole.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+    if min(size) > 20:
+        region = (3, 5, 20, 19)
+        assert dsncodec.decode(data, region=region).tobytes() == whole.crop(region).tobytes()
+
+
+def test_half_the_size_without_a_network_is_the_doubled_picture(use: Use) -> None:
+    use()
+    image = picture("RGB", 37, 26)
+    data = dsncodec.encode(image, "restored", scale=2, quality=80, effort=0)
+    assert dsncodec.read_info(data).strength == 0
+    small = array(dsncodec.decode(data, preview=True))
+    np.testing.assert_array_equal(array(dsncodec.decode(data)), doubled(small, (26, 37, 3)))
+    with Image.open(io.BytesIO(own_file(data))) as own:
+        np.testing.assert_array_equal(array(own), small)
+
+
+def test_half_the_size_reaches_targets() -> None:
+    image = ramp(200, 150)
+    data = dsncodec.encode(image, "restored", scale=2, target_bytes=900, effort=0)
+    assert dsncodec.read_info(data).scale == 2 and len(data) <= 900
+    data = dsncodec.encode(image, "restored", scale=2, target_psnr_db=32, effort=0)
+    assert dsncodec.read_info(data).scale == 2
+    assert psnr_db(array(image), array(dsncodec.decode(data))) >= 32
+
+
+@pytest.mark.parametrize("scale", [0, 3, 1.5, "2"])
+def test_other_scales_are_refused(scale: Any) -> None:
+    with pytest.raises(SettingError, match="scale"):
+        dsncodec.encode(picture("L", 5, 5), "restored", scale=scale)
+
+
+def test_at_low_rates_half_the_size_takes_its_place_where_it_serves_better(use: Use) -> None:
+    """Smooth pictures need no more pixels; line art does, and high rates do."""
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    for image, quality, scale in (
+        (ramp(300, 200), 4, 2),
+        (line_art(300, 200), 12, 1),
+        (ramp(300, 200), 70, 1),
+    ):
+        data = dsncodec.encode(image, "restored", quality=quality, threads=1)
+        full = dsncodec.encode(image, "restored", quality=quality, scale=1, threads=1)
+        assert dsncodec.read_info(data).scale == scale
+        assert dsncodec.read_info(full).scale == 1
+        assert len(data) <= len(full)
+        reached, plain = (squared_error(array(dsncodec.decode(one)), array(image)) for one in (data, full))
+        assert reached <= plain
+    quick = dsncodec.encode(ramp(300, 200), "restored", quality=4, effort=3)
+    assert dsncodec.read_info(quick).scale == 1
+    own = dsncodec.encode(ramp(300, 200), "restored", base_quality=4)
+    assert dsncodec.read_info(own).scale == 1
+
+
+def test_a_network_of_another_scale(use: Use) -> None:
+    row = row_of("jpeg", scale=2)
+    use(row)
+    header, sections = parts("jpeg")
+    data = packed(header, {**sections, "PARM": Parameters(40, 31.25, 64, 0.5, row.wire_id).pack()})
+    for action in (dsncodec.decode, dsncodec.verify):
+        with pytest.raises(Corrupt, match="scale 1"):
+            action(data)
+
+
+def test_at_the_highest_efforts_another_base_codec_may_win(use: Use) -> None:
+    """It is told in the file, and is no larger."""
+    use(row_of("avif"), row_of("jpeg", name="other"))
+    image = picture("RGB", 90, 70)
+    data = dsncodec.encode(image, "restored", quality=97, effort=8)
+    avif_only = dsncodec.encode(image, "restored", quality=97, effort=8, base="avif")
+    assert dsncodec.read_info(avif_only).backends["BASE"] == "avif"
+    assert len(data) <= len(avif_only)
+    reached, plain = (squared_error(array(dsncodec.decode(one)), array(image)) for one in (data, avif_only))
+    assert reached <= plain
