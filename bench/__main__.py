@@ -72,6 +72,10 @@ STUDIES = {
         "bench.latentgrid",
         "latent grids fitted to each picture, with and without the published inits, beside AVIF; their time",
     ),
+    "visual-latentgrid": (
+        "bench.visual_latentgrid",
+        "latent grids fitted for the eye and for squared error, beside Pillow's AVIF, by four referees; their time",
+    ),
     "style": (
         "bench.tables.style",
         "style transfer: a network's loss and time beside 500 steps of optimisation",

@@ -116,7 +116,8 @@ def budgets(args: argparse.Namespace) -> list[Budget]:
 
 def fitted(rgb: UInt8Array, quality: int, budget: Budget, threads: int, init: str = PUBLISHED) -> bytes:
     """A whole file of ours."""
-    settings = LatentGrid(seconds=budget.seconds, steps=budget.steps, init=init)
+    # its tables are of PSNR
+    settings = LatentGrid(seconds=budget.seconds, steps=budget.steps, init=init, tune="psnr")
     return dsncodec.encode(rgb, settings, quality=quality, threads=threads)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dsncodec.methods.latentgrid.kernels.matmul import dense, jit, outer_add
+from dsncodec.kernels.elementary import jit
+from dsncodec.methods.latentgrid.kernels.matmul import dense, outer_add
 
 SIDE, LENGTH = 16, 768  # of a matrix, and of the rows it is multiplied with, as long as those of the fit
 LOOPS = 4_000

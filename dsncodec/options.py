@@ -2,7 +2,7 @@
 read names, defaults, checks and help from here.
 
 >>> LatentGrid(seconds=120)
-LatentGrid(seconds=120.0, steps=None, init='published')
+LatentGrid(seconds=120.0, steps=None, init='published', tune='visual')
 >>> options_of("dsn", {"levels": 64}).levels
 64
 """
@@ -165,6 +165,7 @@ class LatentGrid(Options):
     Args:
         seconds, steps: the fit's budget, whichever ends first; default: 1 to 180 seconds, by effort.
         init: "published": the fit begins with a published init of the weights; "zero": with none.
+        tune: what the fit lessens: "visual", the errors that a person sees; "psnr", the squared error.
     Raises:
         SettingError: an impossible value.
     """
@@ -175,11 +176,14 @@ class LatentGrid(Options):
     seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
     init: str = setting("published", "weights to begin with: published (default) or zero", "NAME", "str")
+    tune: str = setting("visual", "what the fit is for: visual, the eye (default), or psnr", "NAME", "str")
 
     def __post_init__(self) -> None:
         _check_budget(self)
         if self.init not in INITS:
             raise SettingError(f"init must be one of {', '.join(INITS)}, not {self.init!r}")
+        if self.tune not in TUNES:
+            raise SettingError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

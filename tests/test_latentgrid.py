@@ -33,7 +33,8 @@ from .conftest import MODES, UInt8Array, noise, picture
 
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
-FAST: dict[str, Any] = {"method": "latentgrid", "steps": 40, "threads": 1}
+# tests/test_visual_fit.py has those of the other tune
+FAST: dict[str, Any] = {"method": "latentgrid", "steps": 40, "threads": 1, "tune": "psnr"}
 EXIF = b"Exif\0\0" + bytes(90)
 
 
@@ -51,7 +52,7 @@ def psnr_of(image: Image.Image, data: bytes) -> float:
 
 def encoder_of(image: Image.Image, **settings: Any) -> Encoder:
     header = Header("latentgrid", image.mode, *image.size)
-    given = {"threads": 1, "steps": 40} | settings
+    given = {"threads": 1, "steps": 40, "tune": "psnr"} | settings
     own = {name: given.pop(name) for name in names(LatentGrid) if name in given}
     return Encoder(header, pixels(image), given.pop("threads"), LatentGrid(**own), **given)
 

@@ -32,7 +32,8 @@ def encode(job: Job, options: Best) -> bytes:
     width, height = job.picture.size
     if not kernels.available() or width * height > latentgrid.MAX_FIT_PIXELS:
         return data
-    settings = LatentGrid(seconds=options.seconds, steps=options.steps)
+    # the two are compared by PSNR
+    settings = LatentGrid(seconds=options.seconds, steps=options.steps, tune="psnr")
     encoder = latentgrid.encoder_of(job, settings)
     reached = psnr_db(encoder.colour, _shown(data, job))
     if not math.isfinite(reached):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ... import container, extras, kernels
 from ...container import Header
 from ...errors import MissingComponent, SettingError
-from ...metrics import psnr_db
+from ...metrics import METRICS
 from ...networks import registry
 from ...options import LatentGrid
 from ...processes import thread_count
@@ -47,6 +47,11 @@ MAX_STEPS = 20_000
 WIDTH = 32
 # lmbda of quality 0 and 100, and in equal ratios between
 LMBDAS = (0.06, 5e-5)
+# With tune="visual", quality is about the SSIMULACRA 2 of photographs: lmbda is VISUAL_LMBDA where the score lacks LACK to 100, and
+# goes with a power of that, of LEAST_LACK at least
+VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
+# lmbda of photographs at one bit per pixel, about, by tune
+BPP_LMBDA = {"psnr": 3e-4, "visual": 9e-4}
 
 # Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
 ENOUGH_STEPS = 12_000
@@ -65,8 +70,32 @@ RETRY_SHARE = 0.1
 LEAST_RETRY_STEPS = 60
 # lmbda, over that of the whole fit: beyond, a picture becomes flat rather than small
 MOST_RAISED = 30.0
-# The part of the bytes allowed that a fit aims at, and the dB above those asked for
-CLOSE, CLEAR = 0.98, 0.03
+# The part of the bytes allowed that a fit aims at
+CLOSE = 0.98
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure that a target may name.
+
+    Args:
+        unit: as messages have it.
+        clear: what a fit aims at above the value asked for.
+        further: the same, for each file that has missed.
+        tenfold: units for a tenth of lmbda.
+    """
+
+    unit: str
+    clear: float
+    further: float
+    tenfold: float
+
+
+# By the names of metrics
+MEASURES = {
+    "psnr_db": Measure("dB", 0.03, 0.02, 6),
+    "ssimulacra2": Measure("points of SSIMULACRA 2", 0.2, 0.2, 33),
+}
 
 
 def fitter() -> ModuleType:
@@ -94,12 +123,13 @@ def _compiled() -> ModuleType:
 
 @dataclass(frozen=True)
 class Point:
-    """What a fit aims at: ``lmbda`` is what a bit per pixel counts in squared error, samples in 0..1. A fit only begins with
-    it, if the bytes of the whole file or a PSNR are given."""
+    """What a fit aims at: ``lmbda`` is what a bit per pixel counts in distortion, on the scale of the squared error of samples in
+    0..1. A fit only begins with it, if the bytes of the whole file or the level of a measure are given."""
 
     lmbda: float
     max_bytes: int | None = None
-    psnr_db: float | None = None
+    level: float | None = None
+    measure: str = "psnr_db"
 
 
 @dataclass(frozen=True)
@@ -143,6 +173,7 @@ class Encoder:
             )
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
+        self.tune = options.tune
         if self.seconds is None and self.steps is None:
             self.seconds, self.steps = SECONDS[effort], MAX_STEPS
         self._alpha: Sections = []
@@ -161,14 +192,20 @@ class Encoder:
         self._extra = list(extra)
         pixels = self.header.width * self.header.height
         if target.psnr_db is not None:
-            return Point(_limited(2 * 10 ** (-target.psnr_db / 10)), psnr_db=target.psnr_db)
+            return self.point_for_level("psnr_db", target.psnr_db)
         if (max_bytes := target.bytes_for(pixels)) is not None:
             # of photographs, about; pilot fits correct it
-            guess = _limited(3e-4 * (8 * max(max_bytes, 1) / pixels) ** -1.5)
+            guess = _limited(BPP_LMBDA[self.tune] * (8 * max(max_bytes, 1) / pixels) ** -1.5)
             return Point(guess, max_bytes=max_bytes)
         return self.point_of_quality(
             rate_control.DEFAULT_QUALITY if target.quality is None else target.quality
         )
+
+    def point_for_level(self, measure: str, level: float) -> Point:
+        """The point that serves a level of one of MEASURES: lmbda is that of photographs, about."""
+        if measure == "psnr_db":
+            return Point(_limited(2 * 10 ** (-level / 10)), level=level)
+        return Point(_limited(_visual_lmbda(level)), level=level, measure=measure)
 
     def sections(self, point: Point) -> Sections:
         """The coded picture as (tag, payload). The fit happens here, once for each point."""
@@ -180,6 +217,8 @@ class Encoder:
 
     def point_of_quality(self, quality: int) -> Point:
         """The lmbda of a quality."""
+        if self.tune == "visual":
+            return Point(_visual_lmbda(quality))
         first, last = LMBDAS
         return Point(first * (last / first) ** (quality / 100))
 
@@ -196,8 +235,8 @@ class Encoder:
             KeyboardInterrupt: a second one, after the fit's own.
         """
         fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
-        psnr = None if point.psnr_db is None else point.psnr_db + CLEAR
-        target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), psnr), 0.0
+        level = None if point.level is None else point.level + MEASURES[point.measure].clear
+        target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), level, point.measure), 0.0
         for _ in range(PILOTS if not target.fixed else 0):
             with self._opened(target) as job:
                 job.run(
@@ -208,9 +247,8 @@ class Encoder:
                 done += PILOT_SHARE
                 if job.interrupted:
                     return self._finished(job, target, point)
-                wanted = (
-                    target.corrected_lmbda(target.lmbda, *job.predict_rate_psnr(target.lmbda)) / target.lmbda
-                )
+                predicted = job.predict_rate_level(target.measure, target.lmbda)
+                wanted = target.corrected_lmbda(target.lmbda, *predicted) / target.lmbda
                 target = replace(
                     target, lmbda=_limited(target.lmbda * wanted ** min(job.steps / SURE_STEPS, 1))
                 )
@@ -257,7 +295,7 @@ class Encoder:
         """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
         whether it was interrupted."""
         init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else _init_for(target.lmbda)
-        job = fitter().Fit(self.colour, *init, self.threads, seed=number)
+        job = fitter().Fit(self.colour, *init, self.threads, seed=number, visual=self.tune == "visual")
         try:
             yield job
         finally:
@@ -270,14 +308,21 @@ class Encoder:
             self._tell_interrupted()
 
     def _worth(self, coded: Coded, point: Point) -> tuple[bool, float]:
-        """The least one is best: a target that is met, then the other one of bytes and error, or error + lmbda * rate."""
-        error = float(np.mean(np.square(coded.colour.astype(np.float32) - self.colour))) / 255**2
+        """The least one is best: a target that is met, then the other one of bytes and distortion, or distortion + lmbda * rate."""
+        error = self._distortion(coded.colour)
         size = self._size(coded.sections)
         if point.max_bytes is not None:
             return self._missed(coded, point) > 0, error
-        if point.psnr_db is not None:
+        if point.level is not None:
             return self._missed(coded, point) > 0, size
         return False, error + point.lmbda * 8 * size / (self.header.width * self.header.height)
+
+    def _distortion(self, colour: UInt8Array) -> float:
+        """What the fit lessens, of a picture."""
+        if self.tune == "psnr":
+            return float(np.mean(np.square(colour.astype(np.float32) - self.colour))) / 255**2
+        found: float = fitter().visual_distortion(self.colour, colour)
+        return found
 
     def _finished(self, job: Fit, target: RateTarget, point: Point, again: Sequence[float] = AGAIN) -> Coded:
         """The file of a fit that has run; where it misses its target, of one that goes on, see AGAIN.
@@ -348,16 +393,21 @@ class Encoder:
             least = max(int(target.max_bytes - 1.05 * missed), 1)
             lmbda = target.lmbda * 1.03**urge * share ** (2 * urge)
             return replace(target, max_bytes=least, lmbda=min(lmbda, MOST_RAISED * first))
-        assert target.psnr_db is not None
-        more = missed + 0.02 * urge
-        return replace(target, psnr_db=target.psnr_db + more, lmbda=target.lmbda * 10 ** (-more * urge / 6))
+        assert target.level is not None
+        measure = MEASURES[target.measure]
+        more = missed + measure.further * urge
+        lmbda = target.lmbda * 10 ** (-more * urge / measure.tenfold)
+        return replace(target, level=target.level + more, lmbda=lmbda)
 
     def _missed(self, coded: Coded, point: Point) -> float:
-        """How many bytes, or decibels, a file is away from what was asked for; none if 0 or less."""
+        """How many bytes, or units of a measure, a file is away from what was asked for; none if 0 or less."""
         if point.max_bytes is not None:
             return self._size(coded.sections) - point.max_bytes
-        if point.psnr_db is not None:
-            return point.psnr_db - psnr_db(self.colour, coded.colour)
+        if point.level is not None:
+            one, other = (
+                image[..., 0] if image.shape[2] == 1 else image for image in (self.colour, coded.colour)
+            )
+            return point.level - METRICS[point.measure].function(one, other)
         return 0
 
     def _out_of_reach(self, point: Point, missed: float) -> str:
@@ -366,9 +416,11 @@ class Encoder:
             return (
                 f"the fit reached {least} bytes, not {point.max_bytes}: give it more seconds, or more bytes"
             )
-        assert point.psnr_db is not None
-        best = point.psnr_db - missed
-        return f"the fit reached {best:.2f} dB, not {point.psnr_db:g}: give it more seconds, or ask for less"
+        assert point.level is not None
+        best, unit = point.level - missed, MEASURES[point.measure].unit
+        return (
+            f"the fit reached {best:.2f} {unit}, not {point.level:g}: give it more seconds, or ask for less"
+        )
 
     def _room(self, max_bytes: int | None) -> int | None:
         """Of a file's bytes, those to aim at for weights and symbols.
@@ -434,6 +486,11 @@ def _init_for(lmbda: float) -> tuple[int, bytes]:
         return WIDTH, ZERO_INIT
     row = min(rows, key=lambda row: abs(math.log(row.lmbda / lmbda)))
     return row.width, row.wire_id[:4]
+
+
+def _visual_lmbda(score: float) -> float:
+    """The lmbda where photographs have such a SSIMULACRA 2, about."""
+    return VISUAL_LMBDA * (max(100 - score, LEAST_LACK) / LACK) ** VISUAL_POWER
 
 
 def _limited(lmbda: float) -> float:

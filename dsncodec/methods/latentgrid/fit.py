@@ -21,6 +21,7 @@ from ...entropy import adaptive_coder
 from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
 from .objective import RDObjective
 from .soap import Soap
+from .visual import Distortion, planes_of
 from .weights import Weights, random_weights
 
 FloatArray = NDArray[np.float32]
@@ -33,11 +34,11 @@ Report = Callable[[float, float, float], None]
 # Steer lmbda towards a rate or PSNR target (docs/decisions/0018-latentgrid.md): between these parts of the schedule, once in
 # LOOK_EVERY of it; by a factor of MOST_STEERED at most from where it began. Latents follow lmbda within FOLLOWING of the schedule
 STEERED, LOOK_EVERY, FOLLOWING, MOST_STEERED = (0.25, 0.9), 0.02, 0.12, 4.0
-# d log(lmbda) / d log(bytes), and d log(lmbda) / d PSNR in dB, of photographs
-LMBDA_BY_BYTES, LMBDA_BY_DB = 2.0, math.log(10) / 6
-# Correction of the predicted rate and PSNR: latents rounded at progress p of the schedule need BYTES_TO_FALL (1 - p)^1.5 more bytes
-# than at its end, as a part of those, and have DB_TO_RISE (1 - p)^1.5 dB less; at the end of a pilot fit, DB_AFTER_PILOT
-BYTES_TO_FALL, DB_TO_RISE, DB_AFTER_PILOT = 0.45, 0.25, 0.5
+# d log(lmbda) / d log(bytes), of photographs
+LMBDA_BY_BYTES = 2.0
+# Correction of the predicted rate: latents rounded at progress p of the schedule need BYTES_TO_FALL (1 - p)^1.5 more bytes than
+# at its end, as a part of those; VISUAL_TO_FALL in a fit for the eye
+BYTES_TO_FALL, VISUAL_TO_FALL = 0.45, 0.25
 # With long = min(LONG_WAY / lmbda, MOST_LONG), that of the bytes is divided by 1 + long, that of the PSNR multiplied by 1 + 4 long
 LONG_WAY, MOST_LONG = 2.5e-4, 2.0
 # Nearly what a file can hold; a picture that does not need a weight lets it drift
@@ -102,27 +103,52 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Slope:
+    """How a measure goes with lmbda and with the schedule, on photographs.
+
+    Args:
+        lmbda: - d log(lmbda) / d measure.
+        to_rise: what latents rounded at progress p of the schedule have less than at its end, over (1 - p)^1.5.
+        after_pilot: the same, at the end of a pilot fit.
+        long: how much more that is, see LONG_WAY.
+    """
+
+    lmbda: float
+    to_rise: float
+    after_pilot: float
+    long: float
+
+
+# By the names of metrics
+SLOPES = {
+    "psnr_db": Slope(math.log(10) / 6, 0.25, 0.5, 4),
+    "ssimulacra2": Slope(0.07, 6, 4, 0),
+}
+
+
+@dataclass(frozen=True)
 class RateTarget:
-    """What a run goes for: ``lmbda``, squared error (samples in 0..1) for a bit per pixel. It is steered towards the bytes of
-    symbols and weights, or the PSNR, where one is set.
+    """What a run goes for: ``lmbda``, distortion (as a squared error of samples in 0..1) for a bit per pixel. It is steered
+    towards the bytes of symbols and weights, or ``level`` of a measure, which is one of SLOPES, where one is set.
     """
 
     lmbda: float
     max_bytes: int | None = None
-    psnr_db: float | None = None
+    level: float | None = None
+    measure: str = "psnr_db"
 
     @property
     def fixed(self) -> bool:
         """Whether lmbda stays as it is."""
-        return self.max_bytes is None and self.psnr_db is None
+        return self.max_bytes is None and self.level is None
 
-    def corrected_lmbda(self, lmbda: float, bytes_: float, psnr: float) -> float:
-        """An estimate of the lmbda that meets the target, where this one led to these bytes and this PSNR."""
+    def corrected_lmbda(self, lmbda: float, bytes_: float, level: float) -> float:
+        """An estimate of the lmbda that meets the target, where this one led to these bytes and this level."""
         more = 0.0
         if self.max_bytes is not None:
             more = LMBDA_BY_BYTES * math.log(max(bytes_, 1) / max(self.max_bytes, 1))
-        elif self.psnr_db is not None:
-            more = LMBDA_BY_DB * (psnr - self.psnr_db)
+        elif self.level is not None:
+            more = SLOPES[self.measure].lmbda * (level - self.level)
         return lmbda * math.exp(min(max(more, -2), 2))
 
 
@@ -135,6 +161,11 @@ class Fitted:
     differences: list[Int32Array]
     grids: list[Int8Array]
     bits: float
+
+
+def visual_distortion(original: UInt8Array, colour: UInt8Array) -> float:
+    """What a fit for the eye lessens, of two pictures (H, W, 1 or 3)."""
+    return Distortion(planes_of(original)).value(planes_of(colour))
 
 
 def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
@@ -155,6 +186,7 @@ class Fit:
         latents: initial ones, as ``RDObjective`` takes them.
         seed: of the noise, and of the networks where no init is published.
         init: the weights of an init that is in training, in the place of a published one's.
+        visual: what is optimised is the distortion for the eye, and not the squared error.
     """
 
     def __init__(
@@ -166,6 +198,7 @@ class Fit:
         latents: list[FloatArray] | None = None,
         seed: int = 0,
         init: Weights | None = None,
+        visual: bool = False,
     ) -> None:
         self.init_id, self.width = init_id, width
         self.init = init or weights_of(init_lists(Parameters(width, init_id, (0,) * LISTS)), width)
@@ -176,7 +209,7 @@ class Fit:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
         self.schedule, self.seed = Schedule(), seed
-        self.objective = RDObjective(colour, threads, latents)
+        self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 
     def run(
@@ -253,29 +286,34 @@ class Fit:
         slope = SHRINK * lmbda / self.objective.pixels / (math.log(2) * (SHRINK_UNIT + far))
         self.weights.flat[:] = self.init.flat + np.sign(d) * np.maximum(far - size * slope / rms, 0)
 
-    def predict_rate_psnr(
-        self, lmbda: float, fall: float = 0.0, rise: float = DB_AFTER_PILOT
+    def predict_rate_level(
+        self, measure: str, lmbda: float, left: float | None = None
     ) -> tuple[float, float]:
-        """An estimate, from latents rounded now, of the end of a fit at this lmbda: bytes of symbols and weights, and PSNR in
-        dB.
+        """An estimate, from latents rounded now, of the end of a fit at this lmbda: bytes of symbols and weights, and the value
+        of a measure.
 
         Args:
-            fall: of the bytes until then, as a part of those at the end.
-            rise: of the PSNR until then, in dB, at a large lmbda.
+            measure: one of SLOPES.
+            left: (1 - progress)^1.5; default: after a pilot fit.
         """
         self.objective.round_latents()
-        loss = self.objective.loss(self.weights)
-        psnr = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
+        loss, slope = self.objective.loss(self.weights), SLOPES[measure]
+        if measure == "ssimulacra2":
+            level = self.objective.ssimulacra2(self.weights)
+        else:
+            level = -10 * math.log10(max(loss.mse(self.objective.pixels), 1e-10))
         long = min(LONG_WAY / lmbda, MOST_LONG)
+        falls = BYTES_TO_FALL if self.objective.visual is None else VISUAL_TO_FALL
+        fall = 0.0 if left is None else falls * left
+        rise = slope.after_pilot if left is None else slope.to_rise * left
         bytes_ = (loss.bits / 8 + self._about_bytes()) / (1 + fall / (1 + long))
-        return bytes_, psnr + rise * (1 + 4 * long)
+        return bytes_, level + rise * (1 + slope.long * long)
 
     def _steer_lmbda(self, target: RateTarget, lmbda: float, progress: float) -> float:
         """The next lmbda, from what rate and PSNR are predicted to be."""
         left = (1 - progress) ** 1.5
-        wanted = target.corrected_lmbda(
-            lmbda, *self.predict_rate_psnr(lmbda, BYTES_TO_FALL * left, DB_TO_RISE * left)
-        )
+        predicted = self.predict_rate_level(target.measure, lmbda, left)
+        wanted = target.corrected_lmbda(lmbda, *predicted)
         moved = lmbda * (wanted / lmbda) ** (LOOK_EVERY / FOLLOWING)
         return min(max(moved, target.lmbda / MOST_STEERED), target.lmbda * MOST_STEERED)
 
@@ -368,7 +406,11 @@ class Fit:
             return self.lmbda * objective.rate(weights, None, sampled) / objective.pixels
         if number == TAPS:
             objective.upsample(weights)
-        return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
+        if objective.visual is None:
+            return objective.synthesise(weights, None, sampled) / (3 * objective.pixels)
+        # it looks at the whole picture: rows would not do
+        objective.synthesise(weights, None)
+        return objective.distortion
 
 
 def _nearest(x: FloatArray) -> Int32Array:

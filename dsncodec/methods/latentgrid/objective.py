@@ -6,20 +6,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kernels.ssimulacra2_gradient import Ssimulacra2
 from .bitstream import BAND, band_rows, grid_shapes
 from .entropy_model import GRIDS
-from .kernels import distortion
+from .kernels import distortion, shown
 from .kernels import latents as latent_loops
 from .kernels import rate as rate_loops
 from .kernels import rdoq as rdoq_loops
 from .kernels.latents import LEFT, Rows, RowSample
+from .visual import Distortion
 from .weights import Weights
 
 FloatArray = NDArray[np.float32]
+T = TypeVar("T")
 
 ALL = RowSample(1, 0)
 # Large pictures: the gradient by matrices is taken from one row in so many, another one at each step
@@ -39,10 +43,12 @@ APART = 12
 
 @dataclass(frozen=True)
 class Loss:
-    """``squared`` is summed over samples in 0..1, ``bits`` over symbols."""
+    """``squared`` is summed over samples in 0..1, ``bits`` over symbols; ``distortion`` is what the fit lessens, on the scale of
+    the mean squared error."""
 
     squared: float
     bits: float
+    distortion: float
 
     def mse(self, pixels: int) -> float:
         return self.squared / (3 * pixels)
@@ -54,10 +60,15 @@ class RDObjective:
     Args:
         target: (H, W, 1 or 3) uint8.
         latents: initial latents, one (rows, columns) float32 array for each grid; default: zeros.
+        visual: the distortion is that of ``visual.Distortion``, and not the mean squared error.
     """
 
     def __init__(
-        self, target: NDArray[np.uint8], threads: int = 1, latents: list[FloatArray] | None = None
+        self,
+        target: NDArray[np.uint8],
+        threads: int = 1,
+        latents: list[FloatArray] | None = None,
+        visual: bool = False,
     ) -> None:
         height, width = target.shape[:2]
         self.height, self.width, self.threads = height, width, threads
@@ -86,6 +97,14 @@ class RDObjective:
         self._grad_error = tuple(planes[k] for k, planes in enumerate(self.planes))
         self._steps = 0
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.visual = Distortion(self.target, self._over_rows) if visual else None
+        self.distortion = 0.0
+        self._judge: Ssimulacra2 | None = None
+        # what RDOQ takes for the original, and the weights of squared errors
+        self._wanted = self.target, np.empty((3, 0, 0), np.float32)
+        if visual:
+            self.shown, self._grad_shown = np.empty_like(self.target), np.empty_like(self.target)
+            self._wanted = np.empty_like(self.target), np.empty_like(self.target)
         self._shares = [self._shares_of(thread) for thread in range(threads)]
         self._rate_tasks = self._cut_rows()
         one_in = max(1, self.pixels // SAMPLE)
@@ -123,6 +142,17 @@ class RDObjective:
             return sum(job.result() or 0.0 for job in jobs)
         finally:
             wait(jobs)  # Ctrl-C leaves nobody at work on what the next stage changes
+
+    def _over_rows(self, work: Callable[[int, int], T], count: int) -> list[T]:
+        """Work on rows, cut between the threads; what the parts give."""
+        if self._pool is None:
+            return [work(0, count)]
+        cuts = [count * thread // self.threads for thread in range(self.threads + 1)]
+        jobs = [self._pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
+        try:
+            return [job.result() for job in jobs]
+        finally:
+            wait(jobs)
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -223,8 +253,9 @@ class RDObjective:
     def synthesise(
         self, weights: Weights, gradient: Weights | None, sampled: bool = False, learn_from: RowSample = ALL
     ) -> float:
-        """Planes to colours: the squared error; with ``gradient``, which is added to, an estimate from some rows, that by
-        planes takes their place; ``sampled``: so is the error, from others."""
+        """Planes to colours: the squared error; what is optimised goes to ``distortion``. With ``gradient``, which is added to,
+        an estimate from some rows, that of the distortion by planes takes their place; ``sampled``: so is the error, from
+        others, and ``distortion`` stays as it is."""
         net = _synthesis_net(weights)
         if sampled and len(self._stripes) > 1:
             return self._synthesise_stripes(net)
@@ -242,13 +273,28 @@ class RDObjective:
                 )
             )
 
+        def show(thread: int) -> float:
+            return float(shown.show(self.mixed, net.k, self.target, shares[thread], self.shown))
+
+        def show_back(thread: int) -> None:
+            shown.show_back(self.mixed, self._grad_shown, shares[thread], self.grad_rgb, per_thread[thread].k)
+
         def back(thread: int) -> None:
             distortion.synthesis_back(
                 self.finest, self.grad_rgb, net, shares[thread], per_thread[thread], learn_from
             )
 
         self.run(forward)
-        squared = self.run(compare)
+        if self.visual is None:
+            squared = self.run(compare)
+            self.distortion = squared * scale
+        else:
+            squared = self.run(show)
+            if gradient is None:
+                self.distortion = self.visual.value(self.shown)
+            else:
+                self.distortion = self.visual.value_and_gradient(self.shown, self._grad_shown)
+                self.run(show_back)
         if gradient is None:
             return squared
         self.run(back)
@@ -302,6 +348,9 @@ class RDObjective:
         bits = [np.empty(shape, np.float32) for shape in self.shapes]
         none = rdoq_loops.Grid(self._none, bits[0], biases[0], np.zeros(5, np.int64), 0)
         costs = rdoq_loops.Costs(lmbda / self.pixels, 1 / (3 * self.pixels))
+        if self.visual is not None:
+            costs = costs._replace(error=1.0)
+            before = self.loss(weights), [symbols.copy() for symbols in self.symbols]
 
         def stacks_of(band: Sequence[slice]) -> list[rdoq_loops.GridStack]:
             grids = [
@@ -336,6 +385,9 @@ class RDObjective:
         self.run(count)
         moved = 0.0
         for k in reversed(range(RDOQ_GRIDS)):
+            if self.visual is not None:
+                np.clip(picture.colours, 0, 1, out=self.shown)
+                self.visual.second_order(self.shown, 2**k, *self._wanted)
             shares = [self._share(k, thread) for thread in range(self.threads)]
             if min(last - first for first, last in shares) < 2 * APART:
                 shares = [(0, self.shapes[k][0])]
@@ -343,8 +395,18 @@ class RDObjective:
             between = [(last - APART, last) for _, last in shares[:-1]]
             moved += self.run(lambda at: move(k, inner[at]), range(len(inner)))
             moved += sum(move(k, share) for share in between)
+        if self.visual is not None and self._worse(weights, lmbda, before[0]):
+            # what was moved together bent the distortion more than was foreseen
+            for symbols, kept in zip(self.symbols, before[1]):
+                np.copyto(symbols, kept)
+            return 0
         self._latents_follow()
         return int(moved)
+
+    def _worse(self, weights: Weights, lmbda: float, before: Loss) -> bool:
+        """Whether the loss of the symbols as they are is larger than one before."""
+        found, price = self.loss(weights), lmbda / self.pixels
+        return found.distortion + price * found.bits > before.distortion + price * before.bits
 
     def _rdoq_layers(self, weights: Weights) -> tuple[rdoq_loops.ContextNet, FloatArray, rdoq_loops.Picture]:
         """The layers as RDOQ takes them, the grids' biases, and the picture as it is."""
@@ -355,7 +417,7 @@ class RDObjective:
         net = rdoq_loops.ContextNet(w1, w2, n["b2"], n["w3"], n["b3"])
         layers = n["taps"], p, n["pb"], n["q"], n["qb"], n["s"], n["k"]
         picture = rdoq_loops.Picture(
-            self.finest, self.mixed, np.empty_like(self.target), self.target, *layers
+            self.finest, self.mixed, np.empty_like(self.target), *self._wanted, *layers
         )
         self.run(lambda thread: rdoq_loops.synthesis_conv(picture, *self._share(0, thread)))
         return net, n["b1"], picture
@@ -372,10 +434,21 @@ class RDObjective:
         """Of the symbols as they are."""
         bits = self.rate(weights, None)
         self.upsample(weights)
-        return Loss(self.synthesise(weights, None), bits)
+        squared = self.synthesise(weights, None)
+        return Loss(squared, bits, self.distortion)
+
+    def ssimulacra2(self, weights: Weights) -> float:
+        """Of what ``loss`` of these weights has just seen, about."""
+        if self.visual is not None:
+            return 100 - self.visual.seen.value(self.shown)
+        if self._judge is None:
+            self._judge = Ssimulacra2(self.target, self._over_rows)
+        picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
+        shown.show(self.mixed, weights.parts["k"], self.target, rows, picture)
+        return 100 - self._judge.value(picture)
 
     def gradients(self, weights: Weights, lmbda: float, turn: int | None = None) -> tuple[Loss, Weights]:
-        """Of the symbols as they are; the second is the gradient of MSE + lmbda * bits / pixels by weights.
+        """Of the symbols as they are; the second is the gradient of distortion + lmbda * bits / pixels by weights.
 
         Args:
             turn: of a large picture, the gradient by matrices is estimated, from every fourth row; from which on, follows
@@ -391,7 +464,7 @@ class RDObjective:
         self.upsample(weights)
         squared = self.synthesise(weights, gradient, learn_from=learn_from)
         self.upsample_back(weights, gradient)
-        return Loss(squared, bits), gradient
+        return Loss(squared, bits, self.distortion), gradient
 
     def step(self, lmbda: float, size: float, beta1: float = 0.8, beta2: float = 0.99) -> None:
         """One step of Adam for the latents, from the gradients that were found last."""

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ....kernels.elementary import jit
 from .latents import CHUNK, LANES, LEFT
-from .matmul import dense, dense_add, dense_relu, dense_where, jit, outer_add, sums_add
+from .matmul import dense, dense_add, dense_relu, dense_where, outer_add, sums_add
 
 FloatArray = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .matmul import exp2, inline, jit
+from ....kernels.elementary import exp2, inline, jit
 
 FloatArray = NDArray[np.float32]
 Arrays = tuple[FloatArray, ...]

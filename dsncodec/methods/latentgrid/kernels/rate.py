@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ....kernels.elementary import exp2, inline, jit, log2
 from .latents import CHUNK, LANES, LEFT, LOG2_E
-from .matmul import dense, dense_add, exp2, inline, jit, log2, outer_add, sums_add
+from .matmul import dense, dense_add, outer_add, sums_add
 
 FloatArray = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ....kernels.elementary import jit
 from .latents import LEFT
-from .matmul import jit
 from .rate import SPATIAL, context_rows, laplace_bits
 
 FloatArray = NDArray[np.float32]
@@ -63,12 +63,14 @@ class ContextNet(NamedTuple):
 
 class Picture(NamedTuple):
     """The planes (7, rows, columns); the output of the synthesis' MLP, ``mixed``, with a border; the colours before they are
-    clipped, and those wanted, (3, rows, columns); the layers: taps (6, 4), P transposed, p, Q, q, S, K."""
+    clipped, those wanted, and what each of their squared errors counts, (3, rows, columns), which is 1 where ``weight`` has
+    no rows; the layers: taps (6, 4), P transposed, p, Q, q, S, K."""
 
     planes: FloatArray
     mixed: FloatArray
     colours: FloatArray
     target: FloatArray
+    weight: FloatArray
     taps: FloatArray
     p: FloatArray
     pb: FloatArray
@@ -198,7 +200,8 @@ def _delta_distortion(picture: Any, k: int, region: Any, delta: Any, change: Any
     """How much the squared error rises if plane k has delta * down * across more in a region; sets ``change``."""
     y0, y1, x0, x1, down, across = region
     more, new = change
-    v, g, c, target, _, p, pb, q, qb, s, kernel = picture
+    v, g, c, target, weight, _, p, pb, q, qb, s, kernel = picture
+    weighted = weight.shape[1] > 0
     rows, columns = target.shape[1], target.shape[2]
     zero, one = np.float32(0), np.float32(1)
     ny, nx = y1 - y0 + 1, x1 - x0 + 1
@@ -265,11 +268,18 @@ def _delta_distortion(picture: Any, k: int, region: Any, delta: Any, change: Any
                             k0 * more[i, b + r, a] + k1 * more[i, b + r, a + 1] + k2 * more[i, b + r, a + 2]
                         )
             found = zero
-            for a in range(low, high):
-                x = x0 - 1 + a
-                before = min(max(c[o, y, x], zero), one) - target[o, y, x]
-                after = min(max(new[o, b, a], zero), one) - target[o, y, x]
-                found += after * after - before * before
+            if weighted:
+                for a in range(low, high):
+                    x = x0 - 1 + a
+                    before = min(max(c[o, y, x], zero), one) - target[o, y, x]
+                    after = min(max(new[o, b, a], zero), one) - target[o, y, x]
+                    found += weight[o, y, x] * (after * after - before * before)
+            else:
+                for a in range(low, high):
+                    x = x0 - 1 + a
+                    before = min(max(c[o, y, x], zero), one) - target[o, y, x]
+                    after = min(max(new[o, b, a], zero), one) - target[o, y, x]
+                    found += after * after - before * before
             total += float(found)
     return total
 

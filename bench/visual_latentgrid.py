@@ -1,0 +1,302 @@
+"""Latent grids fitted for the eye and for squared error beside Pillow's default AVIF, by referees that neither fit lessens.
+
+Whole files at budgets counted in steps, so that other work on the machine changes nothing. Referees: SSIMULACRA 2 (ours),
+Butteraugli's 3-norm (``butteraugli_main`` of libjxl, where it is installed), LPIPS with AlexNet (its weights lie in
+``loss_network/`` of the data; needs torch), and RGB PSNR. And what a step of both fits takes, part by part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import io
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import dsncodec
+from dsncodec.metrics import bd_rate, psnr_db, ssimulacra2
+
+from . import results
+from .common import UInt8Array, image_paths, rgb_of
+from .results import environment, table
+
+SETS = {"Set14": 1, "B100": 1, "Urban100 (first 50)": 2}  # and by how much their pictures are reduced
+QUALITIES = (30, 55, 75)
+AVIF_QUALITIES = tuple(range(10, 95, 6))
+TUNES = ("visual", "psnr")
+REFEREES = ("ssimulacra2", "butteraugli_3norm", "lpips_alex", "psnr_db")
+FALLING = ("butteraugli_3norm", "lpips_alex")
+HEADER = ("codec", "steps", "quality", "picture", "bytes", "bpp", *REFEREES, "encode_s")
+Row = dict[str, str]
+TIMED = (512, 768)
+REPEATS = 9
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument("--part", choices=("curves", "time"), default="curves", help="(default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", help="default: bench/results/VERSION/latentgrid")
+    parser.add_argument("--pictures", nargs="+", metavar="SET/STEM", help="default: all of the sets")
+    parser.add_argument("--steps", type=int, nargs="+", default=(1500,), help="(default: %(default)s)")
+    parser.add_argument("--qualities", type=int, nargs="+", default=QUALITIES, metavar="Q")
+    parser.add_argument("--tunes", nargs="+", choices=TUNES, default=TUNES)
+
+
+def run(args: argparse.Namespace) -> int:
+    """One part, and its report."""
+    out = Path(args.out) if args.out else results.RESULTS / "latentgrid"
+    out.mkdir(parents=True, exist_ok=True)
+    text = curves(args, out) if args.part == "curves" else times()
+    print(text)
+    name = "visual" if args.part == "curves" else "visual-time"
+    footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
+    (out / f"{name}.md").write_text(text.rstrip() + "\n" + footer, "utf-8")
+    return 0
+
+
+# --- referees
+
+
+@functools.cache
+def _alexnet(data: str) -> Any:
+    """Weights of AlexNet's convolutions and of LPIPS's linear layers."""
+    from safetensors.torch import load_file
+
+    folder = Path(data) / "loss_network"
+    names = ("alexnet_fp16.safetensors", "lpips_linear_fp32.safetensors")
+    return [{key: value.float() for key, value in load_file(folder / name).items()} for name in names]
+
+
+def lpips_alex(reference: UInt8Array, image: UInt8Array, data: str) -> float:
+    """LPIPS v0.1 with AlexNet: lower is better. Source: Zhang et al., 2018."""
+    import torch
+    import torch.nn.functional as functional
+
+    layers, linear = _alexnet(data)
+
+    def features(picture: UInt8Array) -> list[torch.Tensor]:
+        x = torch.from_numpy(picture.transpose(2, 0, 1).copy()).float()[None] / 127.5 - 1
+        shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+        x = (x - shift[:, None, None]) / scale[:, None, None]
+        found = []
+        for number, (stride, padding) in enumerate(((4, 2), (1, 2), (1, 1), (1, 1), (1, 1)), 1):
+            if number in (2, 3):
+                x = functional.max_pool2d(x, 3, 2)
+            name = f"conv{number}"
+            x = functional.conv2d(
+                x, layers[f"{name}.weight"], layers[f"{name}.bias"], stride=stride, padding=padding
+            ).relu()
+            found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    with torch.no_grad():
+        pairs = zip(features(reference), features(image))
+        return sum(
+            float(((x - y).square() * linear[f"alexnet.{i}"].reshape(1, -1, 1, 1)).sum(1).mean())
+            for i, (x, y) in enumerate(pairs)
+        )
+
+
+def butteraugli(reference: UInt8Array, image: UInt8Array) -> float:
+    """The 3-norm that ``butteraugli_main`` prints: lower is better; NaN where it is not installed."""
+    if shutil.which("butteraugli_main") is None:
+        return float("nan")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("a.png", "b.png")]
+        for path, picture in zip(paths, (reference, image)):
+            Image.fromarray(picture).save(path, compress_level=1)
+        said = subprocess.run(["butteraugli_main", *paths], capture_output=True, text=True, check=True).stdout
+    return float(next(line.split()[-1] for line in said.splitlines() if "3-norm" in line))
+
+
+# --- files
+
+
+class Rows:
+    """A CSV file that grows by a row at a time, and what it has already."""
+
+    def __init__(self, path: Path, data: str) -> None:
+        self.path, self.data, self.rows = path, data, list[Row]()
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                self.rows = list(csv.DictReader(file))
+        else:
+            self._append(HEADER)
+
+    def add(self, key: tuple[str, str, str, str], rgb: UInt8Array, encode: Callable[[], bytes]) -> None:
+        """Code, decode and judge, unless it was done: ``key`` is the first four columns."""
+        if any(tuple(row.values())[:4] == key for row in self.rows):
+            return
+        begun = time.perf_counter()
+        data = encode()
+        seconds = time.perf_counter() - begun
+        found = opened(data)
+        judged = (
+            ssimulacra2(rgb, found),
+            butteraugli(rgb, found),
+            lpips_alex(rgb, found, self.data),
+            psnr_db(rgb, found),
+        )
+        rate = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
+        values = (
+            *key,
+            str(len(data)),
+            f"{rate:.4f}",
+            *(f"{value:.5f}" for value in judged),
+            f"{seconds:.1f}",
+        )
+        self.rows.append(dict(zip(HEADER, values)))
+        self._append(values)
+        print(*values, flush=True)
+
+    def _append(self, values: tuple[str, ...]) -> None:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(values)
+
+
+def opened(data: bytes) -> UInt8Array:
+    """A file of either kind, (H, W, 3)."""
+    if data.startswith(b"\x8eDSN"):
+        return np.asarray(dsncodec.decode(data).convert("RGB"))
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def of_avif(rgb: UInt8Array, quality: int) -> bytes:
+    """As Pillow does it where nothing but a quality is said."""
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "AVIF", quality=quality)
+    return out.getvalue()
+
+
+def pictures(args: argparse.Namespace) -> list[tuple[str, UInt8Array]]:
+    """(set/stem, RGB) of what is asked for; grey ones are left out."""
+    found = []
+    for name, reduced in SETS.items():
+        for path in image_paths(args.data, name):
+            title = f"{name.split()[0]}/{path.stem}"
+            if args.pictures and title not in args.pictures:
+                continue
+            rgb = rgb_of(path)
+            if reduced > 1:
+                size = rgb.shape[1] // reduced, rgb.shape[0] // reduced
+                rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+            if not (rgb == rgb[..., :1]).all():
+                found.append((title, rgb))
+    return found
+
+
+def curves(args: argparse.Namespace, out: Path) -> str:
+    """Code what is not there yet; BD-rates by every referee."""
+    store = Rows(out / "visual.csv", args.data)
+    chosen = pictures(args)
+    for title, rgb in chosen:
+        for quality in AVIF_QUALITIES:
+            store.add(("avif", "", str(quality), title), rgb, lambda: of_avif(rgb, quality))
+    for steps in args.steps:
+        for title, rgb in chosen:
+            for quality in args.qualities:
+                for tune in args.tunes:
+                    options = dsncodec.LatentGrid(steps=steps, tune=tune)
+                    store.add(
+                        (tune, str(steps), str(quality), title),
+                        rgb,
+                        lambda: dsncodec.encode(rgb, options, quality=quality, threads=1),
+                    )
+    return report(store.rows)
+
+
+def report(rows: list[Row]) -> str:
+    """Means and pictures, one table a budget and tune."""
+    text = [
+        "# Latent grids fitted for the eye beside Pillow's default AVIF\n\nWhole files. BD-rate in percent (PCHIP), negative: fewer "
+        "bytes at the same score. No fit saw Butteraugli or LPIPS.\n"
+    ]
+    kinds = sorted({(row["codec"], int(row["steps"])) for row in rows if row["steps"]})
+    for tune, steps in kinds:
+        own = [row for row in rows if (row["codec"], row["steps"]) == (tune, str(steps))]
+        stems = list(dict.fromkeys(row["picture"] for row in own))
+        body, found = [], []
+        for stem in stems:
+            mine = [row for row in own if row["picture"] == stem]
+            theirs = [row for row in rows if row["codec"] == "avif" and row["picture"] == stem]
+            values = [saving(theirs, mine, referee) for referee in REFEREES]
+            found.append(values)
+            rates = sorted(float(row["bpp"]) for row in mine)
+            body.append([stem, f"{rates[0]:.2f} to {rates[-1]:.2f}", *map(_percent, values)])
+        means = [np.nanmean([row[i] for row in found]) for i in range(len(REFEREES))]
+        text.append(f"## tune={tune}, {steps} steps\n")
+        head = ["picture", "bpp", "SSIMULACRA 2", "Butteraugli, 3-norm", "LPIPS-alex", "PSNR"]
+        text.append(table(head, [["**mean**", "", *map(_percent, means)], *body]))
+    return "\n".join(text)
+
+
+def _percent(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:+.1f}"
+
+
+def saving(anchor: list[Row], test: list[Row], referee: str) -> float:
+    """BD-rate in percent; NaN without a common range."""
+    sign = -1 if referee in FALLING else 1
+    both = [
+        sorted((float(row["bpp"]), sign * float(row[referee])) for row in rows) for rows in (anchor, test)
+    ]
+    try:
+        return float(bd_rate(*both))
+    except dsncodec.SettingError:
+        return float("nan")
+
+
+# --- time
+
+
+def times() -> str:
+    """A step of both fits on one thread, in one run: milliseconds of processor time, and in parts of the psnr fit's step."""
+    from dsncodec.methods.latentgrid.objective import RDObjective
+    from dsncodec.methods.latentgrid.weights import random_weights
+
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (16, 24, 3), np.uint8))
+    rgb = np.asarray(smooth.resize(TIMED[::-1], Image.Resampling.BICUBIC))
+    weights = random_weights(32, 0)
+    parts: dict[str, Callable[[], object]] = {}
+    for tune in TUNES:
+        objective = RDObjective(rgb, 1, visual=tune == "visual")
+        for latents in objective.latents:
+            latents[:] = rng.normal(0, 1, latents.shape)
+
+        def step(objective: RDObjective = objective) -> None:
+            objective.soft_round(0.3, 0.2, 1)
+            objective.gradients(weights, 1e-3, 1)
+            objective.step(1e-3, 0.01)
+
+        parts[f"a step, {tune}"] = step
+        if objective.visual is not None:
+            seen, out = objective.visual, np.empty_like(objective.target)
+            near = np.float32(0.9) * objective.target
+            parts["of it the distortion and its gradient"] = lambda: seen.value_and_gradient(near, out)
+            parts["of that SSIMULACRA 2"] = lambda: seen.seen.value_and_gradient(near, out)
+            parts["the distortion alone"] = lambda: seen.value(near)
+    found: dict[str, list[float]] = {name: [] for name in parts}
+    for repeat in range(REPEATS + 1):
+        for name, work in parts.items():
+            begun = time.process_time()
+            work()
+            if repeat:
+                found[name].append(1e3 * (time.process_time() - begun))
+    medians = {name: float(np.median(values)) for name, values in found.items()}
+    whole = medians["a step, psnr"]
+    body = [[name, f"{value:.1f}", f"{value / whole:.2f}"] for name, value in medians.items()]
+    text = (
+        f"# Time of a step\n\n{TIMED[1]} x {TIMED[0]}, one thread, processor time, medians of {REPEATS}.\n\n"
+    )
+    return text + table(["part", "ms", "of a step of the psnr fit"], body)

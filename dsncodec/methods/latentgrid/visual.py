@@ -1,0 +1,114 @@
+"""The distortion of a fit for the eye: what SSIMULACRA 2 lacks to 100, and a squared error of luma and chroma.
+
+SSIMULACRA 2 alone leaves ragged edges, and colours that nobody looks at from near: Butteraugli sees both, and the squared
+error holds them: docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples in 0..1, as the price
+of a bit is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...kernels.ssimulacra2_gradient import Rows, Ssimulacra2, alone
+from .kernels import shown
+
+FloatArray = NDArray[np.float32]
+
+# Of a point that the score lacks
+POINT = 1.6e-5
+# Of the mean squared errors of Y, Cb and Cr (those of JPEG, in 0..1); RGB's would be 1, 1.09 and 0.83 of them
+SQUARED = np.array([1.5, 3.2, 2.5])
+_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+_FORM = (_YCC.T @ np.diag(SQUARED) @ _YCC).astype(np.float32)
+# Probes of the curvature: how many, how far they go, and over how many of their blocks their answers are averaged
+PROBES, FAR, AROUND = 4, np.float32(0.01), 4
+# Symbols that move together bend the distortion more than each on its own: by how much a curvature counts more; and the
+# least one, as a part of the picture's mean
+TOGETHER, LEAST_CURVATURE = 2.5, 0.15
+
+
+class Distortion:
+    """Of pictures beside one original.
+
+    Args:
+        original: (3, H, W) float32, sRGB in [0, 1].
+        rows: how work on rows is shared, see ``Ssimulacra2``.
+    """
+
+    def __init__(self, original: FloatArray, rows: Rows | None = None) -> None:
+        self.original = original
+        self.seen = Ssimulacra2(original, rows)
+        self._rows = rows or alone
+
+    def value(self, picture: FloatArray) -> float:
+        """Of a picture (3, H, W) in [0, 1]."""
+        return POINT * self.seen.value(picture) + self._squared(picture)
+
+    def value_and_gradient(self, picture: FloatArray, out: FloatArray) -> float:
+        """The same, and its gradient by the picture, which is set."""
+        value = POINT * self.seen.value_and_gradient(picture, out) + self._squared(picture)
+        scale = np.float32(1 / picture[0].size)
+
+        def part(first: int, last: int) -> None:
+            shown.squared_back(picture, self.original, _FORM, np.float32(POINT), scale, first, last, out)
+
+        self._rows(part, picture.shape[1])
+        return value
+
+    def _squared(self, picture: FloatArray) -> float:
+        """The share of the squared error."""
+
+        def part(first: int, last: int) -> float:
+            return float(shown.squared(picture, self.original, _FORM, first, last))
+
+        return sum(self._rows(part, picture.shape[1])) / picture[0].size
+
+    def second_order(self, picture: FloatArray, block: int, wanted: FloatArray, weight: FloatArray) -> None:
+        """The distortion near a picture as a sum of weighted squares: weight (x - wanted)^2 of each sample, both set.
+
+        The curvature is Hutchinson's estimate for grey patterns of such blocks: gradients beside random ones, averaged
+        around each sample.
+
+        Args:
+            picture: (3, H, W) in [0, 1]; so are wanted and weight.
+            block: the side in pixels of what is going to be changed.
+        """
+        rows, columns = picture.shape[1:]
+        gradient, there = np.empty_like(picture), np.empty_like(picture)
+        self.value_and_gradient(picture, gradient)
+        rng = np.random.default_rng(0)
+        weight.fill(0)
+        for _ in range(PROBES):
+            signs = rng.integers(0, 2, (-(-rows // block), -(-columns // block))).astype(np.float32) * 2 - 1
+            probe = signs.repeat(block, 0).repeat(block, 1)[:rows, :columns]
+            self.value_and_gradient(picture + FAR * probe, there)
+            weight += probe * (there - gradient)
+        weight *= np.float32(TOGETHER / (2 * FAR * PROBES))
+        for axis in (1, 2):
+            weight[:] = _averaged(weight, AROUND * block, axis)
+        np.maximum(weight, LEAST_CURVATURE * weight.mean((1, 2), keepdims=True), out=weight)
+        # a picture whose curvature is none, or less
+        np.maximum(weight, np.float32(1e-3 / picture.size), out=weight)
+        np.subtract(picture, gradient / (2 * weight), out=wanted)
+
+
+def planes_of(image: NDArray[np.uint8]) -> FloatArray:
+    """(H, W, 1 or 3) to (3, H, W) in [0, 1]."""
+    colour = image if image.shape[2] == 3 else np.repeat(image, 3, 2)
+    return np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
+
+
+def _averaged(planes: FloatArray, radius: int, axis: int) -> FloatArray:
+    """Means over 2 radius + 1 places along an axis, fewer at its ends."""
+    length = planes.shape[axis]
+    sums = np.cumsum(planes, axis, dtype=np.float64)
+    sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+    at = np.arange(length)
+    low, high = np.maximum(at - radius, 0), np.minimum(at + radius + 1, length)
+    shape = [1, 1, 1]
+    shape[axis] = length
+    means: FloatArray = ((sums.take(high, axis) - sums.take(low, axis)) / (high - low).reshape(shape)).astype(
+        np.float32
+    )
+    return means
