@@ -182,8 +182,7 @@ class LatentGrid(Options):
         _check_budget(self)
         if self.init not in INITS:
             raise SettingError(f"init must be one of {', '.join(INITS)}, not {self.init!r}")
-        if self.tune not in TUNES:
-            raise SettingError(f"tune must be one of {', '.join(TUNES)}, not {self.tune!r}")
+        _check_tune(self.tune)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,13 +237,15 @@ class CocoNet(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Best(Options):
-    """Restored at effort 9, then a LatentGrid fit to the quality of that file or to the bytes given: the better file.
+    """Restored at effort 9, then a LatentGrid fit to the quality of that file or to the bytes given: the better file, by
+    SSIMULACRA 2 or by squared error.
 
     Without numba, and for pictures that are too large to fit, it is Restored alone.
 
     Args:
         base_quality: of the standard codec, in the place of ``quality``.
         seconds, steps: the fit's budget, whichever ends first; default: 180 seconds.
+        tune: of both, "visual" or "psnr".
     Raises:
         SettingError: an impossible value.
     """
@@ -256,8 +257,10 @@ class Best(Options):
     base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
     seconds: float | None = setting(None, f"{_SECONDS} (default 180)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
+    tune: str = setting("visual", "for the eye (visual, default) or for squared error (psnr)", "NAME", "str")
 
     def __post_init__(self) -> None:
+        _check_tune(self.tune)
         _check_budget(self)
         if self.base_quality is not None:
             self._check("base_quality", whole("base_quality", self.base_quality, 0, 100))

@@ -117,7 +117,13 @@ def test_only_the_kernels_know_numba() -> None:
             other.startswith((f"{KERNELS}.", "dsncodec.methods.latentgrid.")) for other in importers(name)
         )
     # all others reach the fit by its name only
-    own = (*fit, "dsncodec.train.tasks.latentgrid_init", "dsncodec.methods.latentgrid.soap")
+    # the encoder names its types
+    own = (
+        *fit,
+        "dsncodec.train.tasks.latentgrid_init",
+        "dsncodec.methods.latentgrid.encoder",
+        "dsncodec.methods.latentgrid.soap",
+    )
     for name in fit:
         assert importers(name) <= set(own), name
 

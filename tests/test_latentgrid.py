@@ -25,7 +25,7 @@ from dsncodec.methods import rate_control
 from dsncodec.methods.latentgrid import bitstream as grids
 from dsncodec.methods.latentgrid import encoder as latentgrid
 from dsncodec.methods.latentgrid.encoder import Coded, Encoder, Point
-from dsncodec.metrics import psnr_db
+from dsncodec.metrics import psnr_db, ssimulacra2
 from dsncodec.networks import registry
 from dsncodec.options import Best, LatentGrid, names
 
@@ -380,17 +380,25 @@ def small() -> Image.Image:
         (101, 1, "restored"),
     ],
 )
+@pytest.mark.parametrize("tune", ["visual", "psnr"])
 @pytest.mark.parametrize(
-    "asked", [{}, {"quality": 40}, {"base_quality": 40}, {"target_psnr_db": 30.0}], ids=str
+    "asked",
+    [{}, {"quality": 40}, {"base_quality": 40}, {"target_psnr_db": 30.0}, {"target_ssimulacra2": 50.0}],
+    ids=str,
 )
-def test_at_equal_psnr_the_smaller_file(
-    asked: dict[str, Any], error: int, size: int, kept: str, monkeypatch: pytest.MonkeyPatch
+def test_at_equal_quality_the_smaller_file(
+    asked: dict[str, Any], tune: str, error: int, size: int, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Quality is a PSNR or a score that is asked for, else what the tune is for."""
     found = Found(monkeypatch, error, size)
-    data = dsncodec.encode(small(), "best", **asked)
+    data = dsncodec.encode(small(), "best", tune=tune, **asked)
     assert dsncodec.read_info(data).method == kept
-    plain = dsncodec.encode(small(), "restored", effort=9, **asked)
-    assert found.points[0].psnr_db == asked.get("target_psnr_db", pytest.approx(psnr_of(small(), plain)))
+    plain = dsncodec.encode(small(), "restored", tune=tune, effort=9, **asked)
+    scored = "target_ssimulacra2" in asked or (tune == "visual" and "target_psnr_db" not in asked)
+    name, of = ("ssimulacra2", ssimulacra2) if scored else ("psnr_db", psnr_db)
+    assert found.points[0].measure == name
+    reached = of(pixels(small()), pixels(dsncodec.decode(plain)))
+    assert found.points[0].level == asked.get(f"target_{name}", pytest.approx(reached))
     if kept == "restored":
         assert data == plain
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from .. import container, kernels
 from ..errors import SettingError
-from ..metrics import psnr_db
+from ..metrics import psnr_db, ssimulacra2
 from ..options import Best, LatentGrid, Restored
+from ..planes import squeezed
 from . import FIDELITY, Job, parser, rate_control
 from .latentgrid import encoder as latentgrid
 from .restored import codec as restored
@@ -22,26 +24,29 @@ def encode(job: Job, options: Best) -> bytes:
     """The better of two codestreams.
 
     With bytes given, whichever is nearer to the picture; else the smaller one, where the fit is no further from the picture
-    than the other, or than the PSNR given. A fit that does not reach its target leaves the first.
+    than the other, or than the PSNR or the score given. A fit that does not reach its target leaves the first. Nearness is
+    SSIMULACRA 2 with tune "visual" and sides of at least 8 pixels, else PSNR.
 
     Raises:
         SettingError: the target is out of reach.
     """
     job = replace(job, effort=9)
-    data = restored.encode(job, Restored(base_quality=options.base_quality, tune="psnr"))
+    data = restored.encode(job, Restored(base_quality=options.base_quality, tune=options.tune))
     width, height = job.picture.size
     if not kernels.available() or width * height > latentgrid.MAX_FIT_PIXELS:
         return data
-    # the two are compared by PSNR
-    settings = LatentGrid(seconds=options.seconds, steps=options.steps, tune="psnr")
+    settings = LatentGrid(seconds=options.seconds, steps=options.steps, tune=options.tune)
     encoder = latentgrid.encoder_of(job, settings)
-    reached = psnr_db(encoder.colour, _shown(data, job))
+    measure, level = _judge(job.target, options.tune, min(width, height))
+    reached = measure(encoder.colour, _shown(data, job))
     if not math.isfinite(reached):
         return data
     target = job.target
     limited = target.bytes_for(width * height) is not None
     if not limited:
-        target = rate_control.Target(psnr_db=target.psnr_db or reached)
+        wanted = getattr(target, level) or reached
+        scored = level == "ssimulacra2"
+        target = rate_control.Target(ssimulacra2=wanted) if scored else rate_control.Target(psnr_db=wanted)
     try:
         point = encoder.point_for_target(target, job.metadata)
         sections = encoder.sections(point)
@@ -49,11 +54,20 @@ def encode(job: Job, options: Best) -> bytes:
     except SettingError:
         return data
     fitted = container.pack(job.header(settings.method), sections + job.metadata)
-    found = psnr_db(encoder.colour, encoder.reconstruct(point))
+    found = measure(encoder.colour, encoder.reconstruct(point))
     if limited:
         return fitted if found > reached else data
-    assert target.psnr_db is not None
-    return min(data, fitted, key=len) if found >= target.psnr_db else data
+    return min(data, fitted, key=len) if found >= getattr(target, level) else data
+
+
+def _judge(
+    target: rate_control.Target, tune: str, side: int
+) -> tuple[Callable[[np.ndarray, np.ndarray], float], str]:
+    """How near a picture is to the original, and the target's name for that. A PSNR or a score that is asked for decides itself."""
+    scored = target.psnr_db is None and tune == "visual" and side >= latentgrid.LEAST_SCORED
+    if target.ssimulacra2 is not None or scored:
+        return lambda original, shown: ssimulacra2(squeezed(original), squeezed(shown)), "ssimulacra2"
+    return psnr_db, "psnr_db"
 
 
 def _shown(data: bytes, job: Job) -> np.ndarray:

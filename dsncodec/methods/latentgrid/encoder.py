@@ -53,6 +53,9 @@ VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
 # lmbda of photographs at one bit per pixel, about, by tune
 BPP_LMBDA = {"psnr": 3e-4, "visual": 9e-4}
 
+# Pixels of a side that SSIMULACRA 2 needs
+LEAST_SCORED = 8
+
 # Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
 ENOUGH_STEPS = 12_000
 # Of the budget of one fit: with less left, no other one begins
@@ -193,6 +196,10 @@ class Encoder:
         pixels = self.header.width * self.header.height
         if target.psnr_db is not None:
             return self.point_for_level("psnr_db", target.psnr_db)
+        if target.ssimulacra2 is not None:
+            if min(self.header.width, self.header.height) < LEAST_SCORED:
+                raise SettingError(f"SSIMULACRA 2 is of pictures of at least {LEAST_SCORED} pixels a side")
+            return self.point_for_level("ssimulacra2", target.ssimulacra2)
         if (max_bytes := target.bytes_for(pixels)) is not None:
             # of photographs, about; pilot fits correct it
             guess = _limited(BPP_LMBDA[self.tune] * (8 * max(max_bytes, 1) / pixels) ** -1.5)
