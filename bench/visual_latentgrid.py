@@ -233,7 +233,7 @@ def report(rows: list[Row]) -> str:
             found.append(values)
             rates = sorted(float(row["bpp"]) for row in mine)
             body.append([stem, f"{rates[0]:.2f} to {rates[-1]:.2f}", *map(_percent, values)])
-        means = [np.nanmean([row[i] for row in found]) for i in range(len(REFEREES))]
+        means = [float(np.nanmean([row[i] for row in found])) for i in range(len(REFEREES))]
         text.append(f"## tune={tune}, {steps} steps\n")
         head = ["picture", "bpp", "SSIMULACRA 2", "Butteraugli, 3-norm", "LPIPS-alex", "PSNR"]
         text.append(table(head, [["**mean**", "", *map(_percent, means)], *body]))
@@ -247,11 +247,11 @@ def _percent(value: float) -> str:
 def saving(anchor: list[Row], test: list[Row], referee: str) -> float:
     """BD-rate in percent; NaN without a common range."""
     sign = -1 if referee in FALLING else 1
-    both = [
+    theirs, ours = (
         sorted((float(row["bpp"]), sign * float(row[referee])) for row in rows) for rows in (anchor, test)
-    ]
+    )
     try:
-        return float(bd_rate(*both))
+        return bd_rate(theirs, ours)
     except dsncodec.SettingError:
         return float("nan")
 
