@@ -1,7 +1,7 @@
 """Add golden files: all that this release has not added yet, or the named ones.
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
-two at half the size, one per network; of method coconet, one per variant;
+two at half the size, one per network, and tuned for the eye two per network and one without; of method coconet, one per variant;
 of method latentgrid, two from the zero init and one from each published one.
 """
 
@@ -47,11 +47,23 @@ def dsn(mode: str, scale: int, levels: int, backend: str) -> bytes:
 
 
 def restored(base: str, strength: int, model_id: bytes, scale: int = 1, mode: str = "RGB") -> bytes:
-    """A file of method restored, as if the encoder had found this strength best."""
-    data = dsncodec.encode(picture(mode), "restored", base=base, base_quality=QUALITY, scale=scale)
+    """A file of method restored, tuned for squared error, as if the encoder had found this strength best."""
+    data = dsncodec.encode(
+        picture(mode), "restored", base=base, base_quality=QUALITY, scale=scale, tune="psnr"
+    )
     header, sections = sections_of(data)
     parameters = replace(
         Parameters.unpack(sections["PARM"]), strength=strength, gain_db=0.0, model_id=model_id
+    )
+    return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
+
+
+def weighed(mode: str, weights: tuple[int, ...], model_id: bytes) -> bytes:
+    """A file of method restored, tuned for the eye, as if the encoder had found these weights best; without any, no network."""
+    data = dsncodec.encode(picture(mode), base="avif", base_quality=QUALITY)
+    header, sections = sections_of(data)
+    parameters = replace(
+        Parameters.unpack(sections["PARM"]), weights=weights, gain_points=0.0, strength=0, model_id=model_id
     )
     return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
 
@@ -107,7 +119,16 @@ def cases() -> dict[str, Callable[[], bytes]]:
             restored, row.base, UNIT_STRENGTH, row.wire_id, row.scale
         )
         for row in registry.restorations()
-        if row.default  # the others have files of their own time
+        if row.default and row.hypotheses == 1  # the others have files of their own time
+    }
+    made["rgb-q50-avif-deep"] = partial(weighed, "RGB", (), NO_MODEL)
+    made |= {
+        f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}": partial(
+            weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id
+        )
+        for row in registry.restorations()
+        if row.hypotheses > 1
+        for mode in ("RGB", "LA")
     }
     made |= {
         f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)
