@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
 from dsncodec import metrics
-from dsncodec.kernels.ssimulacra2_gradient import LEAST_WEIGHT, Ssimulacra2, distortion
+from dsncodec.methods.latentgrid.kernels.ssimulacra2_gradient import LEAST_WEIGHT, Ssimulacra2, distortion
 
 FloatArray = NDArray[np.float32]
 SIZES = [(37, 53), (1, 1), (1, 17), (2, 2), (16, 61), (70, 131), (9, 8)]  # (rows, columns)

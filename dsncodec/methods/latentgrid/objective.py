@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.ssimulacra2_gradient import Ssimulacra2
 from .bitstream import BAND, band_rows, grid_shapes
 from .entropy_model import GRIDS
 from .kernels import distortion, shown
@@ -19,6 +18,7 @@ from .kernels import latents as latent_loops
 from .kernels import rate as rate_loops
 from .kernels import rdoq as rdoq_loops
 from .kernels.latents import LEFT, Rows, RowSample
+from .kernels.ssimulacra2_gradient import Ssimulacra2
 from .visual import Distortion
 from .weights import Weights
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.ssimulacra2_gradient import Rows, Ssimulacra2, alone
 from .kernels import shown
+from .kernels.ssimulacra2_gradient import Rows, Ssimulacra2, alone
 
 FloatArray = NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
-from .elementary import exp2, inline, jit, log2
+from .... import metrics
+from ....kernels.elementary import exp2, inline, jit, log2
 
 Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
