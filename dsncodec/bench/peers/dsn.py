@@ -54,7 +54,7 @@ class _Restored:
 
 _RESTORED = (
     _Restored("restored", "dsncodec", "the default: AVIF tune=iq, speed 6", 5, _VISUAL_QUALITIES),
-    _Restored("restored-effort7", "dsncodec effort 7", "AVIF tune=iq, speed 5", 7, _VISUAL_QUALITIES),
+    _Restored("restored-effort7", "dsncodec effort 7", "AVIF tune=iq, speed 4", 7, _VISUAL_QUALITIES),
     _Restored(
         "restored-psnr", "dsncodec tune=psnr", "AVIF tune=psnr, speed 6", 5, _PSNR_QUALITIES, tune="psnr"
     ),

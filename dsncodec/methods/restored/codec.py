@@ -202,8 +202,8 @@ class Encoder:
     def _others(
         self, layer: BaseLayer, point: int, distance: float
     ) -> Iterator[tuple[BaseLayer, Sequence[int]]]:
-        """What else is worth a try at this effort, and the qualities among which it would be. Half the size is for squared error:
-        by SSIMULACRA 2 it loses more than it saves.
+        """What else is worth a try at this effort, and the qualities among which it would be. Half the size is tried for squared
+        error only.
 
         Args:
             distance: of the base codec at this quality, as a reader gets it.
