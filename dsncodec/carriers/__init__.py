@@ -443,6 +443,9 @@ def base_name(payload: bytes) -> str:
     return _name_in(BASE_CODECS, payload, "base codec")
 
 
+_ROWS_AT_A_TIME = 64
+
+
 def eight_bits(colour: Colour) -> UInt8Array:
     """Colour of 10 bits rounded to 8, half up; of 8 bits as it is.
 
@@ -451,7 +454,12 @@ def eight_bits(colour: Colour) -> UInt8Array:
     """
     if colour.dtype == np.uint8:
         return cast(UInt8Array, colour)
-    return ((colour.astype(np.uint32) * 255 + 511) // 1023).astype(np.uint8)
+    out = np.empty(colour.shape, np.uint8)
+    # a part at a time: sums take four bytes a sample
+    for top in range(0, len(colour), _ROWS_AT_A_TIME):
+        part = slice(top, top + _ROWS_AT_A_TIME)
+        out[part] = (colour[part].astype(np.uint32) * 255 + 511) // 1023
+    return out
 
 
 def decode_base(payload: bytes, shape: tuple[int, int, int]) -> Colour:

@@ -39,6 +39,7 @@ _TUNES = {"psnr": ("psnr",), "visual": ("iq", "ssim")}
 _LEAST_THREADS_OF_DEEP = 2
 _DEEP = 10
 _TUNED_FROM = (1, 4)
+_TEN_BITS = ((np.arange(256) * 1023 + 127) // 255).astype(np.uint16)
 _ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
 _SEQUENCE_HEADER = 1  # the kind of OBU
 _FRAMES = (3, 6)  # a frame's header, with or without its tiles
@@ -100,7 +101,7 @@ def _encode_deep(colour: UInt8Array, quality: int, effort: int, threads: int, tu
 
 def _ten_bits(values: UInt8Array) -> UInt16Array:
     """0..255 spread over 0..1023."""
-    return ((values.astype(np.uint32) * 1023 + 127) // 255).astype(np.uint16)
+    return _TEN_BITS[values]
 
 
 @functools.cache
