@@ -114,7 +114,6 @@ import json, sys
 import numpy, onnxruntime
 import dsncodec
 from dsncodec import decoding
-from dsncodec import decoding
 
 decoding.BAND_PIXELS = 2**17
 path, how = sys.argv[1:]

@@ -139,22 +139,23 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Parsed(OneSize):
-    """The base codec's decoded picture ``small``, (ceil(H / scale), ceil(W / scale), 1 or 3), of 8 bits; what the network is
-    given, ``colour`` (H, W, 1 or 3), of 8 bits or 10; and alpha (H, W) or None."""
+    """The base codec's picture ``decoded``, (ceil(H / scale), ceil(W / scale), 1 or 3), of 8 bits or 10; what the network is
+    given, ``colour`` (H, W, 1 or 3), the same at full size; and alpha (H, W) or None."""
 
     header: Header
     parameters: Parameters
     base: str
-    small: UInt8Array
+    decoded: carriers.Colour
     colour: carriers.Colour
     alpha: UInt8Array | None
 
     def preview(self) -> UInt8Array:
         """What any reader of the extracted file sees, (ceil(H / scale), ceil(W / scale), channels)."""
+        small = carriers.eight_bits(self.decoded)
         if self.alpha is None:
-            return self.small
+            return small
         alpha = self.alpha if self.parameters.scale == 1 else pooled(self.alpha, self.parameters.scale)
-        return np.concatenate([self.small, alpha[..., None]], -1)
+        return np.concatenate([small, alpha[..., None]], -1)
 
     @property
     def needs_network(self) -> bool:
@@ -191,9 +192,10 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
     payload = required(sections, "BASE")
     alpha = decode_alpha(header, sections)
     decoded = carriers.decode_base(payload, base_shape(header, parameters.scale))
-    small = carriers.eight_bits(decoded)
-    colour = decoded if parameters.scale == 1 else doubled(small, base_shape(header, 1))
-    return Parsed(header, parameters, carriers.base_name(payload), small, colour, alpha)
+    colour = decoded
+    if parameters.scale != 1:
+        colour = doubled(carriers.eight_bits(decoded), base_shape(header, 1))
+    return Parsed(header, parameters, carriers.base_name(payload), decoded, colour, alpha)
 
 
 def validate(header: Header, sections: dict[str, bytes]) -> None:

@@ -264,7 +264,7 @@ class Encoder:
         return doubled(carriers.eight_bits(carriers.decode_base(payload, half_shape(shape))), shape)
 
     def _shown(self, layer: BaseLayer, parameters: Parameters, decoded: carriers.Colour) -> UInt8Array:
-        file = Parsed(self.header, parameters, layer.base, carriers.eight_bits(decoded), decoded, None)
+        file = Parsed(self.header, parameters, layer.base, decoded, decoded, None)
         return _restored(file, None, self.threads)
 
     def _code(self, layer: BaseLayer, quality: int) -> Coded:
