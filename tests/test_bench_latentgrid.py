@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,17 @@ def test_what_inits_save_at_low_rates(data: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(latentgrid, "fitted", fitted)
     command = f"latentgrid --data {data} --part low --sets div2k256 --qualities 15 --steps 9".split()
     report = data / "results" / "latentgrid" / "low.md"
-    for limit, says in ((99.0, "-19.9 %"), (0.0, "-")):
+    for limit, says in ((99.0, r"-(19\.[5-9]|20\.0) %"), (0.0, "-")):
         monkeypatch.setattr(latentgrid, "LOW_BPP", limit)
         assert main(command) == 0
         mean, *body = [line for line in report.read_text("utf-8").splitlines() if line[:2] == "| "][1:]
-        assert mean.split(" | ")[-1] == f"{says} |"
+        assert re.fullmatch(rf"{says} \|", mean.split(" | ")[-1])
         assert len(body) == (2 if limit else 0)
         for row in body:
-            assert "| 9 steps | 15 |" in row and row.endswith("| +0.0 % | +24.8 % | -19.9 % |")
+            # a quarter of the bytes, rounded down
+            assert "| 9 steps | 15 |" in row and re.search(
+                r"\| \+0\.0 % \| \+24\.[5-9] % \| -(19\.[5-9]|20\.0) % \|$", row
+            )
 
 
 def test_share_of_an_anchor() -> None:

@@ -335,13 +335,10 @@ def test_fits_repeat() -> None:
 
 
 def test_steps_are_of_equal_slope() -> None:
-    """They lose clearly less than one step for all layers does, at no more bytes."""
+    """They lose clearly less than one step for all layers does, at no more bytes: in all, for one limit may fall on a lucky step."""
     image = np.asarray(picture("RGB", 40, 30))
     fit = fitting.fit_to(Shape("sine", 2, 16), image, fitting.SETTINGS["sine"])
     fit.run(fitting.Clock(fitting.Budget(steps=150)))
-    most = 250
-    codes = compress.fitting_codes(fit, most)
-    level = compress.coarsened(fit, [80] * len(codes), most)
 
     def error(codes: list[int]) -> float:
         steps = compress.steps_of_layers(fit, codes)
@@ -350,8 +347,13 @@ def test_steps_are_of_equal_slope() -> None:
             apart = fit.predicted(fitting.rounded(fit.layers, steps), fit.inputs) - own
         return float(apart.square().mean())
 
-    assert len(adaptive_coder.encode(compress.integers_of(fit, codes))) <= most
-    assert error(codes) < 0.8 * error(level)
+    apart, level_apart = [], []
+    for most in (180, 210, 230, 250, 270, 300, 340):
+        codes = compress.fitting_codes(fit, most)
+        assert len(adaptive_coder.encode(compress.integers_of(fit, codes))) <= most
+        apart.append(error(codes))
+        level_apart.append(error(compress.coarsened(fit, [80] * len(codes), most)))
+    assert np.log(apart).mean() < np.log(level_apart).mean() - 0.1
 
 
 def test_rounding_is_learned() -> None:
