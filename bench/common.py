@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,14 @@ def image_paths(data: str, name: str, limit: int | None = None) -> list[Path]:
 def rgb_of(path: Path) -> UInt8Array:
     """(H, W, 3) uint8."""
     with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def opened(data: bytes) -> UInt8Array:
+    """A file of either kind, (H, W, 3)."""
+    if data.startswith(b"\x8eDSN"):
+        return np.asarray(dsncodec.decode(data).convert("RGB"))
+    with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import itertools
 import os
 import time
@@ -39,7 +38,7 @@ from dsncodec.networks import registry
 from dsncodec.options import INITS, LatentGrid
 
 from . import results
-from .common import UInt8Array, image_paths, rgb_of
+from .common import UInt8Array, image_paths, opened, rgb_of
 from .results import environment, table
 
 matplotlib.use("Agg")
@@ -191,14 +190,6 @@ class Rows:
     def _append(self, values: Sequence[str]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(values)
-
-
-def opened(data: bytes) -> UInt8Array:
-    """A file of either kind, (H, W, 3)."""
-    if data.startswith(b"\x8eDSN"):
-        return np.asarray(dsncodec.decode(data).convert("RGB"))
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def pictures(data: str, name: str, limit: int | None) -> tuple[list[tuple[str, UInt8Array]], list[str]]:

@@ -12,30 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dsncodec.methods.latentgrid.bitstream import grid_shapes
+from dsncodec.methods.latentgrid.entropy_model import NEIGHBOURS
 from dsncodec.methods.latentgrid.weights import random_weights
 
 GRIDS = 7
-SPATIAL = (
-    (0, -1),
-    (0, -2),
-    (0, -3),
-    (-1, -2),
-    (-1, -1),
-    (-1, 0),
-    (-1, 1),
-    (-1, 2),
-    (-2, -1),
-    (-2, 0),
-    (-2, 1),
-    (-3, 0),
-)
 
 
 def contexts(q: list[Tensor], k: int) -> Tensor:
     """(16, cells) of a grid; pictures of one band only."""
     h, w = q[k].shape
     padded = F.pad(q[k], (3, 3, 3, 0))
-    rows = [padded[3 + y : 3 + y + h, 3 + x : 3 + x + w] for y, x in SPATIAL]
+    rows = [padded[3 + y : 3 + y + h, 3 + x : 3 + x + w] for y, x in NEIGHBOURS]
     for level in (k + 1, k + 2):
         if level >= GRIDS:
             rows += [torch.zeros_like(q[k])] * (3 if level == k + 1 else 1)

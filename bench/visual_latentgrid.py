@@ -10,23 +10,22 @@ from __future__ import annotations
 import argparse
 import csv
 import functools
-import io
 import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 import dsncodec
+from dsncodec.bench import referees
+from dsncodec.bench.peers import saved
+from dsncodec.bench.perceptual import Lpips
 from dsncodec.metrics import bd_rate, psnr_db, ssimulacra2
 
 from . import results
-from .common import UInt8Array, image_paths, rgb_of
+from .common import UInt8Array, image_paths, opened, rgb_of
 from .results import environment, table
 
 SETS = {"Set14": 1, "B100": 1, "Urban100 (first 50)": 2}  # and by how much their pictures are reduced
@@ -67,55 +66,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 @functools.cache
-def _alexnet(data: str) -> Any:
-    """Weights of AlexNet's convolutions and of LPIPS's linear layers."""
-    from safetensors.torch import load_file
-
-    folder = Path(data) / "loss_network"
-    names = ("alexnet_fp16.safetensors", "lpips_linear_fp32.safetensors")
-    return [{key: value.float() for key, value in load_file(folder / name).items()} for name in names]
-
-
-def lpips_alex(reference: UInt8Array, image: UInt8Array, data: str) -> float:
-    """LPIPS v0.1 with AlexNet: lower is better. Source: Zhang et al., 2018."""
-    import torch
-    import torch.nn.functional as functional
-
-    layers, linear = _alexnet(data)
-
-    def features(picture: UInt8Array) -> list[torch.Tensor]:
-        x = torch.from_numpy(picture.transpose(2, 0, 1).copy()).float()[None] / 127.5 - 1
-        shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
-        x = (x - shift[:, None, None]) / scale[:, None, None]
-        found = []
-        for number, (stride, padding) in enumerate(((4, 2), (1, 2), (1, 1), (1, 1), (1, 1)), 1):
-            if number in (2, 3):
-                x = functional.max_pool2d(x, 3, 2)
-            name = f"conv{number}"
-            x = functional.conv2d(
-                x, layers[f"{name}.weight"], layers[f"{name}.bias"], stride=stride, padding=padding
-            ).relu()
-            found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
-        return found
-
-    with torch.no_grad():
-        pairs = zip(features(reference), features(image))
-        return sum(
-            float(((x - y).square() * linear[f"alexnet.{i}"].reshape(1, -1, 1, 1)).sum(1).mean())
-            for i, (x, y) in enumerate(pairs)
-        )
+def _lpips(data: str) -> referees.Judge:
+    return Lpips(f"{data}/loss_network").of
 
 
 def butteraugli(reference: UInt8Array, image: UInt8Array) -> float:
-    """The 3-norm that ``butteraugli_main`` prints: lower is better; NaN where it is not installed."""
-    if shutil.which("butteraugli_main") is None:
+    """The 3-norm: lower is better; NaN where the program is not installed."""
+    if shutil.which(referees.BUTTERAUGLI) is None:
         return float("nan")
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("a.png", "b.png")]
-        for path, picture in zip(paths, (reference, image)):
-            Image.fromarray(picture).save(path, compress_level=1)
-        said = subprocess.run(["butteraugli_main", *paths], capture_output=True, text=True, check=True).stdout
-    return float(next(line.split()[-1] for line in said.splitlines() if "3-norm" in line))
+    return referees.butteraugli(reference, image)
 
 
 # --- files
@@ -143,7 +102,7 @@ class Rows:
         judged = (
             ssimulacra2(rgb, found),
             butteraugli(rgb, found),
-            lpips_alex(rgb, found, self.data),
+            _lpips(self.data)(rgb)(found),
             psnr_db(rgb, found),
         )
         rate = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
@@ -161,21 +120,6 @@ class Rows:
     def _append(self, values: tuple[str, ...]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(values)
-
-
-def opened(data: bytes) -> UInt8Array:
-    """A file of either kind, (H, W, 3)."""
-    if data.startswith(b"\x8eDSN"):
-        return np.asarray(dsncodec.decode(data).convert("RGB"))
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def of_avif(rgb: UInt8Array, quality: int) -> bytes:
-    """As Pillow does it where nothing but a quality is said."""
-    out = io.BytesIO()
-    Image.fromarray(rgb).save(out, "AVIF", quality=quality)
-    return out.getvalue()
 
 
 def pictures(args: argparse.Namespace) -> list[tuple[str, UInt8Array]]:
@@ -201,7 +145,7 @@ def curves(args: argparse.Namespace, out: Path) -> str:
     chosen = pictures(args)
     for title, rgb in chosen:
         for quality in AVIF_QUALITIES:
-            store.add(("avif", "", str(quality), title), rgb, lambda: of_avif(rgb, quality))
+            store.add(("avif", "", str(quality), title), rgb, lambda: saved(rgb, "AVIF", quality=quality))
     for steps in args.steps:
         for title, rgb in chosen:
             for quality in args.qualities:

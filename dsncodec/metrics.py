@@ -263,7 +263,8 @@ OPSIN = np.array(
     ]
 )
 OPSIN_BIAS = 0.0037930732552754493
-_SMALLEST = 8
+# pixels of a side
+SSIMULACRA2_SMALLEST = 8
 
 
 def ssimulacra2(reference: UInt8Array, image: UInt8Array) -> float:
@@ -297,7 +298,7 @@ class Ssimulacra2:
     """
 
     def __init__(self, reference: UInt8Array) -> None:
-        _check_pictures(reference, reference, smallest=_SMALLEST)
+        _check_pictures(reference, reference, smallest=SSIMULACRA2_SMALLEST)
         if reference.shape[2:] not in ((), (3,)):
             raise SettingError(f"SSIMULACRA 2 is of pictures (H, W, 3) or (H, W), not {reference.shape}")
         self._reference = reference
@@ -305,7 +306,7 @@ class Ssimulacra2:
 
     def __call__(self, image: UInt8Array) -> float:
         """The score of a picture of the reference's shape."""
-        _check_pictures(self._reference, image, smallest=_SMALLEST)
+        _check_pictures(self._reference, image, smallest=SSIMULACRA2_SMALLEST)
         return ssimulacra2_score(float((SSIMULACRA2_WEIGHTS * self._visible_errors(image)).sum()))
 
     def _visible_errors(self, image: UInt8Array) -> FloatArray:

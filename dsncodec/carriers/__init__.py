@@ -396,8 +396,9 @@ def encode_base(
     if row.short_id is not None:
         short = _stripped(module, file, colour.shape)
         if short is not None and len(short) < len(file):
-            deep = row.deep_short_id is not None and cast(Any, module).is_deep(file)
-            return bytes([row.deep_short_id if deep and row.deep_short_id else row.short_id]) + short
+            if row.deep_short_id is not None and cast(Any, module).is_deep(file):
+                return bytes([row.deep_short_id]) + short
+            return bytes([row.short_id]) + short
     return bytes([row.wire_id]) + file
 
 

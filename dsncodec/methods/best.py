@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import container, kernels
 from ..errors import SettingError
-from ..metrics import psnr_db, ssimulacra2
+from ..metrics import SSIMULACRA2_SMALLEST, psnr_db, ssimulacra2
 from ..options import Best, LatentGrid, Restored
 from ..planes import squeezed
 from . import FIDELITY, Job, parser, rate_control
@@ -64,7 +64,7 @@ def _judge(
     target: rate_control.Target, tune: str, side: int
 ) -> tuple[Callable[[np.ndarray, np.ndarray], float], str]:
     """How near a picture is to the original, and the target's name for that. A PSNR or a score that is asked for decides itself."""
-    scored = target.psnr_db is None and tune == "visual" and side >= latentgrid.LEAST_SCORED
+    scored = target.psnr_db is None and tune == "visual" and side >= SSIMULACRA2_SMALLEST
     if target.ssimulacra2 is not None or scored:
         return lambda original, shown: ssimulacra2(squeezed(original), squeezed(shown)), "ssimulacra2"
     return psnr_db, "psnr_db"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ... import container, extras, kernels
 from ...container import Header
 from ...errors import MissingComponent, SettingError
-from ...metrics import METRICS
+from ...metrics import METRICS, SSIMULACRA2_SMALLEST
 from ...networks import registry
 from ...options import LatentGrid
 from ...processes import thread_count
@@ -52,9 +52,6 @@ LMBDAS = (0.06, 5e-5)
 VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
 # lmbda of photographs at one bit per pixel, about, by tune
 BPP_LMBDA = {"psnr": 3e-4, "visual": 9e-4}
-
-# Pixels of a side that SSIMULACRA 2 needs
-LEAST_SCORED = 8
 
 # Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
 ENOUGH_STEPS = 12_000
@@ -197,8 +194,10 @@ class Encoder:
         if target.psnr_db is not None:
             return self.point_for_level("psnr_db", target.psnr_db)
         if target.ssimulacra2 is not None:
-            if min(self.header.width, self.header.height) < LEAST_SCORED:
-                raise SettingError(f"SSIMULACRA 2 is of pictures of at least {LEAST_SCORED} pixels a side")
+            if min(self.header.width, self.header.height) < SSIMULACRA2_SMALLEST:
+                raise SettingError(
+                    f"SSIMULACRA 2 is of pictures of at least {SSIMULACRA2_SMALLEST} pixels a side"
+                )
             return self.point_for_level("ssimulacra2", target.ssimulacra2)
         if (max_bytes := target.bytes_for(pixels)) is not None:
             # of photographs, about; pilot fits correct it

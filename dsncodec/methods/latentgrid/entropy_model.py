@@ -38,7 +38,7 @@ RATIOS = (188707693, 244584679, 310256049, 385867793, 471297971, 566166053, 6698
 _MOST = float(1 << 20)  # of a unit's output
 _CHUNK = 1 << 15  # cells whose contexts are in memory together
 # (rows, columns) from a cell to its first contexts
-_NEIGHBOURS = (
+NEIGHBOURS = (
     (0, -1),
     (0, -2),
     (0, -3),
@@ -52,7 +52,7 @@ _NEIGHBOURS = (
     (-2, 1),
     (-3, 0),
 )
-_SAME = len(_NEIGHBOURS)
+_SAME = len(NEIGHBOURS)
 
 
 @lru_cache(maxsize=1)
@@ -213,7 +213,7 @@ def _intervals(grids: Sequence[Int8Array], grid: int, context: Context) -> tuple
     for top in range(0, rows, step):
         part = slice(top, min(top + step, rows))
         found = np.empty((INPUTS, part.stop - part.start, columns))
-        for at, (down, across) in enumerate(_NEIGHBOURS):
+        for at, (down, across) in enumerate(NEIGHBOURS):
             found[at] = framed[
                 part.start + 3 + down : part.stop + 3 + down, 3 + across : 3 + across + columns
             ]
@@ -316,7 +316,7 @@ def _decode_grid(
     up, upper = _parents(grids, grid, shape)
     for at, plane in enumerate(_inherited(up, upper, slice(0, rows), columns)):
         _skewed(inherited[at], rows, columns)[:] = plane
-    back = [(9 + 3 * down + across, 3 + down) for down, across in _NEIGHBOURS]
+    back = [(9 + 3 * down + across, 3 + down) for down, across in NEIGHBOURS]
     room = np.empty((INPUTS, min(rows, (columns + 2) // 3)))
     for t in range(waves):
         first, end = max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ... import carriers, container
 from ...container import Header
-from ...metrics import mean_squared_error
+from ...metrics import SSIMULACRA2_SMALLEST, mean_squared_error
 from ...networks import registry
 from ...networks.inference import Tile, Window, common, moved, network, tiles
 from ...options import Restored
@@ -176,7 +176,7 @@ class Encoder:
 
     @cached_property
     def _judge(self) -> Judge:
-        visual = self.tune == "visual" and min(self.colour.shape[:2]) >= VisualJudge.SMALLEST
+        visual = self.tune == "visual" and min(self.colour.shape[:2]) >= SSIMULACRA2_SMALLEST
         return VisualJudge(self.colour) if visual else SquaredJudge(self.colour)
 
     @cached_property

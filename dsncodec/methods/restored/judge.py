@@ -36,7 +36,6 @@ class VisualJudge:
     """100 less SSIMULACRA 2: of the whole picture up to ``MOST_PIXELS``, and of a larger one the mean over squares that are
     spread over it and are as large together."""
 
-    SMALLEST = 8
     MOST_PIXELS = 2**21
     SIDE = 512
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....kernels.elementary import exp2, inline, jit, log2
+from ..entropy_model import NEIGHBOURS
 from .latents import CHUNK, LANES, LEFT, LOG2_E
 from .matmul import dense, dense_add, outer_add, sums_add
 
@@ -19,23 +20,7 @@ FloatArray = NDArray[np.float32]
 # 1 / b of the Laplace distribution, at 0 octaves
 INVERSE_SCALE = np.float32(50)
 MAX_OCTAVES = np.float32(11.875)
-# (rows, columns) from a cell to its first contexts
-SPATIAL = np.array(
-    [
-        (0, -1),
-        (0, -2),
-        (0, -3),
-        (-1, -2),
-        (-1, -1),
-        (-1, 0),
-        (-1, 1),
-        (-1, 2),
-        (-2, -1),
-        (-2, 0),
-        (-2, 1),
-        (-3, 0),
-    ]
-)
+SPATIAL = np.array(NEIGHBOURS)
 
 
 # Rows first..last-1 of a grid whose bits are counted: the grid and its columns; the grid's band, as ``_context_rows`` has it;
