@@ -18,6 +18,7 @@ class OptimSettings:
     ``schedule``: "cosine" and "linear" warm up and fall over the whole budget; "halve" is the paper's; "constant" warms up
     over ``warmup_steps`` and stays, for runs that ``dsncodec train --anneal`` ends whenever that is wanted; "anneal" falls
     linearly from the full rate, without a warm-up.
+    ``bf16`` multiplies in half precision where the processor has it; elsewhere training is in float32.
     ``threads`` is of torch on a CPU, 0 leaves it to torch; one is best where two runs share a machine.
     """
 

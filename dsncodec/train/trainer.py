@@ -30,6 +30,11 @@ def planes(rgb: Tensor) -> Tensor:
     return rgb.permute(0, 3, 1, 2).float() / 255
 
 
+def has_bf16(device: str) -> bool:
+    """Whether bf16 pays on a device: a CPU without AVX-512 only imitates it, many times slower than float32."""
+    return not device.startswith("cpu") or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 class Task(Protocol):
     """What a run trains and by what; the loop knows nothing else of it."""
 
@@ -216,7 +221,9 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for start in range(0, samples, size):
             part = tuple(tensor[start : start + size] for tensor in batch)
-            with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=optim.bf16):
+            with torch.autocast(
+                self.device.split(":")[0], torch.bfloat16, enabled=optim.bf16 and has_bf16(self.device)
+            ):
                 loss = self.task.loss(self.nets, part, progress)
             loss = loss * (len(part[0]) / samples)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -53,12 +53,9 @@ HALF_FROM_EFFORT = 4  # half the size is tried too, at low qualities
 BEST_FROM_EFFORT = 6  # the larger network
 OTHERS_FROM_EFFORT = 8  # all base codecs are tried
 
-# Half the size: it never won above this quality of the base codec on the tuning pictures, and what it needs for
-# the same bytes lay this much higher
-HALF_UP_TO_QUALITY = 26
-HALF_QUALITY_HIGHER = (8, 30)
 LEAST_SIDE_OF_HALF = 32
-# Nor did it win where halving alone, without a codec, errs by so much more than full size through codec and network
+# Half the size did not win squared error where halving alone, without a codec, errs by so much more than full size through
+# codec and network
 HALVING_LOSS_DB = 1.0
 
 # Payloads of two neighbouring qualities differ by about this factor: where to look for the largest that fits,
@@ -74,6 +71,20 @@ SAMPLE_BLOCK = 96
 SAMPLE_SHARE = 1 / 12  # of all blocks, and at least as many as there are ranks
 SAMPLE_RANKS = 4
 WORTH_ANOTHER_LOOK = 0.995  # what another strength must leave of the error
+
+
+@dataclass(frozen=True)
+class HalfSize:
+    """Where half the size is worth a try: up to a quality of the base codec, at qualities so much ``higher``, which need as
+    many bytes; and what it must gain in distance. Found on the tuning pictures."""
+
+    up_to_quality: int
+    higher: tuple[int, int]
+    least_gain: float
+
+
+# For the eye it must be clearly better by SSIMULACRA 2: LPIPS and DISTS like full size more
+HALF_SIZES = {"psnr": HalfSize(26, (8, 30), 0.0), "visual": HalfSize(24, (20, 38), 2.0)}
 
 
 @dataclass(frozen=True)
@@ -180,9 +191,9 @@ class Encoder:
         return VisualJudge(self.colour) if visual else SquaredJudge(self.colour)
 
     @cached_property
-    def _halving_mse(self) -> float:
+    def _halving_distance(self) -> float:
         """What halving and doubling cost, without any codec."""
-        return mean_squared_error(self.colour, doubled(self._half, self.colour.shape))
+        return self._judge(doubled(self._half, self.colour.shape))[0]
 
     def _best(self, point: int) -> tuple[BaseLayer, Coded]:
         """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
@@ -190,40 +201,44 @@ class Encoder:
         layer = BaseLayer(self._base, self.scale or 1)
         best = self._code(layer, point)
         limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
-        for other, qualities in self._others(layer, point, best.distance):
+        for other, qualities, least_gain in self._others(layer, point, best.distance):
             quality = self._largest_within(other, qualities, limit)
             if quality is not None:
                 candidate = self._code(other, quality)
-                if candidate.distance < best.distance and candidate.similarity >= floor:
+                if candidate.distance < best.distance - least_gain and candidate.similarity >= floor:
                     layer, best = other, candidate
         self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
         return layer, best
 
     def _others(
         self, layer: BaseLayer, point: int, distance: float
-    ) -> Iterator[tuple[BaseLayer, Sequence[int]]]:
-        """What else is worth a try at this effort, and the qualities among which it would be. Half the size is tried for squared
-        error only.
+    ) -> Iterator[tuple[BaseLayer, Sequence[int], float]]:
+        """What else is worth a try at this effort, the qualities among which it would be, and what it must gain.
 
         Args:
             distance: of the base codec at this quality, as a reader gets it.
         """
         if self.scale is not None:
             return
-        half = BaseLayer(layer.base, 2)
+        half, tried = BaseLayer(layer.base, 2), HALF_SIZES[self.tune]
         if (
-            self.tune == "psnr"
-            and self.effort >= HALF_FROM_EFFORT
-            and point <= HALF_UP_TO_QUALITY
+            self.effort >= HALF_FROM_EFFORT
+            and point <= tried.up_to_quality
             and min(self.colour.shape[:2]) >= LEAST_SIDE_OF_HALF
             and self._model(half) is not None
-            and self._halving_mse < distance * 10 ** (HALVING_LOSS_DB / 10)
+            and self._halving_can_win(distance)
         ):
-            low, high = (point + more for more in HALF_QUALITY_HIGHER)
-            yield half, [q for q in carriers.BASE_CODECS[layer.base].qualities if low <= q <= high]
+            low, high = (point + more for more in tried.higher)
+            qualities = [q for q in carriers.BASE_CODECS[layer.base].qualities if low <= q <= high]
+            yield half, qualities, tried.least_gain
         if self.effort >= OTHERS_FROM_EFFORT and self.base == "auto":
             for base in self._bases[1:]:
-                yield BaseLayer(base, 1), carriers.BASE_CODECS[base].qualities
+                yield BaseLayer(base, 1), carriers.BASE_CODECS[base].qualities, 0.0
+
+    def _halving_can_win(self, distance: float) -> bool:
+        """Whether halving alone leaves the picture near enough; a network may lessen squared error, by a little."""
+        more = 10 ** (HALVING_LOSS_DB / 10) if isinstance(self._judge, SquaredJudge) else 1.0
+        return self._halving_distance < distance * more
 
     def _largest_within(self, layer: BaseLayer, qualities: Sequence[int], limit: int) -> int | None:
         """The highest of some qualities whose payload is no larger, or one so near that the next would not fit; None if

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...carriers import eight_bits, load_base
+from ...carriers import Colour, eight_bits, load_base
 from ...errors import SettingError
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.half_size import doubled, halved
@@ -25,8 +25,13 @@ from .images import PackedImages
 UInt8Array = NDArray[np.uint8]
 UInt16Array = NDArray[np.uint16]
 
-# Codecs that pictures are coded with for training only: no file of ours holds them yet. Bits of a sample
-TRAINING_CODECS = {"avif-iq8": 8, "avif-iq10": 10}
+# Codecs that pictures are coded with for training, and bits of a sample; -half: at half their size, and doubled again
+TRAINING_CODECS = {"avif-iq8": 8, "avif-iq10": 10, "avif-iq10-half": 10}
+
+
+def of_wide(wide: Colour) -> UInt8Array:
+    """Samples of 0..65535 as 8 bits."""
+    return ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def coded_for_training(rgb: UInt8Array, codec: str, quality: int, speed: int) -> tuple[int, UInt16Array]:
@@ -36,6 +41,9 @@ def coded_for_training(rgb: UInt8Array, codec: str, quality: int, speed: int) ->
         codec: one of TRAINING_CODECS. 8 bits by Pillow's libavif, 10 by that of imagecodecs, whose own tune is iq.
         speed: libavif's.
     """
+    if codec.endswith("-half"):
+        size, small = coded_for_training(halved(rgb), codec.removesuffix("-half"), quality, speed)
+        return size, doubled(of_wide(small), rgb.shape).astype(np.uint16) * 257
     if TRAINING_CODECS[codec] == 8:
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ... import metrics
 from ...errors import SettingError
-from ..data.coded_pairs import CodedPairs, spread_qualities
+from ..data.coded_pairs import CodedPairs, of_wide, spread_qualities
 from ..data.images import PackedImages
 from ..losses.perceptual import FeatureDistance, relative
 from ..losses.ssimulacra2 import SMALLEST, Seen
@@ -40,10 +40,12 @@ class VisualDataSettings:
     So many ``crops``, squares of the side ``crop``, are coded, at qualities spread over ``qualities``, by ``codecs`` and at
     libavif's ``speeds`` in turn, as ``CodedPairs.code_in`` says, into the folder ``cache``; samples are squares of the side
     ``patch`` of those. The held-out pictures are coded whole, by the first codec at the first speed and the qualities
-    ``judged``, into the folder beside it whose name ends in -held-out. ``codec`` is whose pictures are restored.
+    ``judged``, into the folder beside it whose name ends in -held-out. ``codec`` is whose pictures are restored, and ``scale`` is 2
+    where they were coded at half their size, as the ``codecs`` -half do.
     """
 
     codec: str = "avif"
+    scale: int = 1
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     cache: str = "runs/coded/avif-iq"
@@ -167,8 +169,7 @@ class VisualTask:
         pairs = self.held_out
         scores = np.empty(pairs.quality.shape)
         for k, i in np.ndindex(scores.shape):
-            eight = ((pairs.picture(k, i).astype(np.uint32) + 128) // 257).astype(np.uint8)
-            scores[k, i] = metrics.ssimulacra2(pairs.originals[i], eight)
+            scores[k, i] = metrics.ssimulacra2(pairs.originals[i], of_wide(pairs.picture(k, i)))
         return scores
 
     def networks(self) -> RestorationNet:
