@@ -51,8 +51,10 @@ def smoothed(x: np.ndarray, quality: np.ndarray, rmse: np.ndarray) -> np.ndarray
     return np.mean(parts, 0, dtype=np.float32)
 
 
-def row_of(base: str, size: str = "fast", name: str = "smoother", scale: int = 1) -> Restoration:
-    return Restoration(name, name.encode(), base, size, 4, 4, f"{name}.onnx", "", scale=scale)
+def row_of(
+    base: str, size: str = "fast", name: str = "smoother", scale: int = 1, tune: str = "psnr"
+) -> Restoration:
+    return Restoration(name, name.encode(), base, size, 4, 4, f"{name}.onnx", "", scale=scale, tune=tune)
 
 
 Use = Callable[..., list[str]]

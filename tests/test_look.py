@@ -87,10 +87,10 @@ def test_unknown_looks(data: bytes) -> None:
 
 
 def test_a_method_without_looks_says_what_is_possible() -> None:
-    source = dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0)
+    source = dsncodec.encode(picture("RGB", 20, 15), dsncodec.LatentGrid(steps=2, tune="psnr"))
     for call in (dsncodec.decode, dsncodec.decode_rows):
         with pytest.raises(
-            SettingError, match="for files of method dsn; this one is of method restored: fidelity"
+            SettingError, match="for files of method dsn and restored; this one is of method latentgrid"
         ):
             call(source, decoder="perceptual")
     assert dsncodec.decode(source, decoder="fidelity").size == (20, 15)

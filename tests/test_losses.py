@@ -189,8 +189,8 @@ def test_distillation() -> None:
 # --- loss networks
 
 
-def fake(name: str, folder: Path) -> dict[str, torch.Tensor]:
-    """Random weights in the form in which a network's are published."""
+def fake(name: str, folder: Path, file: str = "") -> dict[str, torch.Tensor]:
+    """Random weights in a form in which a network's are published."""
     torch.manual_seed(0)
     network: Any
     if name == "squeezenet":
@@ -200,14 +200,14 @@ def fake(name: str, folder: Path) -> dict[str, torch.Tensor]:
     else:
         network = loss_networks.VGG(loss_networks._VGG16, caffe=False)
     weights: dict[str, torch.Tensor] = network.state_dict()
-    path = folder / loss_networks.FILES[name]
+    path = folder / (file or loss_networks.FILES[name])
     if path.suffix == ".pth":
         numbered = {
             f"features.{2 * (i // 2)}.{k.split('.')[1]}": v for i, (k, v) in enumerate(weights.items())
         }
         torch.save(numbered | {"classifier.0.weight": torch.zeros(2, 2)}, path)
     else:
-        kept = {key: value.half() if name == "squeezenet" else value for key, value in weights.items()}
+        kept = {key: value.half() if "fp16" in path.name else value for key, value in weights.items()}
         safetensors_torch.save_file(kept | {"conv10.weight": torch.zeros(3, 2, 1, 1)}, path)
     return weights
 
@@ -273,12 +273,13 @@ def test_missing_and_wrong_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         loss_networks.load("vgg19", tmp_path, ["relu5_4"])
     (tmp_path / "cache" / "checkpoints").mkdir(parents=True)
     (tmp_path / loss_networks.FILES["vgg16"]).unlink()
-    fake("vgg16", tmp_path / "cache" / "checkpoints")  # where torchvision leaves it
+    # where torchvision leaves it
+    fake("vgg16", tmp_path / "cache" / "checkpoints", loss_networks.TORCHVISION["vgg16"])
     loss_networks.load("vgg16", tmp_path)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the loss networks' weights are not beside this checkout")
-@pytest.mark.parametrize("name", ["vgg19", "squeezenet"])
+@pytest.mark.parametrize("name", ["vgg19", "squeezenet", "vgg16"])
 def test_the_real_networks_tell_pictures_apart(name: str) -> None:
     network = loss_networks.load(name, REAL)
     y, x = np.mgrid[:64, :64] / 64
@@ -288,7 +289,7 @@ def test_the_real_networks_tell_pictures_apart(name: str) -> None:
     shifted = stripes.roll(1, 3)
     turned = stripes.transpose(2, 3)
     features, near, far = network(stripes), network(shifted), network(turned)
-    for layer in ("relu2_1", "relu3_1") if name == "vgg19" else ("fire4", "fire9"):
+    for layer in ("fire4", "fire9") if name == "squeezenet" else ("relu2_1", "relu3_1"):
         assert (features[layer] > 0).float().mean() > 0.02  # alive
         assert losses.feature_loss(near[layer], features[layer]) < losses.feature_loss(
             far[layer], features[layer]

@@ -16,6 +16,7 @@ from dsncodec.errors import (
 )
 from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.methods.restored.half_size import doubled
+from dsncodec.methods.restored.judge import VisualJudge
 from dsncodec.metrics import psnr_db
 
 from .conftest import MODES, picture
@@ -87,6 +88,24 @@ def test_at_low_rates_half_the_size_takes_its_place_where_it_serves_better(use: 
     assert dsncodec.read_info(quick).scale == 1
     own = dsncodec.encode(ramp(300, 200), "restored", tune="psnr", base_quality=4)
     assert dsncodec.read_info(own).scale == 1
+
+
+def test_for_the_eye_half_the_size_must_gain_two_points(use: Use) -> None:
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    rgb = np.asarray(ramp(300, 200))
+    judge = VisualJudge(rgb)
+    for image, quality, scale in (
+        (ramp(300, 200), 2, 2),
+        (line_art(300, 200), 2, 1),
+        (ramp(300, 200), 80, 1),
+    ):
+        data = dsncodec.encode(image, quality=quality, threads=1)
+        full = dsncodec.encode(image, "restored", quality=quality, scale=1, threads=1)
+        assert dsncodec.read_info(data).scale == scale
+        assert len(data) <= len(full)
+        if scale == 2:
+            far, plain = (judge(array(dsncodec.decode(one)))[0] for one in (data, full))
+            assert far < plain - 2
 
 
 def test_a_network_of_another_scale(use: Use) -> None:

@@ -15,6 +15,7 @@ import dsncodec
 from dsncodec import carriers, container
 from dsncodec.carriers import encode_base
 from dsncodec.container import Header
+from dsncodec.errors import SettingError
 from dsncodec.methods.restored import codec as restored
 from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.methods.restored.half_size import doubled, halved
@@ -23,7 +24,7 @@ from dsncodec.networks.registry import Restoration
 from dsncodec.planes import read_picture
 
 from .conftest import MODES, UInt8Array, picture
-from .restored import array, own_file, photo, sections_of
+from .restored import Use, array, own_file, photo, row_of, sections_of
 
 # those of several corrections: test_restored_visual.py
 EVERY_NETWORK = pytest.mark.parametrize(
@@ -182,3 +183,32 @@ def test_what_a_file_says_of_itself(row: Restoration) -> None:
     assert info.backends == {"BASE": row.base, "ALPH": "lzma2"}
     assert list(info.sections) == ["PARM", "BASE", "ALPH"]
     dsncodec.verify(data)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_reader_may_choose_another_network(mode: str, scale: int, use: Use) -> None:
+    """The one for all files of a base codec: whatever network the file names, and where it names none."""
+    run = use(row_of("avif", name="looks", tune="perceptual"), row_of("avif"), row_of("avif", scale=2))
+    image = picture(mode, 40, 33)
+    data = dsncodec.encode(image, dsncodec.Restored(base="avif", base_quality=30, scale=scale, tune="psnr"))
+    run.clear()
+    shown = dsncodec.decode(data, decoder="perceptual")
+    assert set(run) == {"looks.onnx"} and (shown.mode, shown.size) == (mode, (40, 33))
+    run.clear()
+    plain = dsncodec.decode(data)
+    assert "looks.onnx" not in run
+    if mode.endswith("A"):
+        assert shown.getchannel("A").tobytes() == plain.getchannel("A").tobytes()
+    region = (3, 5, 21, 32)
+    part = dsncodec.decode(data, decoder="perceptual", region=region)
+    assert part.tobytes() == shown.crop(region).tobytes()
+    rows = dsncodec.decode_rows(data, decoder="perceptual").image()
+    assert rows.tobytes() == shown.tobytes()
+
+
+def test_a_base_codec_without_another_network_says_so(use: Use) -> None:
+    use(row_of("avif", tune="perceptual"), row_of("jpeg"))
+    data = dsncodec.encode(picture("RGB", 20, 15), dsncodec.Restored(base="jpeg", base_quality=50))
+    with pytest.raises(SettingError, match="no decoder 'perceptual' for files with base codec jpeg"):
+        dsncodec.decode(data, decoder="perceptual")

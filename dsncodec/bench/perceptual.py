@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import MissingComponent, SettingError
-from ..train.nets.loss_networks import VGG, LossNetwork
+from ..train.nets.loss_networks import _VGG16, VGG, LossNetwork
 
 UInt8Array = NDArray[np.uint8]
 Score = Callable[[UInt8Array], float]
 
-# convolutions between the poolings of VGG-16, and their channels
-_VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 _VGG16_STAGES = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 # mean and deviation of red, green and blue over the pictures that torchvision's networks learnt from
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

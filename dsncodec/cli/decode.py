@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*DECODERS, "faithful"),
         default=FIDELITY,
         help="fidelity (default): nearest to the original; perceptual: sharper, with texture that is partly invented "
-        "(files of method dsn)",
+        "(files of method dsn, and of method restored with an AVIF inside)",
     )
     add_limit(parser)
     add_threads(parser)

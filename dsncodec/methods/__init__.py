@@ -154,7 +154,9 @@ class Method:
 
 METHODS = {
     "dsn": Method(DeepSampling, "dsncodec.methods.dsn.bitstream", "dsncodec.methods.dsn.codec", DECODERS),
-    "restored": Method(Restored, "dsncodec.methods.restored.bitstream", "dsncodec.methods.restored.codec"),
+    "restored": Method(
+        Restored, "dsncodec.methods.restored.bitstream", "dsncodec.methods.restored.codec", DECODERS
+    ),
     "coconet": Method(CocoNet, "dsncodec.methods.coconet.bitstream", "dsncodec.methods.coconet.encoder"),
     "latentgrid": Method(
         LatentGrid, "dsncodec.methods.latentgrid.bitstream", "dsncodec.methods.latentgrid.encoder"

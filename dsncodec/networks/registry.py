@@ -184,6 +184,18 @@ def restoration_of_wire_id(wire_id: bytes, base: str | None = None, scale: int |
     )
 
 
+def restoration_of_decoder(base: str, decoder: str) -> Restoration:
+    """The network that shows files of a base codec in another way than they say, at full size or half: the reader chooses it.
+
+    Raises:
+        SettingError: there is none.
+    """
+    for row in restorations():
+        if (row.base, row.tune) == (base, decoder):
+            return row
+    raise SettingError(f"this release has no decoder {decoder!r} for files with base codec {base}")
+
+
 @dataclass(frozen=True, eq=False)
 class ImageNetwork:
     """A row of models/manifest.toml: a network from an RGB picture to one ``scale`` times as large.

@@ -167,7 +167,7 @@ class Parsed(OneSize):
         # loads the inference runtime
         from . import codec as restored
 
-        return restored.decode(self, window, threads)
+        return restored.decode(self, window, threads, decoder)
 
     def with_alpha(self, colour: UInt8Array, window: tuple[slice, slice]) -> UInt8Array:
         """Colour of a window with the alpha of that window behind it, if there is any."""

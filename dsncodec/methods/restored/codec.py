@@ -28,7 +28,7 @@ from ...networks.inference import Tile, Window, common, moved, network, tiles
 from ...options import Restored
 from ...planes import TO_YCBCR, crop_padded
 from ...processes import thread_count
-from .. import DEFAULT_EFFORT, Job, rate_control
+from .. import DEFAULT_EFFORT, FIDELITY, Job, rate_control
 from ..sections import encode_alpha
 from .bitstream import NO_MODEL, UNIT_STRENGTH, UNIT_WEIGHT, Parameters, Parsed, check_weights
 from .half_size import doubled, half_shape, halved
@@ -542,14 +542,17 @@ def added(base: carriers.Colour, corrections: FloatArray, shares: FloatArray) ->
     return np.asarray(np.clip(values + np.float32(0.5), 0, 255), np.float32).astype(np.uint8)
 
 
-def _restored(layer: Parsed, region: Window | None, threads: int) -> UInt8Array:
+def _restored(layer: Parsed, region: Window | None, threads: int, decoder: str = FIDELITY) -> UInt8Array:
     """A region of the colour planes after the network, (rows, columns, 1 or 3)."""
     window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
-    parameters = layer.parameters
-    if not parameters.runs_network:
+    parameters, shares = layer.parameters, layer.parameters.shares
+    if decoder != FIDELITY:
+        model, shares = registry.restoration_of_decoder(layer.base, decoder), np.ones(1, np.float32)
+    elif parameters.runs_network:
+        model = registry.restoration_of_wire_id(parameters.model_id, layer.base, parameters.scale)
+        check_weights(parameters, model)
+    else:
         return carriers.eight_bits(layer.colour[window])
-    model = registry.restoration_of_wire_id(parameters.model_id, layer.base, parameters.scale)
-    check_weights(parameters, model)
     restorer = Restorer(model, layer.colour, parameters, threads)
     out = np.empty(
         (window[0].stop - window[0].start, window[1].stop - window[1].start, layer.colour.shape[2]), np.uint8
@@ -557,21 +560,23 @@ def _restored(layer: Parsed, region: Window | None, threads: int) -> UInt8Array:
     for tile in restorer.tiles(window):
         part = common(tile.inner, window)
         found = restorer.corrections(tile)[:, *moved(part, tile.inner)]
-        out[moved(part, window)] = added(layer.colour[part], found, parameters.shares)
+        out[moved(part, window)] = added(layer.colour[part], found, shares)
     return out
 
 
-def decode(layer: Parsed, region: Window | None, threads: int | None) -> UInt8Array:
+def decode(layer: Parsed, region: Window | None, threads: int | None, decoder: str = FIDELITY) -> UInt8Array:
     """The base codec's picture to pixels, (rows, columns, channels) uint8 with alpha last.
 
     Args:
         region: rows and columns of the full picture; None is all of it.
+        decoder: "fidelity", the network that the file names, or "perceptual", one for all files of a base codec.
     Raises:
+        SettingError: files of this base codec have no such decoder.
         UnsupportedVersion: the network is not in this release.
         Corrupt: the network is not for this base codec.
     """
     window = region or (slice(0, layer.header.height), slice(0, layer.header.width))
-    return layer.with_alpha(_restored(layer, window, thread_count(threads)), window)
+    return layer.with_alpha(_restored(layer, window, thread_count(threads), decoder), window)
 
 
 def encode(job: Job, options: Restored) -> bytes:

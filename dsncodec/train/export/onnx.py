@@ -35,6 +35,10 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
 }
 
 
+# what a restoration network is for, by the task that trained it, where its recipe does not say
+TUNES = {"visual": "visual"}
+
+
 def load_nets(checkpoint: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The averaged networks of a checkpoint, and the checkpoint itself.
 
@@ -221,7 +225,7 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
     about = [
         f'wire_id = "{wire_id.hex()}"',
         f'codec = "{state["recipe"]["data"]["codec"]}"',
-        f'tune = "{state["recipe"].get("task") if state["recipe"].get("task") == "visual" else "psnr"}"',
+        f'tune = "{state["recipe"].get("tune") or TUNES.get(state["recipe"]["task"], "psnr")}"',
         f"scale = {state['recipe']['data'].get('scale', 1)}",
         f"radius = {radius}",
     ]

@@ -78,6 +78,21 @@ class FeatureDistance:
         return torch.stack(list(self.of_layers(picture, wanted).values())).mean()
 
 
+def local_statistics(maps: Tensor, side: int = 8) -> Tensor:
+    """Means and deviations of feature maps over squares of ``side`` x ``side`` places, half of a side apart: (N, C, h, w) to
+    (N, 2 C, h', w'). Two textures of one kind agree in them, though not place by place; a smooth surface has no deviation.
+
+    Source: after Qiu et al., "Wasserstein distortion: unifying fidelity and realism", 2023, with squares of one size.
+    """
+    window = min(side, *maps.shape[2:])
+    with torch.autocast(maps.device.type, enabled=False):
+        maps = maps.float()
+        mean = F.avg_pool2d(maps, window, max(window // 2, 1))
+        square = F.avg_pool2d(maps.square(), window, max(window // 2, 1))
+        # the root of nothing has no slope
+        return torch.cat([mean, ((square - mean.square()).clamp(min=0) + 1e-6).sqrt()], 1)
+
+
 def grid_loss(made: Tensor, wanted: Tensor, period: int) -> Tensor:
     """The mean square of a pattern in the error that repeats every ``period`` pixels, alike over blocks of 8 x 8 periods.
 

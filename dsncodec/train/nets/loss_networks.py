@@ -135,21 +135,22 @@ class SqueezeNet(LossNetwork):
         return F.relu(x) if name == "conv1" else x
 
 
-# name: the file of its weights
+# name: the file of its weights, and torchvision's own where it has them
 FILES = {
     "vgg19": "vgg19_normalised_to_conv3_1_fp32.safetensors",
     "squeezenet": "squeezenet1_1_fp16.safetensors",
-    "vgg16": "vgg16-397923af.pth",
-    "vgg19-full": "vgg19-dcbb9e9d.pth",
+    "vgg16": "vgg16_fp16.safetensors",
+    "vgg19-full": "vgg19_fp16.safetensors",
 }
+TORCHVISION = {"vgg16": "vgg16-397923af.pth", "vgg19-full": "vgg19-dcbb9e9d.pth"}
 
 
 def load(name: str, folder: str | Path, layers: Iterable[str] | None = None) -> LossNetwork:
     """A loss network, frozen.
 
     Args:
-        name: "vgg19", normalised, up to relu3_1; "squeezenet"; or torchvision's "vgg16" and "vgg19-full", whose files
-            are looked for in torch's own cache too, where torchvision leaves what it fetched.
+        name: "vgg19", normalised, up to relu3_1; "squeezenet"; or torchvision's "vgg16" and "vgg19-full", as
+            safetensors, or as torchvision has them, which are looked for in torch's own cache too.
         folder: where the weight files are.
         layers: which feature maps to return, as ``LossNetwork`` says; by default all.
     Raises:
@@ -183,13 +184,13 @@ def load(name: str, folder: str | Path, layers: Iterable[str] | None = None) -> 
 
 def _found(name: str, folder: Path) -> Path:
     places = [folder / FILES[name]]
-    if FILES[name].endswith(".pth"):
-        places.append(Path(torch.hub.get_dir()) / "checkpoints" / FILES[name])
+    if name in TORCHVISION:
+        places += [folder / TORCHVISION[name], Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION[name]]
     for place in places:
         if place.is_file():
             return place
     advice = "set the recipe's loss_networks to the folder that has it"
-    if len(places) > 1:
+    if name in TORCHVISION:
         model = name.removesuffix("-full")
-        advice += f", or let torchvision fetch it: torchvision.models.{model}(weights='IMAGENET1K_V1')"
+        advice += f", or let torchvision fetch its own: torchvision.models.{model}(weights='IMAGENET1K_V1')"
     raise MissingComponent(f"loss network {name} needs {FILES[name]}, which is not in {folder}: {advice}")

@@ -122,15 +122,17 @@ class RestorationNet(nn.Module):
     def load_from(self, smaller: Mapping[str, Tensor]) -> None:
         """Start from the weights of a network of at most this width and this many blocks, and compute the same.
 
-        Channels and blocks beyond theirs keep their fresh weights, but feed nothing that was there before.
+        Channels and blocks beyond theirs keep their fresh weights, but feed nothing that was there before. Of their corrections
+        those beyond ours are left out.
         """
         ours = self.state_dict()
-        for name, theirs in smaller.items():
+        kept = {name: of for name, of in smaller.items() if name in ours or not name.startswith("others.")}
+        for name, theirs in kept.items():
             mine, corner = ours[name], tuple(slice(n) for n in theirs.shape)
             if mine.dim() == 4:
                 mine[: len(theirs)] = 0  # what new channels give to old ones
             mine[corner] = theirs
-        for name in ours.keys() - smaller.keys():
+        for name in ours.keys() - kept.keys():
             # of a new block
             if ".second." in name:
                 ours[name].zero_()

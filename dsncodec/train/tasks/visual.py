@@ -19,7 +19,7 @@ from ... import metrics
 from ...errors import SettingError
 from ..data.coded_pairs import CodedPairs, of_wide, spread_qualities
 from ..data.images import PackedImages
-from ..losses.perceptual import FeatureDistance, relative
+from ..losses.perceptual import FeatureDistance, local_statistics, relative
 from ..losses.ssimulacra2 import SMALLEST, Seen
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..recipe import Recipe
@@ -65,14 +65,16 @@ class VisualDataSettings:
 
 @dataclass(frozen=True)
 class VisualLossSettings:
-    """What is minimised: weights of the squared error, of the errors that SSIMULACRA 2 sees, and of the distance of ``layers`` of
-    loss networks, which holds back what smooths; each over the coded picture's own. The last is taken in one step of
-    ``features_every``, drawn, so many times as heavy. ``loss_networks`` is the folder of the loss networks' weights.
+    """What is minimised: weights of the squared error, of the errors that SSIMULACRA 2 sees, and of the distances of ``layers`` of
+    loss networks, place by place (``features``, which holds back what smooths) and of their local ``statistics`` (which asks for
+    texture); each over the coded picture's own. The last two are taken in one step of ``features_every``, drawn, so many times
+    as heavy. ``loss_networks`` is the folder of the loss networks' weights.
     """
 
     squared: float = 0.3
     ssimulacra2: float = 1.0
     features: float = 0.0
+    statistics: float = 0.0
     features_every: int = 4
     layers: tuple[str, ...] = ("squeezenet.fire3", "squeezenet.fire5")
     loss_networks: str = "data/loss_network"
@@ -80,9 +82,11 @@ class VisualLossSettings:
 
 @dataclass(frozen=True)
 class VisualRecipe(Recipe):
-    """One network, for one codec at all its qualities."""
+    """One network, for one codec at all its qualities. With ``tune`` "visual" encoders choose it; "perceptual" is a decoder that
+    readers choose, and its pictures may have been coded at half their size too."""
 
     task: str = "visual"
+    tune: str = "visual"
     model: RestorationConfig = field(default_factory=RestorationConfig)
     data: VisualDataSettings = field(default_factory=VisualDataSettings)
     loss: VisualLossSettings = field(default_factory=VisualLossSettings)
@@ -201,13 +205,25 @@ class VisualTask:
             with torch.no_grad():
                 before = seen.errors(shown).clamp(min=LEAST_ERRORS)
             total = total + settings.ssimulacra2 * (seen.errors(restored) / before).mean()
-        if settings.features and torch.rand(()) * settings.features_every < 1:
-            with torch.no_grad():
-                theirs = self.distance.features(wanted)
-                coded_far = relative(self.distance.features(shown), theirs)
-            far = relative(self.distance.features(restored.clamp(0, 1)), theirs)
-            ratios = [far[name] / coded_far[name].clamp(min=1e-6) for name in far]
-            total = total + settings.features_every * settings.features * torch.stack(ratios).mean()
+        wanted_too = settings.features or settings.statistics
+        if wanted_too and torch.rand(()) * settings.features_every < 1:
+            total = total + settings.features_every * self._far(restored.clamp(0, 1), shown, wanted)
+        return total
+
+    def _far(self, restored: Tensor, shown: Tensor, wanted: Tensor) -> Tensor:
+        """The distances of the loss networks' features, weighed, over those of the coded picture."""
+        settings = self.recipe.loss
+        with torch.no_grad():
+            theirs, coded = self.distance.features(wanted), self.distance.features(shown)
+        ours = self.distance.features(restored)
+        total = restored.new_zeros(())
+        for weight, of in ((settings.features, torch.Tensor.float), (settings.statistics, local_statistics)):
+            if weight:
+                target = {name: of(maps) for name, maps in theirs.items()}
+                before = relative({name: of(maps) for name, maps in coded.items()}, target)
+                after = relative({name: of(maps) for name, maps in ours.items()}, target)
+                ratios = [after[name] / before[name].clamp(min=1e-6) for name in after]
+                total = total + weight * torch.stack(ratios).mean()
         return total
 
     def evaluate(self, nets: RestorationNet, device: str) -> dict[str, float]:
