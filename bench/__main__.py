@@ -63,6 +63,10 @@ STUDIES = {
         "bench.look",
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",
     ),
+    "perceptual-avif": (
+        "bench.perceptual_avif",
+        "the second decoder of files with an AVIF inside: PSNR, and what judges that did not train it say",
+    ),
     "colours": (
         "bench.colours",
         "colours of what is shown of layers; enlarged pictures: colours, and PSNR beside bicubic",

@@ -9,6 +9,7 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw
 
+import dsncodec
 from dsncodec.bench.peers import Codec, choose
 from dsncodec.bench.samples import nearest_file
 from dsncodec.metrics import bpp, psnr_db, ssimulacra2
@@ -74,6 +75,10 @@ def _sheet(name: str, codecs: list[Codec], rates: list[float], rows: list[list[s
             crops.append(
                 _crop(shown[SHOWN[name]], f"{codec.label}: {reached:.2f} bpp, SSIMULACRA 2 {score:.0f}")
             )
+            if codec.key == "restored":
+                other = np.asarray(dsncodec.decode(data, decoder="perceptual"))
+                score = ssimulacra2(original, other)
+                crops.append(_crop(other[SHOWN[name]], f"the same, perceptual: SSIMULACRA 2 {score:.0f}"))
             said = [f"{reached:.3f}", f"{score:.1f}", f"{psnr_db(original, shown):.2f}"]
             rows.append([name, f"{rate:g}", codec.label, f"{setting:g}", *said])
         lines.append(np.concatenate(crops, 1))

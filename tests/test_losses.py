@@ -21,6 +21,7 @@ safetensors_torch = pytest.importorskip(
 from torch.autograd import gradcheck
 
 from dsncodec.train.losses import losses, ssimulacra2
+from dsncodec.train.losses.perceptual import local_statistics
 from dsncodec.train.nets import loss_networks
 
 from . import pictures
@@ -184,6 +185,22 @@ def test_distillation() -> None:
     assert same.grad is not None and same.grad.isfinite().all()
     with pytest.raises(ValueError):
         losses.distillation_loss([a, a], [b])
+
+
+def test_local_statistics_tell_texture_from_flatness_and_not_from_its_like() -> None:
+    rng = np.random.default_rng(0)
+    grain = torch.from_numpy(rng.normal(0.5, 0.1, (1, 3, 32, 32))).float()
+    like = torch.from_numpy(rng.normal(0.5, 0.1, (1, 3, 32, 32))).float()
+    flat = torch.full_like(grain, 0.5)
+    found = {name: local_statistics(maps) for name, maps in (("grain", grain), ("like", like), ("flat", flat))}
+    assert found["grain"].shape == (1, 6, 7, 7)
+    torch.testing.assert_close(found["flat"][:, :3], flat[:, :, :7, :7])
+    assert found["flat"][:, 3:].max() < 0.002 and abs(float(found["grain"][:, 3:].mean()) - 0.1) < 0.01
+    near, far = ((found[name] - found["grain"]).square().mean() for name in ("like", "flat"))
+    assert near < far / 10
+    # place by place the smooth surface is the nearer one
+    assert (like - grain).square().mean() > (flat - grain).square().mean()
+    assert local_statistics(torch.rand(1, 2, 3, 5)).shape == (1, 4, 1, 3)
 
 
 # --- loss networks
