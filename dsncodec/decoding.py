@@ -142,7 +142,7 @@ def decode(
         if size is not None:
             parsed = parsed.at_size(*drawn)
         window = _window(region, drawn, preview)
-        if preview or not parsed.needs_network:
+        if preview or (decoder == methods.FIDELITY and not parsed.needs_network):
             pixels = parsed.preview()[window or ...]
         else:
             pixels = parsed.pixels(window, threads, decoder)
@@ -203,7 +203,8 @@ class Rows:
     def __iter__(self) -> Iterator[UInt8Array]:
         parsed = self._parsed
         with _in_memory(parsed.header):
-            final = None if parsed.needs_network else parsed.preview()
+            shown_as_is = self._decoder == methods.FIDELITY and not parsed.needs_network
+            final = parsed.preview() if shown_as_is else None
         for top in range(0, self.height, self.band):
             window = slice(top, min(top + self.band, self.height)), slice(0, self.width)
             if final is None:

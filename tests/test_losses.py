@@ -192,7 +192,9 @@ def test_local_statistics_tell_texture_from_flatness_and_not_from_its_like() -> 
     grain = torch.from_numpy(rng.normal(0.5, 0.1, (1, 3, 32, 32))).float()
     like = torch.from_numpy(rng.normal(0.5, 0.1, (1, 3, 32, 32))).float()
     flat = torch.full_like(grain, 0.5)
-    found = {name: local_statistics(maps) for name, maps in (("grain", grain), ("like", like), ("flat", flat))}
+    found = {
+        name: local_statistics(maps) for name, maps in (("grain", grain), ("like", like), ("flat", flat))
+    }
     assert found["grain"].shape == (1, 6, 7, 7)
     torch.testing.assert_close(found["flat"][:, :3], flat[:, :, :7, :7])
     assert found["flat"][:, 3:].max() < 0.002 and abs(float(found["grain"][:, 3:].mean()) - 0.1) < 0.01

@@ -189,7 +189,8 @@ def test_what_a_file_says_of_itself(row: Restoration) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_reader_may_choose_another_network(mode: str, scale: int, use: Use) -> None:
     """The one for all files of a base codec: whatever network the file names, and where it names none."""
-    run = use(row_of("avif", name="looks", tune="perceptual"), row_of("avif"), row_of("avif", scale=2))
+    half = row_of("avif", name="half", scale=2)
+    run = use(row_of("avif", name="looks", tune="perceptual"), row_of("avif"), half)
     image = picture(mode, 40, 33)
     data = dsncodec.encode(image, dsncodec.Restored(base="avif", base_quality=30, scale=scale, tune="psnr"))
     run.clear()
