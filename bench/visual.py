@@ -1,11 +1,12 @@
-"""The visual tune of method "restored": what its qualities mean by SSIMULACRA 2, and what each effort buys."""
+"""The visual tune of method "restored": what its qualities mean by SSIMULACRA 2, what each effort buys, and where half the size is
+better at the same bytes."""
 
 from __future__ import annotations
 
 import argparse
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 import dsncodec
 from dsncodec import metrics
 from dsncodec.bench.peers import opened, saved
+from dsncodec.bench.referees import REFEREES
 from dsncodec.bench.report import table
 
+from . import features
 from .common import image_paths, in_parallel, rgb_of
 from .results import write_csv, write_report
 
@@ -31,20 +34,30 @@ OWN = {
 }
 OURS = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
 QUALITIES = (35, 50, 65, 80)
-PARTS = ("scale", "effort")
+PARTS = ("scale", "effort", "half")
+# AVIF's own qualities at which half the size is tried
+HALF_AT = (6, 12, 18, 24, 30, 36, 42)
+JUDGES = ("ssimulacra2", "butteraugli", "lpips", "dists")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     parser.add_argument("--limit", type=int, default=24, help="tuning pictures (default %(default)s)")
+    features.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write visual-PART.md and .csv."""
     paths = image_paths(args.data, "div2k256", args.limit)
+    weights = args.loss_networks or f"{args.data}/loss_network"
+    parts: dict[str, Callable[[Sequence[Path]], str]] = {
+        "scale": scale,
+        "effort": effort,
+        "half": partial(half, folder=weights),
+    }
     for part in args.part or PARTS:
-        text = {"scale": scale, "effort": effort}[part](paths)
+        text = parts[part](paths)
         write_report(f"visual-{part}.md", text, args.command)
     return 0
 
@@ -132,3 +145,42 @@ def effort(paths: Sequence[Path]) -> str:
         f"Means over {len(paths)} tuning pictures at qualities {', '.join(map(str, QUALITIES))}, against AVIF as Pillow writes it.\n\n"
         + table(names, rows)
     )
+
+
+# --- where half the size is better
+
+
+def half(paths: Sequence[Path], folder: str) -> str:
+    """Files at full size, and the best at half of it with no more bytes, by four judges."""
+    found = np.array(in_parallel(partial(_halves, folder=folder), paths))  # (pictures, qualities, judges, 2)
+    rows = []
+    for k, own in enumerate(HALF_AT):
+        full, small = found[:, k, :, 0], found[:, k, :, 1]
+        points = small[:, 0] - full[:, 0]
+        ratios = [f"{100 * (b / a - 1):+.1f}" for a, b in zip(full.mean(0)[1:], small.mean(0)[1:])]
+        wins = [f"{np.mean(small[:, j] < full[:, j]):.0%}" for j in range(1, len(JUDGES))]
+        mixed = [part for pair in zip(ratios, wins) for part in pair]
+        rows.append(
+            [own, f"{full[:, 0].mean():.1f}", f"{points.mean():+.1f}", f"{np.mean(points > 0):.0%}", *mixed]
+        )
+    heading = ["own quality", "score", "points", "wins"]
+    heading += [name for judge in ("Butteraugli", "LPIPS", "DISTS") for name in (f"{judge}, %", "wins")]
+    return (
+        f"{len(paths)} tuning pictures, AVIF at full size at its own quality beside the best file at half the size with no more bytes, "
+        "both with their network; SSIMULACRA 2 in points, distances in percent of full size's, and on how many pictures half the size "
+        f"is nearer.\n\n{table(heading, rows)}"
+    )
+
+
+def _halves(path: Path, folder: str) -> list[list[list[float]]]:
+    rgb = rgb_of(path)
+    judges = [REFEREES[name].make(folder)(rgb) for name in JUDGES]
+    rows = []
+    for own in HALF_AT:
+        full = dsncodec.encode(rgb, dsncodec.Restored(base="avif", base_quality=own), threads=1)
+        small = dsncodec.encode(
+            rgb, dsncodec.Restored(base="avif", scale=2), target_bytes=len(full), threads=1
+        )
+        shown = [np.asarray(dsncodec.decode(data, threads=1)) for data in (full, small)]
+        rows.append([[judge(one) for one in shown] for judge in judges])
+    return rows
