@@ -21,7 +21,7 @@ $(VENV)/test-ready: pyproject.toml | $(BIN)/pip
 	touch $@
 
 test: $(VENV)/test-ready
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # The tests of fits once more, with the instructions of an older processor and in one thread: tests/kernels.py
 test-kernels: $(VENV)/test-ready
