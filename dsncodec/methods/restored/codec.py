@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ UInt8Array = NDArray[np.uint8]
 TILE = 256  # pixels of a side, a multiple of every network's unit
 # of SSIMULACRA 2: below, running a network is not worth a reader's time
 LEAST_GAIN_POINTS = 0.05
-# What is tried of the weights that least squares finds; the first alone where each look runs the network
+# What is tried of the weights that least squares finds
 WEIGHED_SHARES = (1.0, 0.5)
 # of the first correction's energy
 RIDGE = 1e-3
@@ -66,7 +66,7 @@ NEAR_ENOUGH = 1.03
 # Corrections of so many pixels are kept, 12 bytes each; of larger pictures the network runs over a sample first, of
 # which a strength is made, and then over all to see what that gives: blocks of this side, in equal numbers from
 # where the base codec erred least to where it erred most
-MOST_KEPT_PIXELS = 2**22
+MOST_KEPT_PIXELS = 2**23
 SAMPLE_BLOCK = 96
 SAMPLE_SHARE = 1 / 12  # of all blocks, and at least as many as there are ranks
 SAMPLE_RANKS = 4
@@ -193,7 +193,7 @@ class Encoder:
     @cached_property
     def _halving_distance(self) -> float:
         """What halving and doubling cost, without any codec."""
-        return self._judge(doubled(self._half, self.colour.shape))[0]
+        return self._judge(doubled(self._half, self.colour.shape).__getitem__)[0]
 
     def _best(self, point: int) -> tuple[BaseLayer, Coded]:
         """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
@@ -286,11 +286,13 @@ class Encoder:
         if (layer, quality) not in self._coded:
             coded, shown = self._chosen(layer, quality, self._payload(layer, quality))
             self._coded[layer, quality] = coded
-            self._pictures[coded.payload] = shown
+            if shown is not None:
+                self._pictures[coded.payload] = shown
         return self._coded[layer, quality]
 
-    def _chosen(self, layer: BaseLayer, quality: int, payload: bytes) -> tuple[Coded, UInt8Array]:
-        """With how much of the network's corrections a reader gets most of this picture, and that picture.
+    def _chosen(self, layer: BaseLayer, quality: int, payload: bytes) -> tuple[Coded, UInt8Array | None]:
+        """With how much of the network's corrections a reader gets most of this picture, and that picture, None where only parts
+        of it were looked at.
 
         With none of them no network is run.
         """
@@ -299,7 +301,7 @@ class Encoder:
         error = mean_squared_error(self.colour, plain)
         psnr = 10 * math.log10(255**2 / error) if error else 99.0
         parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, layer.scale).rounded()
-        distance, similarity = self._judge(plain)
+        distance, similarity = self._judge(plain.__getitem__)
         best = Coded(payload, parameters, distance, similarity, similarity), plain
         model = self._model(layer)
         if model is None or not error:
@@ -309,23 +311,27 @@ class Encoder:
             return self._weighed(corrections, best)
         return self._strengthened(corrections, best, error)
 
-    def _weighed(self, corrections: Corrections, plain: tuple[Coded, UInt8Array]) -> tuple[Coded, UInt8Array]:
+    def _weighed(
+        self, corrections: Corrections, plain: tuple[Coded, UInt8Array]
+    ) -> tuple[Coded, UInt8Array | None]:
         """By the weights that leave least of the squared error, and by half of them; the nearer by the judge, if it is nearer
-        than the plain picture."""
-        restorer, best = corrections.restorer, plain
+        than the plain picture. Of a picture whose corrections are not kept the network runs where the judge looks."""
+        restorer = corrections.restorer
+        best: tuple[Coded, UInt8Array | None] = plain
         solved = self._first_look(corrections).weights
-        for share in WEIGHED_SHARES if corrections.kept else WEIGHED_SHARES[:1]:
+        for share in WEIGHED_SHARES:
             weights = tuple(int(w) for w in np.clip(np.rint(solved * share * UNIT_WEIGHT), -128, 127))
             if not any(weights):
                 continue
             said = replace(restorer.parameters, weights=weights, model_id=restorer.model.wire_id)
-            shown = self._added(corrections, said.shares)
-            distance, similarity = self._judge(shown)
+            whole = self._added(corrections, said.shares) if corrections.kept else None
+            seen = partial(restorer.shown, shares=said.shares) if whole is None else whole.__getitem__
+            distance, similarity = self._judge(seen)
             if distance < best[0].distance - LEAST_GAIN_POINTS:
                 gain = plain[0].distance - distance
                 said = replace(said, gain_points=gain).rounded()
                 payload, similar = plain[0].payload, plain[0].plain_similarity
-                best = Coded(payload, said, distance, similarity, similar), shown
+                best = Coded(payload, said, distance, similarity, similar), whole
         return best
 
     def _strengthened(
@@ -343,7 +349,7 @@ class Encoder:
         while strength and seen.gain_db(strength) >= LEAST_GAIN_DB:
             shown, seen = self._look(corrections, strength)
             mse = mean_squared_error(self.colour, shown)
-            distance, similar = self._judge(shown)
+            distance, similar = self._judge(shown.__getitem__)
             gain_db = 10 * math.log10(error / mse) if mse else 99.0
             fine = gain_db >= LEAST_GAIN_DB and similar >= plain[0].similarity - SIMILARITY_LOSS
             if fine and distance < best[0].distance:
@@ -501,6 +507,16 @@ class Restorer:
         rows, columns = (side.stop - side.start for side in self._inside(tile))
         return np.ascontiguousarray(planes[:, :, :rows, :columns].transpose(0, 2, 3, 1))
 
+    def shown(self, window: Window, shares: FloatArray) -> UInt8Array:
+        """A window of the picture with these shares of the corrections, (rows, columns, 1 or 3)."""
+        rows, columns = (side.stop - side.start for side in window)
+        out = np.empty((rows, columns, self.decoded.shape[2]), np.uint8)
+        for tile in self.tiles(window):
+            part = common(tile.inner, window)
+            found = self.corrections(tile)[:, *moved(part, tile.inner)]
+            out[moved(part, window)] = added(self.decoded[part], found, shares)
+        return out
+
     def _inside(self, tile: Tile) -> Window:
         y, x = tile.inner
         rows, columns = self.decoded.shape[:2]
@@ -553,15 +569,7 @@ def _restored(layer: Parsed, region: Window | None, threads: int, decoder: str =
         check_weights(parameters, model)
     else:
         return carriers.eight_bits(layer.colour[window])
-    restorer = Restorer(model, layer.colour, parameters, threads)
-    out = np.empty(
-        (window[0].stop - window[0].start, window[1].stop - window[1].start, layer.colour.shape[2]), np.uint8
-    )
-    for tile in restorer.tiles(window):
-        part = common(tile.inner, window)
-        found = restorer.corrections(tile)[:, *moved(part, tile.inner)]
-        out[moved(part, window)] = added(layer.colour[part], found, shares)
-    return out
+    return Restorer(model, layer.colour, parameters, threads).shown(window, shares)
 
 
 def decode(layer: Parsed, region: Window | None, threads: int | None, decoder: str = FIDELITY) -> UInt8Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -9,15 +10,18 @@ from numpy.typing import NDArray
 
 from ...metrics import Ssimulacra2, mean_squared_error
 from ...planes import squeezed
+from .. import Window
 from .similarity import Similarity
 
 UInt8Array = NDArray[np.uint8]
+# a window of a picture, (rows, columns, 1 or 3): a judge asks only for what it looks at
+Shown = Callable[[Window], UInt8Array]
 
 
 class Judge(Protocol):
     """Made from the original (H, W, 1 or 3)."""
 
-    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+    def __call__(self, shown: Shown) -> tuple[float, float]:
         """The distance of a picture, 0 when equal; and how similar it must stay whatever its distance, 1 when equal."""
 
 
@@ -27,9 +31,10 @@ class SquaredJudge:
     def __init__(self, colour: UInt8Array) -> None:
         self._colour, self._similarity = colour, Similarity(colour)
 
-    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+    def __call__(self, shown: Shown) -> tuple[float, float]:
         """See ``Judge``."""
-        return mean_squared_error(self._colour, shown), self._similarity(shown)
+        picture = shown((slice(0, self._colour.shape[0]), slice(0, self._colour.shape[1])))
+        return mean_squared_error(self._colour, picture), self._similarity(picture)
 
 
 class VisualJudge:
@@ -55,9 +60,9 @@ class VisualJudge:
         tops, lefts = _places(rows - tall, down), _places(columns - wide, across)
         return [(slice(y, y + tall), slice(x, x + wide)) for y in tops for x in lefts]
 
-    def __call__(self, shown: UInt8Array) -> tuple[float, float]:
+    def __call__(self, shown: Shown) -> tuple[float, float]:
         """See ``Judge``."""
-        scores = [reference(squeezed(shown[part])) for reference, part in zip(self._references, self._parts)]
+        scores = [reference(squeezed(shown(part))) for reference, part in zip(self._references, self._parts)]
         return 100 - float(np.mean(scores)), 1.0
 
 
