@@ -98,6 +98,8 @@ class DsnImageFile(ImageFile.ImageFile):
     format_description = "Deep Sampling Networks image"
     n_frames = 1
     is_animated = False
+    # of an image that pickle made, which has never been opened
+    _decoder, _scale, _reduced = methods.FIDELITY, 1, False
 
     def _open(self) -> None:
         stream = cast(BinaryIO, self.fp)

@@ -121,6 +121,7 @@ def _held(source: BinaryIO) -> BinaryIO:
 def suffixes() -> frozenset[str]:
     """The suffixes of the pictures that Pillow opens, with the plugins that are installed."""
     _load_plugins()
+    Image.init()
     formats = set(Image.OPEN) - _NO_PICTURES
     known = {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
     return frozenset(known | _MORE_SUFFIXES) - {".dsn"}

@@ -566,6 +566,9 @@ def test_pickles_and_copies(clone: Callable[[Any], Any], loaded: bool, tmp_path:
         assert (twin.format, twin.n_frames, twin.info["icc_profile"]) == ("DSN", 1, ICC)
         assert twin.draft(None, (1, 1)) is None
         assert image.copy().tobytes() == image.tobytes() == twin.tobytes()
+        assert twin.decoder == "fidelity"
+        with pytest.raises(SettingError, match="loaded already"):
+            twin.decoder = "fidelity"
         with pytest.raises(RuntimeError, match="verify must be called directly after open"):
             twin.verify()
 

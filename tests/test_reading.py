@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable
@@ -535,6 +537,10 @@ def test_folders_take_what_pillow_opens() -> None:
     }
     assert not taken & {".dsn", ".pdf", ".eps", ".ps", ".wmf", ".mpg", ".hdf", ".grib", ".txt", ""}
     assert (".heic" in taken) == ("HEIF" in Image.OPEN)
+    code = "from dsncodec import reading; print(' '.join(sorted(reading.suffixes())))"
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # other tests may have given Pillow more to open
+    assert {".jfif", ".jpg", ".png", ".webp", ".avif"} <= set(fresh.stdout.split()) <= taken
 
 
 def test_a_file_that_needs_a_plugin_says_which(tmp_path: Path) -> None:
