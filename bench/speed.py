@@ -55,7 +55,7 @@ def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
     """The same file through the same networks in eager torch, whole frame, from parse to pixels."""
     import torch
 
-    from dsncodec import container, decoding
+    from dsncodec import container, reading
     from dsncodec.train.nets.sampling import SamplingConfig, SamplingNets
 
     scale = dsncodec.read_info(data).scale
@@ -64,7 +64,7 @@ def torch_decoder(data: bytes, threads: int) -> Callable[[], UInt8Array]:
 
     def decode() -> UInt8Array:
         torch.set_num_threads(threads)
-        with decoding.opened(data) as stream, torch.inference_mode():
+        with reading.opened(data) as stream, torch.inference_mode():
             header, sections, _ = read_structure(stream, None)
             layer = parse(header, dict(container.iter_payloads(stream, sections)))
             point = layer.parameters.point

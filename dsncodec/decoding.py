@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import operator
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +15,16 @@ from PIL import Image
 from . import container, methods
 from .container import MAX_PIXELS, Header
 from .errors import Corrupt, LimitExceeded, SettingError
+from .metadata import METADATA, from_wire
 from .methods import ParsedFile
 from .methods.sections import NO_SIZE, read_structure
 from .metrics import bpp
 from .options import deprecated
-from .planes import METADATA, Picture, to_pillow
+from .planes import Picture, to_pillow
+from .reading import Source, opened
 from .validation import whole
 
 UInt8Array = NDArray[np.uint8]
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 BAND_PIXELS = 2**23  # what decode_rows gives at a time, about
 BAND_UNIT = 256  # rows: its bands are multiples, as tiles are
@@ -64,31 +63,6 @@ class ImageInfo:
     def size(self) -> tuple[int, int]:
         """(width, height), as Pillow has it."""
         return self.width, self.height
-
-
-@contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
-    """A seekable binary stream over bytes, a path or a file. A pipe is read to its end first.
-
-    A file that can seek is read from where it stands, and left there.
-    """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        yield io.BytesIO(source)
-    elif isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file, opened(file) as stream:  # the path may be that of a pipe
-            yield stream
-    elif hasattr(source, "read"):
-        seekable = getattr(source, "seekable", None)
-        if seekable is None or not seekable():
-            yield io.BytesIO(source.read())
-            return
-        start = source.tell()
-        try:
-            yield source if start == 0 else io.BytesIO(source.read())
-        finally:
-            source.seek(start)
-    else:
-        raise SettingError(f"expected bytes, a path or a binary file, not {type(source).__name__}")
 
 
 def decode(
@@ -191,7 +165,7 @@ class Rows:
         self,
         parsed: ParsedFile,
         threads: int | None,
-        metadata: dict[str, bytes],
+        metadata: dict[str, Any],
         decoder: str = methods.FIDELITY,
     ) -> None:
         header = parsed.header
@@ -250,9 +224,10 @@ def decode_rows(
     return Rows(parsed, threads, kept, decoder)
 
 
-def metadata(payloads: dict[str, bytes]) -> dict[str, bytes]:
-    """The ICC, EXIF and XMP among a file's payloads, by the names Pillow uses in ``info``."""
-    return {name: payloads[tag] for tag, name in METADATA.items() if tag in payloads}
+def metadata(payloads: dict[str, bytes]) -> dict[str, Any]:
+    """The metadata among a file's payloads, by the names and in the forms that Pillow has in ``info``."""
+    found = {name: from_wire(name, payloads[tag]) for tag, name in METADATA.items() if tag in payloads}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _checked_size(size: tuple[int, int], preview: bool, max_pixels: int | None) -> tuple[int, int]:

@@ -10,20 +10,23 @@ from PIL import Image
 
 from . import methods
 from .errors import SettingError
+from .metadata import METADATA, Dpi, bare_exif, checked_dpi
 from .methods import Job, OnProgress, Progress
 from .methods.rate_control import Target
 from .options import Options, deprecated, options_of_call
-from .planes import METADATA, ImageLike, Picture, read_picture
-from .validation import whole
+from .planes import Picture
+from .reading import ImageLike, read_picture
+from .validation import positive, whole
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """The metadata of a file, as bytes; empty: none."""
+    """The metadata of a file: blocks as bytes, empty: none; and dots per inch, across and down."""
 
     icc_profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    dpi: Dpi | None = None
 
 
 def encode(
@@ -44,7 +47,7 @@ def encode(
     """Code a picture.
 
     Args:
-        image: Pillow image, path, binary file, or uint8 array (H, W[, 1..4]).
+        image: Pillow image, path, binary file, uint8 array (H, W[, 1..4]), or the bytes of a picture's file.
         method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
             "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
         quality: 0..100, default 75. Bytes and quality rise with it. Of "restored" tuned for the eye, the default, it aims at that
@@ -62,15 +65,17 @@ def encode(
         progress: called now and then by methods that fit, see ``Progress``; a last time with ``done`` 1, or with ``interrupted``
             where Ctrl-C has ended a fit of latent grids early: then the file is the best so far, and may be short of
             ``target_psnr_db``.
-        settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``: each in the place of
-            the image's own, ``b""`` leaves it out.
+        settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``, ``dpi``: each in the
+            place of the image's own, ``b""`` leaves it out.
     Returns:
         The codestream, a whole .dsn file.
     Raises:
         SettingError: an impossible setting, more than one target, or a target out of reach.
         MissingComponent: torch, which "coconet" needs, or numba, which "latentgrid" needs, is not installed.
-        OSError: a path that cannot be read as a picture.
+        OSError: a path, file or bytes that cannot be read as a picture, whatever is wrong with them.
     Warns:
+        LossWarning: what of the picture the file does not have: frames behind the first, bits beyond 8, kinds of metadata that
+            have no place.
         FitWarning: a fit of "coconet" ran away, and went on from the best weights it had, more slowly. No file of it is worse than
             one of the picture's mean colour.
     """
@@ -105,8 +110,21 @@ def _with_metadata(picture: Picture, metadata: Metadata | None, own: Mapping[str
     given: dict[str, Any] = {} if metadata is None else asdict(metadata)
     given |= {name: value for name, value in own.items() if value is not None}
     for name, value in given.items():
+        if name == "dpi":
+            given[name] = _checked_dpi(value) if value else None
+            continue
         if isinstance(value, Image.Exif):
             given[name] = value = value.tobytes()
         if not isinstance(value, bytes):
             raise SettingError(f"{name} must be bytes, not {type(value).__name__}")
+        if name == "exif":
+            given[name] = bare_exif(value)
     return replace(picture, **given)
+
+
+def _checked_dpi(value: Any) -> Dpi | None:
+    try:
+        across, down = (positive("dpi", float(side)) for side in value)
+    except (TypeError, ValueError) as exc:
+        raise SettingError(f"dpi must be two positive numbers, not {value!r}") from exc
+    return checked_dpi((across, down))

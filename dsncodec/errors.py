@@ -11,7 +11,9 @@
       LimitExceeded                   valid, but larger than the caller allows; carries asked and limit
       SettingError(ValueError)        the caller asked for something impossible
       MissingComponent(ImportError)   an extra or a weight file is absent
-    FitWarning(UserWarning)           a fit ran away and went back to its best weights
+    DsnWarning(UserWarning)
+      FitWarning                      a fit ran away and went back to its best weights
+      LossWarning                     something of a picture was left behind, and what
 
 All of them survive ``pickle`` and ``copy`` with what they carry, whatever their ``__init__`` asks for: a process pool hands
 them from a worker to its caller.
@@ -20,7 +22,11 @@ them from a worker to its caller.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -82,9 +88,46 @@ class MissingComponent(DsnError, ImportError):
     """An extra or a weight file is absent; the message says the command that brings it."""
 
 
-class FitWarning(UserWarning):
+class DsnWarning(UserWarning):
+    """Base of every warning about a picture: there is a result, and the caller should know something of it."""
+
+
+class FitWarning(DsnWarning):
     """The fit of a network to a picture ran away: it went back to the best weights it had, at a lower rate; or the picture's mean
     colour was better than all it had found, and was taken."""
+
+
+class LossWarning(DsnWarning):
+    """The picture came through, and something of it did not: metadata that has no place, colours, precision, other frames.
+    The message names it."""
+
+
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+_OURS = ("dsncodec", "PIL")  # whose frames are no caller's
+
+
+def warn(message: str, kind: type[DsnWarning] = LossWarning, about: str = "") -> None:
+    """Tell whoever listens by ``heard``; nobody: a Python warning, at the line outside of this package that asked, with the
+    name of the file that it is ``about``."""
+    listener = _heard.get()
+    if listener is not None:
+        listener.append(message)
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(f"{about}: {message}" if about else message, kind, stacklevel=level)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """The messages of ``warn`` meanwhile, of this thread alone. They do not become Python warnings."""
+    messages: list[str] = []
+    token = _heard.set(messages)
+    try:
+        yield messages
+    finally:
+        _heard.reset(token)
 
 
 def reason(exc: BaseException) -> str:

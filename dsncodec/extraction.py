@@ -14,12 +14,14 @@ from PIL import Image, PngImagePlugin
 from . import carriers, container, extras, methods
 from .carriers import Kept
 from .container import Header
-from .decoding import Source, metadata, opened
+from .decoding import metadata
 from .errors import SettingError
+from .metadata import bare_exif
 from .methods.coconet import bitstream as coordinates
 from .methods.dsn import bitstream as layer
 from .methods.restored import bitstream as base
 from .methods.sections import decode_alpha, pooled, read_structure
+from .reading import Source, opened
 
 PARTS = ("auto", "picture", "luma", "chroma", "alpha", "network")
 SUFFIXES = {  # format -> suffix
@@ -42,7 +44,7 @@ class Extracted:
 
     ``data`` is the file; ``format`` its kind, "avif", "png" or another of SUFFIXES, and ``suffix`` what its name ends
     with; ``part`` what it is of the picture, and ``backend`` who coded that. ``width`` and ``height`` are in pixels or
-    symbols, which have ``levels`` values. ``left_out``: "alpha", "icc", "exif" or "xmp" that the .dsn file has and this
+    symbols, which have ``levels`` values. ``left_out``: "alpha", "icc", "exif", "xmp" or "dpi" that the .dsn file has and this
     kind of file cannot carry -> why not.
     """
 
@@ -76,8 +78,9 @@ def extract(
         part: "picture", the base codec's file (method "restored"); "luma", "chroma" or "alpha", a plane as it is coded;
             "network", as an ONNX file (method "coconet", needs torch); "auto": what the method has, the first of these.
         format: "own": of the codec inside. The coded picture is its own, byte by byte; the ICC, EXIF and XMP of the .dsn
-            file are put beside it, EXIF's orientation where readers look for it, and alpha, as far as files of this kind
-            carry them: AVIF all, JPEG all but alpha, JPEG XL EXIF and XMP, JPEG 2000 all but alpha, as a .jp2 file. With
+            file are put beside it, EXIF's orientation where readers look for it, alpha and dots per inch, as far as files of
+            this kind carry them: AVIF all but these last, JPEG all but alpha, JPEG XL EXIF and XMP, JPEG 2000 ICC, EXIF and XMP,
+            as a .jp2 file. With
             none of them there, the file is what the codec wrote. A codec's name asks for its kind of file; "png":
             pixels, or symbols as grey; "jp2": the same, lossless (needs glymur), or JPEG 2000 in boxes.
         bare: nothing but the codec's own bytes, or the symbols.
@@ -298,8 +301,9 @@ def _kept(header: Header, payloads: dict[str, bytes], scale: int) -> Kept:
 
     return Kept(
         found.get("icc_profile", b""),
-        found.get("exif", b""),
+        bare_exif(found.get("exif", b"")),
         found.get("xmp", b""),
+        found.get("dpi"),
         alpha if header.has_alpha else None,
     )
 
@@ -334,6 +338,8 @@ def to_png(symbols: NDArray[np.uint8], kept: Kept) -> tuple[bytes, dict[str, str
         said["icc_profile"] = kept.icc
     if kept.exif:
         said["exif"] = kept.exif
+    if kept.dpi:
+        said["dpi"] = kept.dpi
     if kept.xmp:
         try:
             text = kept.xmp.decode("utf-8")

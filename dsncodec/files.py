@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,27 +20,6 @@ LEDGER = "written.sha256"  # in a folder that a command fills: what it wrote the
 # What a file system says that has no hard links
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
-)
-# What is taken for a picture in a folder
-PICTURES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".j2k",
-        ".jp2",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
 )
 
 
@@ -60,14 +40,19 @@ def is_hidden(name: str) -> bool:
 
 def find(root: str | Path, suffixes: frozenset[str]) -> list[Path]:
     """The files below a local folder that end so, sorted; what is hidden is left alone."""
+    return survey(root, suffixes)[0]
+
+
+def survey(root: str | Path, suffixes: frozenset[str]) -> tuple[list[Path], list[Path]]:
+    """The files below a local folder that end so, and all others, each sorted; what is hidden is left alone."""
     root = Path(root)
-    return sorted(
+    visible = [
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not is_hidden(path.relative_to(root).as_posix())
-        and path.is_file()
-    )
+        if not is_hidden(path.relative_to(root).as_posix()) and path.is_file()
+    ]
+    taken = [path for path in visible if path.suffix.lower() in suffixes]
+    return sorted(taken), sorted(set(visible) - set(taken))
 
 
 def check_free(target: str, force: bool, source: str | None = None) -> None:
@@ -90,7 +75,8 @@ def replacing(target: str, force: bool) -> Iterator[Path]:
     """A path to write to. It becomes the target when the block ends well, and vanishes when not.
 
     It lies in the target's folder and has its suffix. Missing folders are made; a target that is
-    no file at all, such as /dev/null, is written to directly.
+    no file at all, such as /dev/null, is written to directly. A file that replaces another has its mode and, where the system
+    allows it, its owner and group; nobody else may read it meanwhile.
 
     Raises:
         OSError: as ``check_free``, also of a file that has appeared meanwhile.
@@ -103,8 +89,11 @@ def replacing(target: str, force: bool) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch(exist_ok=False)
+        before = path.stat() if force and path.is_file() else None
+        partial.touch(0o666 if before is None else 0o600, exist_ok=False)
         yield partial
+        if before is not None:
+            _like(partial, before)
         if force:
             os.replace(partial, path)
         else:
@@ -118,6 +107,18 @@ def replacing(target: str, force: bool) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _like(path: Path, before: os.stat_result) -> None:
+    """Give a file the owner, the group and the mode of the one that it replaces, as far as the system allows it."""
+    now = path.stat()
+    if hasattr(os, "chown") and (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        for owner in ((before.st_uid, before.st_gid), (-1, before.st_gid)):
+            with contextlib.suppress(OSError):
+                os.chown(path, *owner)
+                break
+    with contextlib.suppress(OSError):  # some file systems have no modes
+        path.chmod(stat.S_IMODE(before.st_mode))
 
 
 class _Taken(Exception):

@@ -22,8 +22,9 @@ from PIL import Image, ImageFile
 
 from . import container, decoding, encoding, methods, options
 from .errors import DsnError, NotADsnFile, SettingError
+from .metadata import METADATA
 from .methods.sections import read_structure
-from .planes import METADATA, read_picture
+from .reading import read_picture
 
 _METADATA = frozenset(METADATA.values())
 _ASKED = ("quality", "target_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2")
@@ -37,7 +38,6 @@ _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that
         "append_images",
         "comment",
         "compress_level",
-        "dpi",
         "keep_rgb",
         "optimize",
         "progressive",
@@ -98,6 +98,8 @@ class DsnImageFile(ImageFile.ImageFile):
     format_description = "Deep Sampling Networks image"
     n_frames = 1
     is_animated = False
+    # of an image that pickle made, which has never been opened
+    _decoder, _scale, _reduced = methods.FIDELITY, 1, False
 
     def _open(self) -> None:
         stream = cast(BinaryIO, self.fp)

@@ -1,4 +1,4 @@
-"""Image in: Pillow, path or NumPy -> one uint8 array; and the colour planes of a tile of it.
+"""A picture as one uint8 array, and the colour planes of a tile of it.
 
 A picture stays one uint8 array (H, W, channels) on both sides. Float planes exist only for the tile
 at hand, so that memory does not grow with the picture.
@@ -6,35 +6,21 @@ at hand, so that memory does not grow with the picture.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from .errors import SettingError
+from .metadata import METADATA, Dpi, from_wire, to_wire
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8] | NDArray[np.uint16])
-ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
 
 STRIP = 256  # rows
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-_CONVERT = {  # what Pillow turns into one of ours without losing what the picture shows
-    "1": "L",
-    "P": "RGB",
-    "La": "LA",
-    "PA": "RGBA",
-    "RGBa": "RGBA",
-    "RGBX": "RGB",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-    "LAB": "RGB",
-    "HSV": "RGB",
-}
 
 # Full-range BT.601, as in JPEG (ITU-T T.871, section 7), for values in [0, 1]
 TO_YCBCR = np.array(
@@ -43,19 +29,17 @@ TO_YCBCR = np.array(
 )
 _NEUTRAL = np.array([0, 128 / 255, 128 / 255], np.float32)
 
-# Tag of a section -> the name in Pillow's ``info``, and of the field of Picture
-METADATA = {"iccp": "icc_profile", "exif": "exif", "xmp ": "xmp"}
-
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: ``pixels`` (H, W, channels) uint8, its mode, and its metadata."""
+    """A picture: ``pixels`` (H, W, channels) uint8, its mode, and its metadata, EXIF as a TIFF structure."""
 
     pixels: UInt8Array
     mode: str
     icc_profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    dpi: Dpi | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,91 +48,9 @@ class Picture:
 
     def metadata_sections(self) -> list[tuple[str, bytes]]:
         """The sections of the metadata that there is, as (tag, payload)."""
-        return [(tag, getattr(self, name)) for tag, name in METADATA.items() if getattr(self, name)]
-
-
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8")
-    return bytes(value) if isinstance(value, (bytes, bytearray)) else b""
-
-
-def read_picture(image: ImageLike) -> Picture:
-    """Bring any supported image into one form.
-
-    Args:
-        image: Pillow image; path or binary file that Pillow can read; or uint8 array of shape
-            (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA.
-    Raises:
-        SettingError: a mode or an array that has no 8-bit form; an empty picture.
-        OSError: the path cannot be read, or Pillow does not know the format.
-    """
-    if isinstance(image, np.ndarray):
-        return _from_array(image)
-    if isinstance(image, Image.Image):
-        return _from_pillow(image)
-    if not isinstance(image, (str, os.PathLike)) and not hasattr(image, "read"):
-        raise SettingError(
-            f"image must be a Pillow image, a path, a binary file or a uint8 array, "
-            f"not {type(image).__name__}"
-        )
-    with Image.open(image) as opened:
-        return _from_pillow(opened)
-
-
-def loaded(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    """A whole picture in memory, its file closed.
-
-    Raises:
-        OSError: missing, or not a picture, or a broken one, whatever Pillow called it.
-    """
-    try:
-        with Image.open(source) as image:
-            image.load()
-    except UnidentifiedImageError as exc:
-        raise OSError("not a picture in any format that Pillow reads") from exc
-    except OSError:
-        raise
-    except Exception as exc:  # hostile bytes bring out every kind of exception in Pillow
-        raise OSError(f"the picture cannot be read: {exc}") from exc
-    return image
-
-
-def _from_array(array: NDArray[Any]) -> Picture:
-    pixels = array[..., None] if array.ndim == 2 else array
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
-        raise SettingError(
-            "an array must be uint8 of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), "
-            f"not {array.dtype} {array.shape}; scale other types to 0..255 first"
-        )
-    if not pixels.size:
-        raise SettingError(f"the picture is empty: shape {array.shape}")
-    mode = {count: name for name, count in CHANNELS.items()}[pixels.shape[2]]
-    return Picture(np.ascontiguousarray(pixels), mode)
-
-
-def _from_pillow(image: Image.Image) -> Picture:
-    if image.mode.startswith(("I", "F")):
-        raise SettingError(
-            f"mode {image.mode} has more than 8 bits a sample, which .dsn cannot keep; "
-            "scale it to 8 bits and convert it to L first"
-        )
-    target = _target_mode(image)
-    if image.mode != target:
-        converted = image.convert(target)
-        converted.info = image.info
-        if image.mode in ("CMYK", "LAB"):  # the profile describes inks, not our RGB
-            converted.info = {k: v for k, v in image.info.items() if k != "icc_profile"}
-        image = converted
-    if 0 in image.size:
-        raise SettingError(f"the picture is empty: {image.width} x {image.height}")
-    return Picture(
-        pixels_of(image),
-        image.mode,
-        _bytes(image.info.get("icc_profile")),
-        _bytes(image.info.get("exif")),
-        _bytes(image.info.get("xmp")),
-    )
+        return [
+            (tag, to_wire(name, getattr(self, name))) for tag, name in METADATA.items() if getattr(self, name)
+        ]
 
 
 def pixels_of(image: Image.Image) -> UInt8Array:
@@ -161,24 +63,12 @@ def pixels_of(image: Image.Image) -> UInt8Array:
     return pixels
 
 
-def _target_mode(image: Image.Image) -> str:
-    """The mode of ours that keeps what the picture shows, transparency included."""
-    if image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data:
-        return "LA" if image.mode in ("1", "L") else "RGBA"
-    if image.mode in CHANNELS:
-        return image.mode
-    if image.mode not in _CONVERT:
-        raise SettingError(f"mode {image.mode} is not supported; convert it to RGB first")
-    return _CONVERT[image.mode]
-
-
 def to_pillow(picture: Picture) -> Image.Image:
     """The picture as a Pillow image, metadata in ``info``."""
     pixels = picture.pixels
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    for name in ("icc_profile", "exif", "xmp"):
-        if value := getattr(picture, name):
-            image.info[name] = value
+    for tag, payload in picture.metadata_sections():
+        image.info[METADATA[tag]] = from_wire(METADATA[tag], payload)
     return image
 
 

@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import math
 import multiprocessing
 import os
 import signal
 import threading
+from pathlib import Path
 
 from .validation import whole
 
 
 def cpu_count() -> int:
-    """How many CPUs this process may use."""
+    """How many CPUs this process may use: those it may run on, or as many as a container's quota is worth, rounded up."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(allowed, max(1, math.ceil(min(cpu_quota(), allowed))))
+
+
+@functools.cache
+def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """The CPUs that Linux's control groups let this process have, infinite without a limit.
+
+    Each group up to the root may have one: in version 2 ``cpu.max``, "quota period" or "max period"; in version 1 two files.
+    """
+    least = math.inf
+    for line in _lines(own):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root
+        group = top / path.lstrip("/")
+        # a container sees its own group as the root, whatever name it has outside
+        for place in dict.fromkeys([group, *group.parents, top]):
+            if not place.is_relative_to(top):
+                continue
+            if controllers:
+                said = _lines(place / "cpu.cfs_quota_us") + _lines(place / "cpu.cfs_period_us")
+            else:
+                said = " ".join(_lines(place / "cpu.max")).split()
+            try:
+                quota, period = (int(number) for number in said)
+            except ValueError:  # "max", or no such file
+                continue
+            if quota > 0 and period > 0:
+                least = min(least, quota / period)
+    return least
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 def thread_count(threads: int | None) -> int:

@@ -31,7 +31,7 @@ from dsncodec.methods import rate_control
 from dsncodec.methods.dsn.bitstream import point_of_quality
 from dsncodec.metrics import psnr_db
 from dsncodec.networks import registry
-from dsncodec.planes import ImageLike
+from dsncodec.reading import ImageLike
 
 from .conftest import (
     METHODS,

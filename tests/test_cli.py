@@ -735,10 +735,113 @@ def test_missing_file_and_empty_folder(verb: str, tmp_path: Path, call: Call) ->
 
 
 def test_unsupported_mode(tmp_path: Path, call: Call) -> None:
-    Image.fromarray(np.full((4, 4), 9, np.uint16)).save(tmp_path / "deep.png")
-    code, _, err = call("encode", tmp_path / "deep.png")
+    Image.fromarray(np.full((4, 4), 900, np.float32)).save(tmp_path / "deep.tif")
+    code, _, err = call("encode", tmp_path / "deep.tif")
     assert code == 1
-    assert "more than 8 bits" in one_line(err)
+    assert "8 bits a sample; scale them" in one_line(err)
+
+
+# --- what is lost on the way, and what a folder has besides
+
+
+def test_losses_are_named_in_lines_in_json_and_counted(tmp_path: Path, call: Call) -> None:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    Image.fromarray(np.full((9, 9), 9000, np.uint16)).save(folder / "deep" / "a.png")
+    picture("RGB", 9, 9).save(folder / "b.gif", save_all=True, append_images=[picture("RGB", 9, 9, 1)])
+    picture("RGB", 9, 9).save(folder / "c.jfif", "JPEG", comment=b"taken by Ann")
+    picture("RGB", 9, 9).save(folder / "d.png")
+    for other in ("film.mov", "film.MOV", "notes.txt", "LICENCE", ".hidden.mov", "e.dsn"):
+        (folder / other).write_bytes(b"")
+    code, out, err = call("encode", folder, "-o", tmp_path / "out", "--json", "--method", "dsn", "-j", 1)
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[0] == f"dsncodec: {folder}: files left out as no pictures: 2 .mov, 1 .txt, 1 without suffix"
+    assert lines[1:] == [
+        f"dsncodec: {folder}/b.gif: frame 2 is left out",
+        f"dsncodec: {folder}/c.jfif: left out: a comment",
+        f"dsncodec: {folder}/deep/a.png: 16 bits a sample are rounded to 8",
+        "dsncodec: 3 of 4 files with warnings, above",
+    ]
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("warnings", []) for row in rows] == [
+        ["frame 2 is left out"],
+        ["left out: a comment"],
+        [],
+        ["16 bits a sample are rounded to 8"],
+    ]
+    assert names(tmp_path / "out") == ["b.dsn", "c.dsn", "d.dsn", "deep/a.dsn"]
+    quiet = call("encode", folder, "-o", tmp_path / "out", "--quiet", "--force", "--method", "dsn", "-j", 2)
+    assert (quiet[0], quiet[1], quiet[2].splitlines()) == (0, "", lines[1:])
+
+
+def test_a_batch_names_losses_and_what_it_leaves_out(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((9, 9), 9000, np.uint16)).save(tmp_path / "in" / "a.png")
+    picture("RGB", 9, 9).save(tmp_path / "in" / "b.jpe", "JPEG")
+    (tmp_path / "in" / "c.heic").write_bytes(b"")
+    (tmp_path / "in" / "d.txt").write_bytes(b"")
+    code, out, err = call("batch", tmp_path / "in", tmp_path / "out", "--method", "dsn", "-j", 1)
+    assert code == 0 and "2 encoded" in out
+    assert err.splitlines() == [
+        f"dsncodec: {tmp_path}/in: files left out as no pictures: 1 .heic, 1 .txt (for some: pip install pillow-heif)",
+        "dsncodec: a.png: 16 bits a sample are rounded to 8",
+        "dsncodec: 1 of 2 files with warnings, above",
+    ]
+    rows = [
+        json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text("ascii").splitlines()
+    ]
+    assert [row.get("warnings") for row in rows] == [["16 bits a sample are rounded to 8"], None]
+    code, out, err = call("batch", tmp_path / "in", tmp_path / "out", "--method", "dsn", "-j", 1, "--quiet")
+    assert code == 0 and err.splitlines() == [
+        f"dsncodec: {tmp_path}/in: files left out as no pictures: 1 .heic (for some: pip install pillow-heif)"
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".png"])
+def test_decode_names_what_the_format_cannot_hold(suffix: str, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "a.dsn").write_bytes(dsncodec.encode(picture("RGB", 9, 9), "dsn", icc_profile=ICC, xmp=XMP))
+    code, _, err = call("decode", tmp_path / "a.dsn", "-o", tmp_path / f"a{suffix}")
+    assert code == 0
+    assert ("the ICC profile is left out" in err) == ("XMP is left out" in err) == (suffix != ".png")
+
+
+# --- names that a terminal cannot show
+
+ODD_NAMES = [
+    "\u65e5\u672c.png",
+    "\xe9t\xe9.png",
+    "plain.png",
+    *(["\udcff\udcfe.png"] if os.name == "posix" else []),
+]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("arguments", [["-j", "1"], ["-j", "2"], ["--json"], ["--quiet"]], ids="".join)
+def test_a_line_that_cannot_be_printed_fails_no_work(
+    arguments: list[str], encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encode, info, verify and decode of files with odd names, one of which is broken, into pipes of narrow encodings."""
+    for name in ODD_NAMES:
+        with open(tmp_path / name, "wb") as file:
+            picture("L", 5, 5).save(file, "PNG")
+    (tmp_path / "\u6b7b.png").write_bytes(b"broken")
+    streams = {
+        name: io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for name in ("stdout", "stderr")
+    }
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    out = str(tmp_path / "out")
+    assert main(["encode", str(tmp_path), "-o", out, "--method", "dsn", "--effort", "0", *arguments]) == 1
+    assert len(list((tmp_path / "out").iterdir())) == len(ODD_NAMES)
+    for verb in ("info", "verify"):
+        assert main([verb, out, *arguments]) == 0
+    assert main(["decode", out, "-o", str(tmp_path / "back"), *arguments]) == 0
+    assert len(list((tmp_path / "back").iterdir())) == len(ODD_NAMES)
+    assert main(["info", str(tmp_path / "\u65e5.dsn")]) == 1
+    said = {name: stream.buffer.getvalue().decode(encoding) for name, stream in streams.items()}
+    assert ("\\u6b7b" if encoding != "utf-8" else "\u6b7b") in said["stderr"]
+    assert "Traceback" not in said["stderr"]
 
 
 def test_half_the_size(photo: Path, call: Call) -> None:

@@ -25,7 +25,7 @@ from dsncodec.methods.restored import bitstream as base
 from dsncodec.methods.restored import codec as restored
 from dsncodec.networks import registry
 from dsncodec.options import CocoNet, DeepSampling, LatentGrid, Restored, options_of
-from dsncodec.planes import read_picture
+from dsncodec.reading import read_picture
 
 from .conftest import CHANNELS, MODES, UInt8Array, picture
 

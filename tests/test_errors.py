@@ -6,6 +6,7 @@ import ast
 import builtins
 import copy
 import copyreg
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -177,6 +178,41 @@ def test_what_is_known_of_a_file_is_copied_whole(way: Callable[[Any], Any]) -> N
     row = batch.Row("a.png", "a.dsn", {"quality": 3})
     shard = batch.Shard("in", "out", {"quality": 3}, (batch.Task("a.png", "a.dsn", row),))
     assert way(shard) == shard
+
+
+def dataclasses_of_the_package() -> dict[str, Any]:
+    """One of each public dataclass, every field another than its default where it has a plain one."""
+    data = dsncodec.encode(picture("RGBA", 12, 9), effort=0, threads=1)
+    made = {
+        "Extracted": dsncodec.extract(data, format="png"),
+        "ImageInfo": dsncodec.read_info(data),
+        "Metadata": dsncodec.Metadata(b"icc", b"exif", b"xmp", (300.0, 150.0)),
+        "Progress": dsncodec.Progress(0.5, 1e-3, 0.25, True),
+    }
+    for kind in (
+        dsncodec.Best,
+        dsncodec.CocoNet,
+        dsncodec.DeepSampling,
+        dsncodec.LatentGrid,
+        dsncodec.Restored,
+    ):
+        made[kind.__name__] = kind()
+    made["Restored, set"] = dsncodec.Restored(base="jpeg", base_quality=40, tune="psnr")
+    made["DeepSampling, set"] = dsncodec.DeepSampling(scale=3, levels=64)
+    return made
+
+
+def test_every_public_dataclass_is_tried() -> None:
+    public = {name for name in dsncodec.__all__ if dataclasses.is_dataclass(getattr(dsncodec, name))}
+    assert public == {name.partition(",")[0] for name in dataclasses_of_the_package()}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_every_public_dataclass_is_copied_whole(way: Callable[[Any], Any]) -> None:
+    for name, one in dataclasses_of_the_package().items():
+        back = way(one)
+        assert back == one and type(back) is type(one), name
+        assert dataclasses.asdict(back) == dataclasses.asdict(one), name
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -131,7 +131,7 @@ def test_the_tables_name_every_backend_mode_and_section() -> None:
         assert f"{number} = {mode}" in text
     for number in container.METHODS:
         assert re.search(rf"\b{number} = [^|]*\(section \d", text)
-    tags = {"iccp", "exif", "xmp "}.union(*(methods.parser(name).TAGS for name in methods.METHODS))
+    tags = {"iccp", "exif", "xmp ", "dpi "}.union(*(methods.parser(name).TAGS for name in methods.METHODS))
     assert tags == {"PARM", *container.TAGS.values()}
     for code, tag in ({"none": "PARM"} | container.TAGS).items():
         assert f"| {code} | `{tag}` |" in text

@@ -53,6 +53,20 @@ def test_every_method_and_carrier_has_a_golden_file() -> None:
     }
 
 
+def test_metadata_is_what_it_was() -> None:
+    """As the release wrote it, and as the versions before did: with JPEG's prefix in EXIF."""
+    name = "0.3.0-rgb-q50-jpeg-metadata.dsn"
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    image = dsncodec.decode(GOLDEN / name)
+    assert image.info == {"exif": exif, "xmp": b"<x/>", "dpi": (300, 150)}
+    stream = io.BytesIO((GOLDEN / name).read_bytes())
+    header, sections, _ = read_structure(stream, None)
+    payloads = dict(container.iter_payloads(stream, sections))
+    assert payloads["exif"] == exif[6:]
+    before = container.pack(header, list((payloads | {"exif": exif}).items()))
+    assert dsncodec.decode(before).info == image.info
+
+
 CARRIERS = {"dsn": "LUMA", "restored": "BASE"}  # the section whose first byte says by what it is coded
 
 

@@ -576,3 +576,61 @@ def test_a_batch_behind_a_url() -> None:
     errors = ran(urls)
     assert "was not written by this batch" in errors["0.png"] and not errors["1.png"]
     assert target.read("0.dsn") == PRECIOUS
+
+
+# --- whose a file is
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o755])
+def test_a_file_that_replaces_another_has_its_mode(mode: int, home: Path) -> None:
+    """Of every way to write one: a command, a batch, a report; nobody else reads it meanwhile."""
+    target = home / "own.dsn"
+    target.write_bytes(PRECIOUS)
+    target.chmod(mode)
+    owner = target.stat().st_uid, target.stat().st_gid
+    with writing.replacing(str(target), force=True) as partial:
+        assert partial.stat().st_mode & 0o777 == 0o600
+        partial.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == mode
+    assert (target.stat().st_uid, target.stat().st_gid) == owner
+    assert main(["encode", str(home / "orig.png"), "-o", str(target), "--force", "--method", "dsn"]) == 0
+    assert target.stat().st_mode & 0o777 == mode
+    folders.LocalFolder(home).write("own.dsn", b"newer")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"newer", mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_new_file_has_the_mode_that_the_user_wants(home: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        assert main(["encode", str(home / "orig.png"), "-o", str(home / "new.dsn"), "--method", "dsn"]) == 0
+    finally:
+        os.umask(before)
+    assert (home / "new.dsn").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="owners are given away by root alone")
+def test_a_file_that_replaces_another_has_its_owner(tmp_path: Path) -> None:
+    target = tmp_path / "theirs"
+    target.write_bytes(PRECIOUS)
+    os.chown(target, 12345, 23456)
+    target.chmod(0o640)
+    writing.write(str(target), b"new", force=True)
+    found = target.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o640)
+
+
+def test_times_of_the_input_are_kept_where_they_are_asked_for(home: Path) -> None:
+    photo, coded = home / "orig.png", home / "made.dsn"
+    os.utime(photo, (10**9, 10**9))
+    assert main(["encode", str(photo), str(coded), "--preserve-times", "--effort", "0"]) == 0
+    for arguments in (
+        ["decode", "-o", str(home / "back.png")],
+        ["decode", "-o", str(home / "b.ppm")],
+        ["extract"],
+    ):
+        assert main([arguments[0], str(coded), *arguments[1:], "--preserve-times"]) == 0
+    outputs = [coded, home / "back.png", home / "b.ppm", home / "made-layer.avif"]
+    assert [path.stat().st_mtime for path in outputs] == [10**9] * 4

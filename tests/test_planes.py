@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from io import BytesIO
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from dsncodec.errors import SettingError
-from dsncodec.planes import Picture, crop_padded, read_picture, to_pillow, to_pixels, to_planes
+from dsncodec.errors import LossWarning, SettingError
+from dsncodec.planes import Picture, crop_padded, to_pillow, to_pixels, to_planes
+from dsncodec.reading import read_picture
 
 from .conftest import CHANNELS, MODES, UInt8Array, noise, picture
 
@@ -116,7 +118,8 @@ def test_other_modes_are_converted_as_pillow_does(mode: str, becomes: str) -> No
         image = source.convert("RGB").convert("P").convert("PA")
     else:
         image = source.convert("RGB").convert(mode)
-    read = read_picture(image)
+    with pytest.warns(LossWarning, match="guess") if mode == "CMYK" else contextlib.nullcontext():
+        read = read_picture(image)
     assert read.mode == becomes
     assert to_pillow(read).tobytes() == image.convert(becomes).tobytes()
 
@@ -132,12 +135,6 @@ def test_palette_with_transparency() -> None:
     read = read_picture(image)
     assert read.mode == "RGBA"
     np.testing.assert_array_equal(read.pixels[..., 3] == 0, np.asarray(image) == 0)
-
-
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_deep_modes_are_refused_with_words(mode: str) -> None:
-    with pytest.raises(SettingError, match="8 bits"):
-        read_picture(Image.new(mode, (3, 3)))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +156,6 @@ def test_arrays(shape: tuple[int, ...], mode: str) -> None:
         np.zeros((4, 5), np.float32),
         np.zeros((4, 5), np.uint16),
         np.zeros((4, 5), bool),
-        np.zeros(4, np.uint8),
         np.zeros((4, 5, 5), np.uint8),
         np.zeros((2, 4, 5, 3), np.uint8),
         np.zeros((0, 5), np.uint8),
@@ -178,7 +174,7 @@ def test_empty_pillow_image() -> None:
         read_picture(Image.new("RGB", (0, 3)))
 
 
-@pytest.mark.parametrize("thing", [None, 7, [[1, 2]], b"bytes are not a picture"])
+@pytest.mark.parametrize("thing", [None, 7, [[1, 2]]])
 def test_not_a_picture(thing: object) -> None:
     with pytest.raises(SettingError, match="Pillow image"):
         read_picture(thing)  # type: ignore[arg-type]
@@ -189,7 +185,16 @@ def test_paths_and_files(tmp_path: Path) -> None:
     picture("RGB", 7, 5).save(path)
     expected = read_picture(picture("RGB", 7, 5)).pixels
     with open(path, "rb") as stream:
-        for source in (path, str(path), BytesIO(path.read_bytes()), stream):
+        data = path.read_bytes()
+        for source in (
+            path,
+            str(path),
+            BytesIO(data),
+            stream,
+            data,
+            bytearray(data),
+            np.frombuffer(data, np.uint8),
+        ):
             np.testing.assert_array_equal(read_picture(source).pixels, expected)
     with pytest.raises(FileNotFoundError):
         read_picture(tmp_path / "absent.png")
@@ -197,6 +202,8 @@ def test_paths_and_files(tmp_path: Path) -> None:
         read_picture(tmp_path)
     with pytest.raises(OSError):
         read_picture(BytesIO(b"no picture"))
+    with pytest.raises(OSError, match="not a picture"):
+        read_picture(b"no picture")
 
 
 def test_metadata_is_read_and_given_back() -> None:
@@ -212,6 +219,7 @@ def test_metadata_is_read_and_given_back() -> None:
 def test_a_profile_of_inks_is_not_kept_for_rgb() -> None:
     image = Image.new("CMYK", (2, 2))
     image.info |= {"icc_profile": b"inks", "exif": b"kept"}
-    read = read_picture(image)
+    with pytest.warns(LossWarning, match="profile cannot be used"):
+        read = read_picture(image)
     assert (read.icc_profile, read.exif) == (b"", b"kept")
     assert image.info["icc_profile"] == b"inks"  # the caller's image is left alone

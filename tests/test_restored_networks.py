@@ -21,7 +21,7 @@ from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.methods.restored.half_size import doubled, halved
 from dsncodec.networks import registry
 from dsncodec.networks.registry import Restoration
-from dsncodec.planes import read_picture
+from dsncodec.reading import read_picture
 
 from .conftest import MODES, UInt8Array, picture
 from .restored import Use, array, own_file, photo, row_of, sections_of

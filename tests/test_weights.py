@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from dsncodec.methods.latentgrid.bitstream import ZERO_INIT, counts
 from dsncodec.methods.restored.bitstream import NO_MODEL
 from dsncodec.networks import registry
 
+GOLDEN = Path(__file__).parent / "golden"
 MIB = 2**20
 
 
@@ -165,3 +170,29 @@ def test_no_restoration_networks_at_all(copied: Path) -> None:
     (copied / "manifest.toml").write_text("# none yet\n")
     assert registry.restorations() == ()
     assert registry.restoration("avif", best=True) is None
+
+
+def test_a_package_in_an_archive_says_so(tmp_path: Path) -> None:
+    """Python imports it from there; its weights are no files."""
+    package = Path(registry.__file__).parent.parent
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in package.rglob("*.py"):
+            file.write(path, path.relative_to(package.parent))
+    golden = str(GOLDEN / "0.1.0-rgb-x3-64-jxl.dsn")
+    code = (
+        "import dsncodec\n"
+        f"try: dsncodec.decode({golden!r})\n"
+        "except dsncodec.MissingComponent as exc: print(exc)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(archive)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"imported from the archive {archive}" in done.stdout and "reinstall" not in done.stdout, (
+        done.stderr
+    )

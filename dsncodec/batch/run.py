@@ -11,7 +11,6 @@ import contextlib
 import errno
 import functools
 import hashlib
-import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,9 +18,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .. import __version__, encoding, files, planes
-from ..errors import DsnError, SettingError, reason
-from ..files import PICTURES
+from .. import __version__, encoding, files, reading
+from ..errors import DsnError, SettingError, heard, reason
 from . import folders
 from .folders import Folder
 
@@ -50,12 +48,13 @@ class Row:
     width: int = 0
     height: int = 0
     error: str = ""
+    warnings: list[str] = field(default_factory=list)  # what was lost on the way from the picture
     replaces: str = ""  # digest of an earlier output of the batch, which may still stand if this one does not
     unchanged: bool = False  # it had been done before; not in the manifest
 
     def as_json(self) -> str:
         """One line, without its end."""
-        left_out = {"unchanged"} if self.replaces else {"unchanged", "replaces"}
+        left_out = {"unchanged"} | {name for name in ("replaces", "warnings") if not getattr(self, name)}
         return json.dumps({name: value for name, value in asdict(self).items() if name not in left_out})
 
     @property
@@ -151,8 +150,9 @@ def _encoded(
             return replace(known, unchanged=True), None
         if standing is not None and not shard.force and not owned.has(task, standing):
             return replace(row, error=_foreign(task.output), replaces=_last(known)), None
-        image = planes.loaded(io.BytesIO(data))
-        coded = encoding.encode(image, **shard.settings)
+        with heard() as said:
+            image = reading.loaded(data)
+            coded = encoding.encode(image, **shard.settings)
     except Exception as exc:  # whatever is wrong with one picture, the others go on
         if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
             raise
@@ -165,6 +165,7 @@ def _encoded(
         output_bytes=len(coded),
         width=image.width,
         height=image.height,
+        warnings=list(dict.fromkeys(said)),
         replaces="" if standing in (None, digest) else standing,
     )
     return row, coded
@@ -242,7 +243,7 @@ def _lines(rows: Iterable[Row]) -> bytes:
 
 
 class Batch:
-    """A source, a target, and the rows of what is done.
+    """A source, a target, and the rows of what is done; ``others`` are the source's files that are taken for no pictures.
 
     One run at a time may write to a target: it removes what killed writers left behind. What stands in the place of
     an output is replaced if the batch wrote it, by the manifest's digests; else the picture has an error.
@@ -268,8 +269,13 @@ class Batch:
     def _outputs(self) -> dict[str, str]:
         """Output -> picture."""
         found: dict[str, str] = {}
+        self.others: list[str] = []
+        pictures = reading.suffixes()
         for name in self.source.files():
-            if files.suffix(name) not in PICTURES or files.is_hidden(name):
+            if files.is_hidden(name):
+                continue
+            if files.suffix(name) not in pictures:
+                self.others.append(name)
                 continue
             output = name[: -len(files.suffix(name))] + ".dsn"
             if output in found:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .. import files
 from ..errors import DsnError, SettingError
 from ..metrics import bpp, luma, ms_ssim, psnr_db, ssim
-from ..planes import read_picture
+from ..reading import read_picture, suffixes
 from . import processes, referees
 from .peers import Codec, find
 from .store import Row, Store
@@ -77,7 +77,7 @@ class PictureSet:
             SettingError: there is no such folder, or no picture in it.
         """
         root = Path(folder)
-        paths = files.find(root, files.PICTURES)[:limit]
+        paths = files.find(root, suffixes())[:limit]
         if not paths:
             raise SettingError(f"no pictures in {folder}" if root.is_dir() else f"no such folder: {folder}")
         pictures = tuple(_looked_at(path, path.relative_to(root).as_posix()) for path in paths)

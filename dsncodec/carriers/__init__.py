@@ -47,9 +47,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+from ..metadata import Dpi, orientation, says_resolution
 
 UInt8Array = NDArray[np.uint8]
 # what base codecs decode to: 8 bits a sample, or 10
@@ -101,44 +101,30 @@ class BaseCodecModule(Protocol):
 
 @dataclass(frozen=True)
 class Kept:
-    """What a picture has beside its colours; ``alpha`` gives it, (H, W), of the base codec's size."""
+    """What a picture has beside its colours, EXIF as a TIFF structure; ``alpha`` gives it, (H, W), of the base codec's size."""
 
     icc: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    dpi: Dpi | None = None
     alpha: Callable[[], UInt8Array] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the parts that are not empty."""
-        return tuple(name for name in ("alpha", "icc", "exif", "xmp") if getattr(self, name))
-
-    @property
-    def tiff(self) -> bytes:
-        """The EXIF without the six bytes that JPEG has before it."""
-        return self.exif.removeprefix(EXIF_IN_JPEG)
+        return tuple(name for name in ("alpha", "icc", "exif", "xmp", "dpi") if getattr(self, name))
 
     @property
     def orientation(self) -> int:
         """How the picture is to be turned, 1..8, by its EXIF; 1: not at all."""
-        tags = Image.Exif()
-        try:
-            tags.load(self.exif)
-            found = tags.get(_ORIENTATION, 1)
-        except Exception:  # what cannot be read turns nothing
-            return 1
-        return found if found in range(1, 9) else 1
-
-
-EXIF_IN_JPEG = b"Exif\0\0"
-_ORIENTATION = 0x0112
+        return orientation(self.exif)
 
 
 @dataclass(frozen=True)
 class BaseCodec:
     """A row: the numbers on the wire of the codec's own file and of its short form, the module, the suffix of the
     codec's file, and the largest picture it holds, in pixels each way and in all. ``enclosed`` is the suffix of a file that
-    carries more than colours, where it is another; ``deep_short_id`` is the number of the short form of files of 10 bits.
+    carries more than colours, where it is another; ``has_density``: whether it says dots per inch; ``deep_short_id`` is the number of the short form of files of 10 bits.
 
     ``scale`` joins (quality, the codec's own quality) by straight lines. Quality is JPEG's, whose numbers
     people know: one quality is about one PSNR, whatever the codec. ``qualities`` are those of the codec's own
@@ -156,6 +142,7 @@ class BaseCodec:
     enclosed: str = ""
     deep_short_id: int | None = None
     visual_scale: tuple[tuple[int, int], ...] = ()
+    has_density: bool = False
 
     def own_quality(self, quality: int, tune: str = "psnr") -> int:
         """The codec's own quality for one of ours, 0..100, on the scale of a tune."""
@@ -222,6 +209,7 @@ BASE_CODECS = {
         ((0, 0), (100, 100)),
         tuple(range(1, 101)),
         visual_scale=_VISUAL_JPEG,
+        has_density=True,
     ),
     "jxl": BaseCodec(
         18,
@@ -436,7 +424,10 @@ def enclosed_base(payload: bytes, shape: tuple[int, int, int], kept: Kept) -> tu
     module = load_base(name)
     file = base_file(payload, shape)
     with _as_corrupt(name):
-        return module.enclose(file, shape, kept)
+        data, left_out = module.enclose(file, shape, kept)
+    if kept.dpi and not BASE_CODECS[name].has_density and not says_resolution(kept.exif):
+        left_out["dpi"] = "files of this kind have no place for dots per inch"
+    return data, left_out
 
 
 def base_name(payload: bytes) -> str:

@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 something failed, 2 bad usage, 130 interrupted.
     """
     _open_closed_streams()
+    _print_anything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -121,6 +122,18 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _print_anything() -> None:
+    """What a stream's encoding lacks, as in a file's name in the POSIX locale, is printed as an escape: a line that says
+    what was done must not end it."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(
+            stream, "reconfigure", None
+        )  # a program that calls this may have streams of its own
+        if reconfigure is not None:
+            with contextlib.suppress(ValueError, OSError):
+                reconfigure(errors="backslashreplace")
 
 
 def _discard_stdout() -> None:

@@ -12,7 +12,18 @@ from typing import Any
 
 from ..errors import SettingError
 from ..processes import cpu_count, process_pool
-from .common import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, Progress, add_talk, complain, load, shown, whole
+from .common import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    Progress,
+    add_talk,
+    complain,
+    load,
+    shown,
+    tell_others,
+    whole,
+)
 from .encode import add_settings, check, settings_of
 
 Workers = tuple[Callable[[], Executor], Callable[[], int]]  # as Batch.run takes them
@@ -55,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         if url.startswith("memory://"):
             raise SettingError(f"{url} lives and dies with one process: use it from Python, with threads")
     batch = load("batch").Batch(args.source, args.target, settings_of(args), args.force)
-    counts = {"encoded": 0, "unchanged": 0, "failed": 0}
+    tell_others(args.source, batch.others, args.quiet)
+    counts, losses = {"encoded": 0, "unchanged": 0, "failed": 0}, 0
     progress, start = Progress(args.target, args.quiet), time.monotonic()
     try:
         with _workers(args) as (executor, capacity):
@@ -64,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
                 progress.clear()
                 if row.error:
                     complain(f"{shown(row.picture)}: {row.error}")
+                if not row.unchanged:
+                    losses += bool(row.warnings)
+                    for said in row.warnings:
+                        complain(f"{shown(row.picture)}: {said}")
                 if args.json:
                     print(row.as_json(), flush=True)
                 progress.show(sum(counts.values()), len(batch.tasks), row.picture)
@@ -72,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     finally:
         progress.clear()
+    if losses:
+        complain(f"{losses} of {len(batch.tasks)} files with warnings, above")
     if not args.quiet and not args.json:
         rate = counts["encoded"] / max(time.monotonic() - start, 1e-9)
         said = ", ".join(f"{count} {what}" for what, count in counts.items())

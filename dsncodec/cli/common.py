@@ -16,14 +16,15 @@ import stat
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import extras
-from ..errors import SettingError, reason
-from ..files import STDOUT, check_free, find
+from ..errors import SettingError, heard, reason
+from ..files import STDOUT, check_free, survey
 from ..processes import process_pool
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _PARTS = {
     "cluster": "dsncodec.batch.dask",
     "pictures": "dsncodec.cli.pictures",
     "planes": "dsncodec.planes",
+    "reading": "dsncodec.reading",
     "enhancement": "dsncodec.processing.enhancement",
     "bench.measure": "dsncodec.bench.measure",
     "bench.peers": "dsncodec.bench.peers",
@@ -94,6 +96,18 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
         help=f"where to write (default: {default}); - is stdout",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
+
+
+def add_times(parser: argparse.ArgumentParser) -> None:
+    """Whose times a result has; ``keep_times`` sets them."""
+    parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
+
+
+def keep_times(args: argparse.Namespace, job: Job, target: str) -> None:
+    """Give a result the times of its input, if that was asked for and both are files."""
+    if args.preserve_times and job.source != STDIN and target != STDOUT:
+        times = os.stat(job.source)
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -297,7 +311,7 @@ def plan(
     Raises:
         SettingError: -o does not fit these inputs.
     """
-    found = [pair for text in args.inputs for pair in _files(text, wanted)]
+    found = [pair for text in args.inputs for pair in _files(args, text, wanted)]
     if args.inputs.count(STDIN) > 1:
         raise SettingError("- (stdin) can be read only once")
     if suffix is None:
@@ -337,12 +351,30 @@ def _identity(path: str | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
-def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
+def _files(args: argparse.Namespace, text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
     """(path, path below the folder) of what one input stands for; hidden files and folders are left alone."""
     if text == STDIN or not os.path.isdir(text):
         return [(text, os.path.basename(text))]
-    found = [(str(path), str(path.relative_to(text))) for path in find(text, wanted)]
+    taken, others = survey(text, wanted)
+    if wanted != DSN:
+        tell_others(text, others, args.quiet)
+    found = [(str(path), str(path.relative_to(text))) for path in taken]
     return found or [(text, "")]
+
+
+def tell_others(folder: str, others: Sequence[str | os.PathLike[str]], quiet: bool) -> None:
+    """Say which files of a folder are taken for no pictures: how many of each kind, and what some need to be some."""
+    kinds = Counter(Path(name).suffix.lower() or "without suffix" for name in others)
+    plugins = load("reading").PLUGINS
+    shown_kinds = {
+        kind: count for kind, count in kinds.items() if kind not in DSN and (not quiet or kind in plugins)
+    }
+    if not shown_kinds:
+        return
+    said = ", ".join(f"{count} {shown(kind)}" for kind, count in sorted(shown_kinds.items()))
+    needed = sorted({plugins[kind] for kind in shown_kinds if kind in plugins})
+    hint = f" (for some: pip install {' '.join(needed)})" if needed else ""
+    complain(f"{shown(folder)}: files left out as no pictures: {said}{hint}")
 
 
 def _output_is_folder(args: argparse.Namespace) -> bool:
@@ -391,16 +423,19 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: the verb's report, or the reason why there is none."""
+    """What became of a job: the verb's report, or the reason why there is none; and what was lost on the way."""
 
     job: Job
     report: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     stopped: bool = False
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> str:
         """One line for --json."""
         named: dict[str, Any] = {"file": self.job.source, "ok": not self.error}
+        if self.warnings:
+            named["warnings"] = list(self.warnings)
         if self.error:
             return json.dumps({**named, "error": self.error})
         if self.job.target is not None:
@@ -420,7 +455,7 @@ def run_all(
     Returns:
         The exit code.
     """
-    status = EXIT_DONE
+    status, losses = EXIT_DONE, 0
     answers = sys.stderr if any(job.target == STDOUT for job in jobs) else sys.stdout
     for outcome in _with_progress(args, jobs, _outcomes(args, jobs, work)):
         if outcome.error:
@@ -430,10 +465,14 @@ def run_all(
             print(outcome.as_json(), flush=True)
         elif not outcome.error and not args.quiet:
             print(f"{_headline(outcome)}: {describe(outcome.report)}", file=answers, flush=True)
-        for name, why in outcome.report.get("left_out", {}).items():
-            complain(f"{shown(outcome.job.source)}: {name} is left out: {why}")
+        left_out = [f"{name} is left out: {why}" for name, why in outcome.report.get("left_out", {}).items()]
+        for said in [*outcome.warnings, *left_out]:
+            complain(f"{shown(outcome.job.source)}: {said}")
+        losses += bool(outcome.warnings or left_out)
         if outcome.stopped or outcome.report.get("interrupted"):
             return EXIT_INTERRUPTED
+    if losses and len(jobs) > 1:
+        complain(f"{losses} of {len(jobs)} files with warnings, above")
     return status
 
 
@@ -467,21 +506,23 @@ def _outcomes(args: argparse.Namespace, jobs: list[Job], work: Work) -> Iterator
 
 def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
     """Do one job. Whatever goes wrong becomes one line, in the process where it went wrong."""
-    try:
-        if os.path.isdir(job.source):
-            raise IsADirectoryError(errno.EISDIR, "the folder holds no file for this verb")
-        if job.refused:
-            raise FileExistsError(errno.EEXIST, job.refused)
-        if job.target not in (None, STDOUT):
-            check_free(str(job.target), args.force, job.source)
-        return Outcome(job, work(args, job))
-    except BrokenPipeError:
-        raise
-    except Exception as exc:
-        if args.debug:
-            traceback.print_exc()
-        stopped = isinstance(exc, Stopped)
-        return Outcome(job, error=reason(exc.__cause__ or exc if stopped else exc), stopped=stopped)
+    with heard() as said:
+        try:
+            if os.path.isdir(job.source):
+                raise IsADirectoryError(errno.EISDIR, "the folder holds no file for this verb")
+            if job.refused:
+                raise FileExistsError(errno.EEXIST, job.refused)
+            if job.target not in (None, STDOUT):
+                check_free(str(job.target), args.force, job.source)
+            outcome = Outcome(job, work(args, job))
+        except BrokenPipeError:
+            raise
+        except Exception as exc:
+            if args.debug:
+                traceback.print_exc()
+            stopped = isinstance(exc, Stopped)
+            outcome = Outcome(job, error=reason(exc.__cause__ or exc if stopped else exc), stopped=stopped)
+    return replace(outcome, warnings=tuple(dict.fromkeys(said)))
 
 
 # --- what is said ---------------------------------------------------------------------------------

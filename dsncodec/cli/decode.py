@@ -18,6 +18,8 @@ from .common import (
     add_limit,
     add_output,
     add_threads,
+    add_times,
+    keep_times,
     limit_of,
     load,
     picture_suffix,
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, ".dsn files")
     add_output(parser, "beside the input, .png, or .decoded.png where that is taken")
+    add_times(parser)
     add_format(parser)
     part = parser.add_mutually_exclusive_group()
     part.add_argument(
@@ -105,11 +108,14 @@ def decode(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         rows = dsncodec.decode_rows(source, **options)
         if rows.mode in _NETPBM[args.suffix]:
             write_parts(target, _netpbm(rows), args.force)
+            load("pictures").tell_left_out(rows.metadata)
+            keep_times(args, job, target)
             return {"width": rows.width, "height": rows.height, "mode": rows.mode}
         image = rows.image()
     else:
         image = dsncodec.decode(source, preview=args.preview, region=args.region, size=args.size, **options)
     write(target, load("pictures").to_bytes(image, args.suffix), args.force)
+    keep_times(args, job, target)
     return {"width": image.width, "height": image.height, "mode": image.mode}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import dsncodec
 
-from ..files import PICTURES
 from .common import (
     Job,
     add_files,
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Denoise everything."""
     load("fit")
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, "-denoised"), denoise, describe)
+    return run_all(args, plan(args, load("reading").suffixes(), args.suffix, "-denoised"), denoise, describe)
 
 
 def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:

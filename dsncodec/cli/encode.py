@@ -14,20 +14,21 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..files import PICTURES, STDOUT, check_free, write
+from ..files import check_free, write
 from ..methods import OnProgress, Progress, parser
 from ..options import ALL_NAMES, CLASSES, Options, options_of_call
 from ..validation import whole
 from .common import (
     DSN,
-    STDIN,
     Job,
     Stopped,
     add_files,
     add_output,
     add_threads,
+    add_times,
     byte_count,
     fit_line,
+    keep_times,
     load,
     plan,
     positive,
@@ -35,7 +36,7 @@ from .common import (
     take_last_as_output,
 )
 
-_METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+_METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "dpi": "dpi"}
 _TARGETS = ("quality", "target_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2")
 _REPORTED = (
     "width",
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, "pictures that Pillow reads")
     add_output(parser, "beside the input, .dsn")
     add_settings(parser)
-    parser.add_argument("--preserve-times", action="store_true", help="give the file the times of its input")
+    add_times(parser)
     parser.add_argument("--psnr", action="store_true", help="decode the result, and say its PSNR")
     add_threads(parser)
 
@@ -117,7 +118,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="time spent for fewer bytes (default 5)",
     )
     parser.add_argument(
-        "--strip", type=_kinds, default=(), metavar="icc,exif,xmp", help="metadata to leave out"
+        "--strip", type=_kinds, default=(), metavar="icc,exif,xmp,dpi", help="metadata to leave out"
     )
 
 
@@ -154,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
     """Encode everything."""
     take_last_as_output(args, reads_dsn=False)
     options = check(args)
-    jobs = plan(args, PICTURES, ".dsn")
+    jobs = plan(args, load("reading").suffixes(), ".dsn")
     _check_names(jobs)
     if (single := options.given().keys() & set(options.single)) and len(jobs) != 1:
         raise SettingError(f"--{min(single)} is of one picture, not of {len(jobs)}")
@@ -169,8 +170,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_names(jobs: list[Job]) -> None:
     """Raises SettingError: a result would have the name of another kind of picture."""
+    reading = load("reading")
     known = (
-        PICTURES | {".jxl", ".heic", ".heif", ".svg"} | set(load("pictures").Image.registered_extensions())
+        reading.suffixes()
+        | reading.PLUGINS.keys()
+        | {".svg"}
+        | set(load("pictures").Image.registered_extensions())
     )
     for job in jobs:
         stem, suffix = os.path.splitext(str(job.target))
@@ -268,9 +273,7 @@ def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str,
     if progress.interrupted:
         report["interrupted"] = True
     write(str(job.target), data, args.force)
-    if args.preserve_times and job.source != STDIN and job.target != STDOUT:
-        times = os.stat(job.source)
-        os.utime(str(job.target), ns=(times.st_atime_ns, times.st_mtime_ns))
+    keep_times(args, job, str(job.target))
     return report
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import dsncodec
 
-from ..files import PICTURES
 from ..networks import registry
 from .common import (
     Job,
@@ -48,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
     """Enhance everything."""
     registry.image_network("enhance", args.model)
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, "-enhanced"), enhance, describe)
+    return run_all(args, plan(args, load("reading").suffixes(), args.suffix, "-enhanced"), enhance, describe)
 
 
 def enhance(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture."""
     pictures = load("pictures")
-    planes = load("planes")
-    picture = planes.read_picture(pictures.open_picture(job))
+    reading, planes = load("reading"), load("planes")
+    picture = reading.read_picture(pictures.open_picture(job))
     strength = args.strength
     if strength is None:
         colours = 3 if picture.mode.startswith("RGB") else 1

@@ -10,7 +10,19 @@ import dsncodec
 
 from ..errors import SettingError
 from ..files import STDOUT, check_free, write
-from .common import DSN, Job, add_files, add_limit, add_output, limit_of, plan, run_all, take_last_as_output
+from .common import (
+    DSN,
+    Job,
+    add_files,
+    add_limit,
+    add_output,
+    add_times,
+    keep_times,
+    limit_of,
+    plan,
+    run_all,
+    take_last_as_output,
+)
 
 _OWN = ".own"  # stands for the payload's suffix until the file is read
 _PICTURES = ("picture", "network")  # what is pixels, and not symbols
@@ -34,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     add_files(parser, ".dsn files")
     add_output(parser, "beside the input, NAME-layer with the payload's suffix")
+    add_times(parser)
     parser.add_argument(
         "--plane",
         choices=("picture", "luma", "chroma", "alpha", "network"),
@@ -88,6 +101,7 @@ def extract(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         target = target.removesuffix(_OWN) + found.suffix
         check_free(target, args.force, job.source)
     write(target, found.data, args.force)
+    keep_times(args, job, target)
     return {
         "output": target,
         "plane": found.part,

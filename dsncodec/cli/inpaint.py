@@ -7,7 +7,6 @@ from typing import Any
 
 import dsncodec
 
-from ..files import PICTURES
 from .common import (
     Job,
     add_files,
@@ -63,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     args.suffix = picture_suffix(args)
     # by its former name the verb writes what it wrote
     tag = "-completed" if args.verb == "complete" else "-inpainted"
-    return run_all(args, plan(args, PICTURES, args.suffix, tag, read=[args.mask]), inpaint, describe)
+    return run_all(
+        args, plan(args, load("reading").suffixes(), args.suffix, tag, read=[args.mask]), inpaint, describe
+    )
 
 
 def inpaint(args: argparse.Namespace, job: Job) -> dict[str, Any]:

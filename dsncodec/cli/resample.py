@@ -8,7 +8,6 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..files import PICTURES
 from ..networks import registry
 from .common import Job, add_files, add_format, add_output, add_threads, load, picture_suffix, plan, run_all
 from .decode import describe
@@ -35,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
     elif not 1 <= args.scale <= 16:
         raise SettingError(f"scale must be a whole number from 1 to 16, not {args.scale}")
     args.suffix = picture_suffix(args)
-    return run_all(args, plan(args, PICTURES, args.suffix, f"-{args.way}{args.scale}"), resample, describe)
+    return run_all(
+        args,
+        plan(args, load("reading").suffixes(), args.suffix, f"-{args.way}{args.scale}"),
+        resample,
+        describe,
+    )
 
 
 def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 import dsncodec
 
 from ..errors import SettingError
-from ..files import PICTURES
 from ..networks import registry
 from .common import (
     Job,
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         registry.image_network("style", args.style)
     args.suffix = picture_suffix(args)
     style = args.style if args.method == "optimise" else None
-    jobs = plan(args, PICTURES, args.suffix, "-stylized", read=[style])
+    jobs = plan(args, load("reading").suffixes(), args.suffix, "-stylized", read=[style])
     return run_all(args, jobs, stylize, describe)
 
 

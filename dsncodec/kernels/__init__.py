@@ -2,7 +2,9 @@
 
 Nothing needs them: what they do, NumPy does too, slower, and to the same symbols. They are used wherever numba is
 installed, unless the environment variable ``DSNCODEC_NUMBA`` is 0. numba is imported with the first one that is used.
-Compiling takes some seconds, once: the code is kept beside the modules, or in a folder of the user's.
+Compiling takes some seconds, once: the code is kept beside the modules, or in a folder of the user's. Where neither can be
+written, every process would compile again, for longer than NumPy takes for a picture of several megapixels: there NumPy reads,
+unless the process fits, or ``DSNCODEC_NUMBA`` is 1. That is said once.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import importlib
 import importlib.util
 import os
 from typing import Any
+
+_insisted = False
 
 
 def available() -> bool:
@@ -29,6 +33,16 @@ READING = "dsncodec.methods.latentgrid.kernels.entropy"
 SEEING = "dsncodec.kernels.ssimulacra2"
 
 
+def insist() -> None:
+    """This process works long enough for machine code to pay, whether or not it can be kept."""
+    global _insisted
+    _insisted = True
+
+
 def load(module: str) -> Any | None:
-    """READING or SEEING; None without numba: the caller has another way."""
-    return importlib.import_module(module) if available() else None
+    """READING or SEEING; None without numba, or where compiling costs more than it wins: the caller has another way."""
+    if not available():
+        return None
+    loaded = importlib.import_module(module)
+    worth = _insisted or os.environ.get("DSNCODEC_NUMBA") == "1"
+    return loaded if worth or importlib.import_module("dsncodec.kernels.compile").keeps() else None

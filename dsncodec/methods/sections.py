@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .. import carriers, container
 from ..container import Header, Section
 from ..errors import Corrupt, SettingError
-from ..planes import METADATA, crop_padded
+from ..metadata import METADATA
+from ..planes import crop_padded
 from . import parser
 
 UInt8Array = NDArray[np.uint8]

@@ -94,12 +94,22 @@ def _layer_map(row: dict[str, Any] | None) -> LayerMap | None:
     )
 
 
+def _unreadable(path: Path) -> MissingComponent:
+    """What to say of a file of the package that cannot be read."""
+    archive = next((parent for parent in path.parents if parent.is_file()), None)
+    if archive is not None:
+        return MissingComponent(
+            f"dsncodec is imported from the archive {archive}, where its weights are no files: install it with pip, or unpack it"
+        )
+    return MissingComponent(f"{path} cannot be read: reinstall dsncodec")
+
+
 def _rows(kind: str, inside: str = "") -> list[dict[str, Any]]:
     path = folder() / inside / "manifest.toml"
     try:
         rows: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get(kind, [])
     except OSError as exc:
-        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
+        raise _unreadable(path) from exc
     return rows
 
 
@@ -355,7 +365,7 @@ def quality_table() -> tuple[tuple[int, int, int], ...]:
     try:
         rows = tomllib.loads(path.read_text("utf-8"))["points"]
     except OSError as exc:
-        raise MissingComponent(f"{path} cannot be read: reinstall dsncodec") from exc
+        raise _unreadable(path) from exc
     return tuple((int(scale), int(levels), int(chroma)) for scale, levels, chroma in rows)
 
 
@@ -428,7 +438,7 @@ def _checked(name: str, sha256: str) -> Path:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as exc:
-        raise MissingComponent(f"the weight file {path} cannot be read: reinstall dsncodec") from exc
+        raise _unreadable(path) from exc
     if digest != sha256:
         raise MissingComponent(f"the weight file {path} is not the published one: reinstall dsncodec")
     return path

@@ -22,8 +22,9 @@ from ..methods.dsn.codec import Encoder
 from ..networks import registry
 from ..networks.image_to_image import run
 from ..options import deprecated
-from ..planes import ImageLike, Picture, read_picture, to_pillow
+from ..planes import Picture, to_pillow
 from ..processes import thread_count
+from ..reading import ImageLike, read_picture
 from ..validation import fraction, positive, whole
 from .enhancement import enhanced
 from .enlarge import enlarged

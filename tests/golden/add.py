@@ -1,7 +1,7 @@
 """Add golden files: all that this release has not added yet, or the named ones.
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
-two at half the size, one per network, and tuned for the eye two per network and one without; of method coconet, one per variant;
+two at half the size, one with metadata, one per network, and tuned for the eye two per network and one without; of method coconet, one per variant;
 of method latentgrid, two from the zero init and one from each published one.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -29,6 +30,12 @@ from dsncodec.networks import registry
 
 HERE = Path(__file__).parent
 QUALITY = 50
+METADATA: dict[str, Any] = {
+    # orientation 6, with JPEG's prefix
+    "exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+    "xmp": b"<x/>",
+    "dpi": (300, 150),
+}
 
 
 def picture(mode: str, width: int = 53, height: int = 41) -> Image.Image:
@@ -121,6 +128,9 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for row in registry.restorations()
         if row.default and row.hypotheses == 1  # the others have files of their own time
     }
+    made["rgb-q50-jpeg-metadata"] = lambda: dsncodec.encode(
+        picture("RGB"), "restored", base="jpeg", base_quality=QUALITY, **METADATA
+    )
     made["rgb-q50-avif-deep"] = partial(weighed, "RGB", (), NO_MODEL)
     made |= {
         f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}": partial(

@@ -11,12 +11,12 @@ import numpy as np
 import dsncodec
 
 from ... import carriers
-from ...decoding import opened
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.codec import BEST_FROM_EFFORT
 from ...methods.sections import read_structure
 from ...networks import registry
 from ...options import DeepSampling, Restored
+from ...reading import opened
 from . import Codec, UInt8Array, avif, j2k, jpeg, jxl
 
 QUALITIES = (0, 6, 18, 24, 41, 47, 59, 76, 100)  # of deep sampling: nine points of its table

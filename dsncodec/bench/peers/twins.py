@@ -14,7 +14,7 @@ from PIL import Image
 
 import dsncodec
 
-from ... import carriers, container, decoding
+from ... import carriers, container, reading
 from ...container import Header
 from ...methods import DEFAULT_EFFORT
 from ...methods.dsn.bitstream import Parameters, Point, latent_shapes, parse, point_of_quality
@@ -73,7 +73,7 @@ def _pooled(planes: FloatArray, rows: int, columns: int) -> FloatArray:
 
 
 def _decode(kernel: Image.Resampling, data: bytes) -> UInt8Array:
-    with decoding.opened(data) as stream:
+    with reading.opened(data) as stream:
         header, sections, _ = read_structure(stream, None)
         layer = parse(header, dict(container.iter_payloads(stream, sections)))
     point: Point = layer.parameters.point

@@ -44,6 +44,12 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
     return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).astype(np.uint8, copy=False)
 
 
+def deep_picture(file: bytes) -> NDArray[np.generic]:
+    """Anybody's picture of more than 8 bits a sample, (H, W[, C]) uint16, which Pillow would bring to 8 with errors up to the
+    whole range. Raises whatever OpenJPEG does."""
+    return np.asarray(imagecodecs.jpeg2k_decode(file, numthreads=1))
+
+
 def _check(payload: bytes, shape: tuple[int, int]) -> None:
     """All that steers how much OpenJPEG allocates and how long it works.
 

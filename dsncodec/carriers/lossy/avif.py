@@ -249,8 +249,7 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
             coding.append([*sizes[:1], *about, added(b"auxC", bytes(4) + _ALPHA), *turned])
             item(b"av01Alpha\0", coded, b"auxl")
     if kept.exif:
-        start = len(kept.exif) - len(kept.tiff)
-        item(b"ExifExif\0", struct.pack(">I", start) + kept.exif, b"cdsc")
+        item(b"ExifExif\0", bytes(4) + kept.exif, b"cdsc")
     if kept.xmp:
         item(b"mimeXMP\0application/rdf+xml\0", kept.xmp, b"cdsc")
     return _with_items(file, meta, properties, coding, items), left_out

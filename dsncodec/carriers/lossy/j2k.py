@@ -106,7 +106,7 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
     header = box(b"ihdr", struct.pack(">IIH4B", rows, columns, components, 7, 7, 0, 0)) + box(b"colr", colour)
     parts = [_SIGNATURE, box(b"jp2h", header)]
     if kept.exif:
-        parts.append(box(b"uuid", _EXIF + kept.tiff))
+        parts.append(box(b"uuid", _EXIF + kept.exif))
     if kept.xmp:
         parts.append(box(b"uuid", _XMP + kept.xmp))
     return b"".join([*parts, box(b"jp2c", file)]), left_out

@@ -19,8 +19,9 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ...errors import Corrupt, MissingComponent
+from ...metadata import EXIF_IN_JPEG, Dpi
 from ...planes import pixels_of
-from .. import EXIF_IN_JPEG, Kept
+from .. import Kept
 from ..lossless import jxl
 
 UInt8Array = NDArray[np.uint8]
@@ -104,7 +105,7 @@ _ROOM = 65_533  # bytes of a segment
 
 
 def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
-    """The file with segments of EXIF, XMP and ICC. There is no alpha in JPEG.
+    """The file with segments of EXIF, XMP and ICC, and dots per inch in its first. There is no alpha in JPEG.
 
     Source: CIPA DC-008 (EXIF); the XMP specification, part 3; ICC.1, annex B.4.
     """
@@ -114,7 +115,7 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
         at += 2 + int.from_bytes(file[at + 2 : at + 4], "big")
     segments = b""
     for name, marker, content in (
-        ("exif", b"\xff\xe1", EXIF_IN_JPEG + kept.tiff),
+        ("exif", b"\xff\xe1", EXIF_IN_JPEG + kept.exif),
         ("xmp", b"\xff\xe1", _XMP + kept.xmp),
     ):
         if not getattr(kept, name):
@@ -130,7 +131,15 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
     else:
         for number, part in enumerate(parts, 1):
             segments += _segment(b"\xff\xe2", _ICC + bytes([number, len(parts)]) + part)
+    if kept.dpi:
+        file = _with_density(file, kept.dpi)
     return file[:at] + segments + file[at:], left_out
+
+
+def _with_density(file: bytes, dpi: Dpi) -> bytes:
+    """A file of libjpeg's with whole dots per inch in its JFIF segment. Source: ITU-T T.871, 10.1."""
+    density = [min(max(round(side), 1), 65535) for side in dpi]
+    return file[:13] + struct.pack(">BHH", 1, *density) + file[18:]
 
 
 def _segment(marker: bytes, content: bytes) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +70,7 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
     shape_of(file)  # raises unless the header is one of the two that this module knows
     parts = [_SIGNATURE]
     if kept.exif:
-        parts.append(box(b"Exif", struct.pack(">I", len(kept.exif) - len(kept.tiff)) + kept.exif))
+        parts.append(box(b"Exif", bytes(4) + kept.exif))
     if kept.xmp:
         parts.append(box(b"xml ", kept.xmp))
     return b"".join([*parts, box(b"jxlc", _turned(file, kept.orientation))]), left_out

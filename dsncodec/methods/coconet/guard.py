@@ -7,13 +7,12 @@ the best weights that it had, more slowly.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import FitWarning
+from ...errors import FitWarning, warn
 
 FAR = 4.0  # times the least error: more, if it is also more than that of the mean colour, is no accident of the pixels drawn
 LEAST_ERROR = 0.01  # of colours in 0..1, 20 dB: what a large rate may do to a flat picture before it finds its colour again
@@ -65,11 +64,10 @@ class Guard:
     def tell(self) -> None:
         """Warn of setbacks, if there were any, unless all pictures are of one colour: nothing can be lost of them."""
         if self.setbacks and bool((self.flat > ONE_COLOUR).any()):
-            warnings.warn(
+            warn(
                 f"the fit ran away {self.setbacks} times: it went back to its best weights each time, and ended with "
                 f"{self.rate:.2g} of its learning rate",
                 FitWarning,
-                stacklevel=2,
             )
 
     def state(self) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def fitter() -> ModuleType:
 @functools.cache
 def _compiled() -> ModuleType:
     """As ``fitter``. The first call takes seconds, which count for no picture."""
+    kernels.insist()
     fit = extras.load("dsncodec.methods.latentgrid.fit")
     job = fit.Fit(np.zeros((2, 2, 1), np.uint8), WIDTH, ZERO_INIT, 1)
     job.run(fit.RateTarget(LMBDAS[0]), fit.Budget(None, 2))

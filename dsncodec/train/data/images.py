@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import SettingError
-from ...files import PICTURES, find
+from ...files import find
+from ...reading import suffixes
 
 
 def find_images(folders: Iterable[str | Path]) -> list[Path]:
@@ -19,7 +20,7 @@ def find_images(folders: Iterable[str | Path]) -> list[Path]:
     for folder in map(Path, folders):
         if not folder.exists():
             raise SettingError(f"training data: no such file or folder: {folder}")
-        found += [folder] if folder.is_file() else find(folder, PICTURES)
+        found += [folder] if folder.is_file() else find(folder, suffixes())
     if not found:
         raise SettingError(f"training data: no pictures below {', '.join(map(str, folders))}")
     return found
