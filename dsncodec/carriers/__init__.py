@@ -49,7 +49,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+from .. import budget
+from ..errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 
 UInt8Array = NDArray[np.uint8]
 # what base codecs decode to: 8 bits a sample, or 10
@@ -308,7 +309,7 @@ def _as_corrupt(name: str) -> Iterator[None]:
     """Whatever a library raises over hostile bytes, as Corrupt."""
     try:
         yield
-    except (CodestreamError, MissingComponent):
+    except (DsnError, MemoryError):
         raise
     except Exception as exc:
         raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
@@ -322,6 +323,7 @@ def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Arr
     """
     name = backend_name(payload)
     module = load(name)
+    budget.tick()
     planes, rows, columns = shape
     with _as_corrupt(name):
         symbols = module.decode(payload[1:], (planes * rows, columns), levels)
@@ -472,6 +474,7 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> Colour:
     """
     name = base_name(payload)
     module = load_base(name)
+    budget.tick()
     file = base_file(payload, shape)
     with _as_corrupt(name):
         colour = module.decode(file, shape)

@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import warnings
 from typing import Any
 
 
@@ -27,8 +28,17 @@ def _installed() -> bool:
 # The modules of loops that others ask for by name: numba comes in with them
 READING = "dsncodec.methods.latentgrid.kernels.entropy"
 SEEING = "dsncodec.kernels.ssimulacra2"
+# Those that cannot be imported here, which is told once
+_broken: set[str] = set()
 
 
 def load(module: str) -> Any | None:
-    """READING or SEEING; None without numba: the caller has another way."""
-    return importlib.import_module(module) if available() else None
+    """READING or SEEING; None without a numba that works: the caller has another way."""
+    if not available() or module in _broken:
+        return None
+    try:
+        return importlib.import_module(module)
+    except Exception as exc:  # whatever an installation lacks: the slow way is there
+        _broken.add(module)
+        warnings.warn(f"numba cannot be used, NumPy is slower: {exc}", RuntimeWarning, stacklevel=2)
+        return None

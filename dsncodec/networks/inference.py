@@ -15,6 +15,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .. import budget
+
 FloatArray = NDArray[np.float32]
 Window = tuple[slice, slice]  # rows, columns
 
@@ -35,6 +37,7 @@ class Network:
 
     def __call__(self, *planes: FloatArray) -> FloatArray:
         """Run on arrays of shape (C, H, W), in the order of the graph's inputs."""
+        budget.tick()
         feed = {name: value[None] for name, value in zip(self._inputs, planes, strict=True)}
         out: FloatArray = self._session.run(None, feed)[0][0]
         return out
