@@ -82,7 +82,15 @@ def add_files(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--json", action="store_true", help="one line of JSON per file on stdout")
+    add_links(parser)
     add_talk(parser)
+
+
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Whether links in folders are followed."""
+    parser.add_argument(
+        "--follow-links", action="store_true", help="in folders, take what links to files point at, too"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:
@@ -297,7 +305,7 @@ def plan(
     Raises:
         SettingError: -o does not fit these inputs.
     """
-    found = [pair for text in args.inputs for pair in _files(text, wanted)]
+    found = [pair for text in args.inputs for pair in _files(text, wanted, args.follow_links)]
     if args.inputs.count(STDIN) > 1:
         raise SettingError("- (stdin) can be read only once")
     if suffix is None:
@@ -337,11 +345,16 @@ def _identity(path: str | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
-def _files(text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
-    """(path, path below the folder) of what one input stands for; hidden files and folders are left alone."""
+def _files(text: str, wanted: frozenset[str], follow_links: bool) -> list[tuple[str, str]]:
+    """(path, path below the folder) of what one input stands for; hidden files and folders are left alone, and links unless
+    they are to be followed: a folder may be a stranger's."""
     if text == STDIN or not os.path.isdir(text):
         return [(text, os.path.basename(text))]
-    found = [(str(path), str(path.relative_to(text))) for path in find(text, wanted)]
+    paths = find(text, wanted)
+    if not follow_links and (links := sum(path.is_symlink() for path in paths)):
+        complain_of_links(links, text)
+        paths = [path for path in paths if not path.is_symlink()]
+    found = [(str(path), str(path.relative_to(text))) for path in paths]
     return found or [(text, "")]
 
 
@@ -489,12 +502,25 @@ def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    print(f"dsncodec: {message}", file=sys.stderr, flush=True)
+    print(f"dsncodec: {_escaped(message)}", file=sys.stderr, flush=True)
+
+
+def complain_of_links(count: int, folder: str) -> None:
+    """Say that links in a folder are left out."""
+    complain(f"{count} links in {shown(folder)} are not followed: --follow-links")
 
 
 def shown(path: str) -> str:
-    """A path as it can be printed, whatever bytes it is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+    """A path as it can be printed, whatever bytes it is made of: no character of it moves a terminal's cursor.
+
+    >>> shown("a\x1b]0;b\n.png")
+    'a\\x1b]0;b\\n.png'
+    """
+    return _escaped(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def _with_progress(
