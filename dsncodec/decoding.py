@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import container, methods
+from . import budget, container, methods
+from .budget import Allowance
 from .container import MAX_PIXELS, Header
 from .errors import Corrupt, LimitExceeded, SettingError
 from .metadata import METADATA, from_wire
@@ -22,7 +23,7 @@ from .metrics import bpp
 from .options import deprecated
 from .planes import Picture, to_pillow
 from .reading import Source, opened
-from .validation import whole
+from .validation import positive, whole
 
 UInt8Array = NDArray[np.uint8]
 
@@ -73,6 +74,7 @@ def decode(
     size: tuple[int, int] | None = None,
     decoder: str = methods.FIDELITY,
     max_pixels: int | None = MAX_PIXELS,
+    max_seconds: float | None = None,
     threads: int | None = None,
     **old_names: Any,
 ) -> Image.Image:
@@ -87,23 +89,28 @@ def decode(
         decoder: "fidelity": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
             "perceptual": what looks most like it. The same file is shown by another network, sharper and with texture
             that is partly invented, at up to 1 dB less PSNR: for looking at, not for measuring.
-        max_pixels: refuse larger pictures before anything is allocated; None: no limit.
-        threads: of the networks; default: the CPUs this process may use.
+        max_pixels: refuse larger pictures, and decoders that need more than 14 bytes of memory for each of so many pixels,
+            before anything is allocated; None: no limit.
+        max_seconds: end a decode that takes longer, between two tiles, bands or layers: what a library does with one layer
+            is not interrupted. See docs/threat-model.md for how long that can be. None: no limit.
+        threads: that work on the picture; at most, and by default, the CPUs this process may use.
         old_names: ``reduce`` and ``look``, as ``preview`` and ``decoder`` were called before 0.3.
     Returns:
         A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``.
     Raises:
         CodestreamError: the bytes are not a valid file.
-        LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0).
+        LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0), or takes
+            longer than ``max_seconds``.
         SettingError: an impossible region, size or thread count, or a size or decoder that this file's method does
             not have.
         OSError: the path cannot be read.
     """
     preview, decoder = _of_old_names("decode", old_names, preview, decoder)
     if region is None and size is None and not preview:
-        return decode_rows(source, decoder=decoder, max_pixels=max_pixels, threads=threads).image()
-    if threads is not None:
-        whole("threads", threads, 1)
+        return decode_rows(
+            source, decoder=decoder, max_pixels=max_pixels, max_seconds=max_seconds, threads=threads
+        ).image()
+    allowance = _allowance(max_pixels, max_seconds, threads)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
         methods.check_decoder(header.method, decoder)
@@ -111,7 +118,7 @@ def decode(
             raise SettingError("give decoder or preview, not both: the layer is shown by no network")
         drawn = (header.width, header.height) if size is None else _checked_size(size, preview, max_pixels)
         payloads = dict(container.iter_payloads(stream, sections))
-    with _in_memory(header):
+    with _in_memory(header), budget.spending(allowance):
         parsed = methods.parser(header.method).parse(header, payloads)
         if size is not None:
             parsed = parsed.at_size(*drawn)
@@ -121,6 +128,17 @@ def decode(
         else:
             pixels = parsed.pixels(window, threads, decoder)
         return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
+
+
+def _allowance(max_pixels: int | None, max_seconds: float | None, threads: int | None) -> Allowance:
+    """What a caller allows.
+
+    Raises:
+        SettingError: an impossible time or thread count.
+    """
+    if threads is not None:
+        whole("threads", threads, 1)
+    return Allowance(max_pixels, None if max_seconds is None else positive("max_seconds", max_seconds))
 
 
 def _of_old_names(function: str, given: dict[str, Any], preview: bool, decoder: str) -> tuple[bool, str]:
@@ -167,22 +185,24 @@ class Rows:
         threads: int | None,
         metadata: dict[str, Any],
         decoder: str = methods.FIDELITY,
+        allowance: Allowance | None = None,
     ) -> None:
         header = parsed.header
         self.width, self.height, self.mode = header.width, header.height, header.mode
         self.metadata = metadata
         self.band = BAND_UNIT * max(1, BAND_PIXELS // self.width // BAND_UNIT)
         self._parsed, self._threads, self._decoder = parsed, threads, decoder
+        self._allowance = allowance or Allowance()
 
     def __iter__(self) -> Iterator[UInt8Array]:
         parsed = self._parsed
-        with _in_memory(parsed.header):
+        with _in_memory(parsed.header), budget.spending(self._allowance):
             shown_as_is = self._decoder == methods.FIDELITY and not parsed.needs_network
             final = parsed.preview() if shown_as_is else None
         for top in range(0, self.height, self.band):
             window = slice(top, min(top + self.band, self.height)), slice(0, self.width)
             if final is None:
-                with _in_memory(parsed.header):
+                with _in_memory(parsed.header), budget.spending(self._allowance):
                     band = parsed.pixels(window, self._threads, self._decoder)
             yield band if final is None else final[window]
 
@@ -201,6 +221,7 @@ def decode_rows(
     *,
     decoder: str = methods.FIDELITY,
     max_pixels: int | None = MAX_PIXELS,
+    max_seconds: float | None = None,
     threads: int | None = None,
     **old_names: Any,
 ) -> Rows:
@@ -209,19 +230,19 @@ def decode_rows(
     What the method needs as a whole is: the symbols of the layer, or the base codec's picture. Of "latentgrid", symbols
     are decoded as bands need them.
 
-    Args, Raises: as ``decode``; a model that is not in this release is found with the first band.
+    Args, Raises: as ``decode``; a model that is not in this release is found with the first band. ``max_seconds`` are
+    of decoding, and not of what is done with the bands meanwhile.
     """
     _, decoder = _of_old_names("decode_rows", old_names, False, decoder)
-    if threads is not None:
-        whole("threads", threads, 1)
+    allowance = _allowance(max_pixels, max_seconds, threads)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
         methods.check_decoder(header.method, decoder)
         payloads = dict(container.iter_payloads(stream, sections))
     kept = metadata(payloads)
-    with _in_memory(header):
+    with _in_memory(header), budget.spending(allowance):
         parsed = methods.parser(header.method).parse(header, payloads)
-    return Rows(parsed, threads, kept, decoder)
+    return Rows(parsed, threads, kept, decoder, allowance)
 
 
 def metadata(payloads: dict[str, bytes]) -> dict[str, Any]:

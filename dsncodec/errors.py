@@ -73,9 +73,9 @@ class Corrupt(CodestreamError):
 
 
 class LimitExceeded(DsnError):
-    """The file is larger than the caller allows; carries ``asked`` and ``limit``."""
+    """The file is larger, or takes longer, than the caller allows; carries ``asked`` and ``limit``, in pixels, bytes or seconds."""
 
-    def __init__(self, message: str, *, asked: int, limit: int) -> None:
+    def __init__(self, message: str, *, asked: float, limit: float) -> None:
         super().__init__(message)
         self.asked, self.limit = asked, limit
 

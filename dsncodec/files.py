@@ -8,11 +8,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from .errors import SettingError
 
 STDOUT = "-"
 PARTIAL = ".dsncodec-"  # how the names of files begin that are being written
@@ -21,6 +24,30 @@ LEDGER = "written.sha256"  # in a folder that a command fills: what it wrote the
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
 )
+
+
+# What leads elsewhere in a name on Windows, or is a device there
+_WINDOWS = re.compile(
+    r'[\\:*?"<>|]|(?i:^|/)(con|prn|aux|nul|com\d|lpt\d)(\.[^/]*)?(/|$)|[. ](/|$)', re.IGNORECASE
+)
+
+
+def check_name(name: str, windows: bool = os.name == "nt") -> str:
+    """A name of a file below a folder, its parts joined by /, as it is: one that leads nowhere else.
+
+    Names come from listings: of object stores, archives, manifests, where anybody may have written them.
+
+    Raises:
+        SettingError: it is absolute, or has a part that is empty, "." or ".."; on Windows also: it has a backslash or names a
+            drive or a device.
+
+    >>> check_name("a/b.png")
+    'a/b.png'
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in name or (windows and _WINDOWS.search(name)):
+        raise SettingError(f"{name!r} is no name of a file below a folder")
+    return name
 
 
 def suffix(name: str) -> str:
@@ -39,7 +66,8 @@ def is_hidden(name: str) -> bool:
 
 
 def find(root: str | Path, suffixes: frozenset[str]) -> list[Path]:
-    """The files below a local folder that end so, sorted; what is hidden is left alone."""
+    """The files below a local folder that end so, sorted; what is hidden is left alone. Links to files are among them, links to
+    folders are not followed."""
     return survey(root, suffixes)[0]
 
 
@@ -66,6 +94,10 @@ def check_free(target: str, force: bool, source: str | None = None) -> None:
         raise OSError(errno.EEXIST, "input and output are the same file")
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, f"cannot write {target}: it is a folder")
+    if os.path.islink(target) and not os.path.exists(target) and not force:
+        raise FileExistsError(
+            errno.EEXIST, f"{target} is a link to what does not exist; --force writes there"
+        )
     if os.path.isfile(target) and not force:
         raise FileExistsError(errno.EEXIST, f"{target} exists; --force overwrites it")
 

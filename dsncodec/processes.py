@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import functools
 import math
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from .validation import whole
+
+T = TypeVar("T")
 
 
 def cpu_count() -> int:
@@ -62,6 +67,22 @@ def _lines(path: Path) -> list[str]:
 def thread_count(threads: int | None) -> int:
     """As many threads as this process may use, or fewer if ``threads`` says so."""
     return cpu_count() if threads is None else min(whole("threads", threads, 1), cpu_count())
+
+
+def each(do: Callable[[T], None], items: Sequence[T], threads: int) -> None:
+    """``do`` each, on as many threads, at the expense of the caller's budget. The first error ends all."""
+    if threads == 1 or len(items) <= 1:
+        for item in items:
+            do(item)
+        return
+    with concurrent.futures.ThreadPoolExecutor(min(threads, len(items))) as pool:
+        running = [pool.submit(contextvars.copy_context().run, do, item) for item in items]
+        try:
+            for future in running:
+                future.result()
+        finally:
+            for future in running:
+                future.cancel()
 
 
 def process_pool(processes: int) -> concurrent.futures.ProcessPoolExecutor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -9,11 +12,11 @@ from typing import Protocol
 
 from .. import extras
 from ..errors import SettingError
-from ..files import is_partial, replacing
+from ..files import check_name, is_partial, replacing
 
 
 class Folder(Protocol):
-    """A place of files. A name is a path below it, its parts joined by /."""
+    """A place of files. A name is a path below it, its parts joined by /; one that would lead elsewhere is a SettingError."""
 
     url: str
 
@@ -46,15 +49,29 @@ class LocalFolder:
     def files(self) -> list[str]:
         return sorted(p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file())
 
+    def links(self) -> set[str]:
+        """The names among them that are links."""
+        return {name for name in self.files() if (self.path / name).is_symlink()}
+
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        path = self._path(name)
+        # a pipe would be waited for, and a device has no end
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return path.read_bytes()
 
     def write(self, name: str, data: bytes, force: bool = True) -> None:
-        with replacing(str(self.path / name), force) as partial:
+        path = self._path(name)
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise SettingError(f"{name!r} leads out of {self.url} by a link")
+        with replacing(str(path), force) as partial:
             partial.write_bytes(data)
 
     def remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.path / check_name(name)
 
 
 def opened(url: str) -> Folder:

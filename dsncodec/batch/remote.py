@@ -8,7 +8,7 @@ import secrets
 import fsspec
 
 from ..errors import MissingComponent, SettingError
-from ..files import PARTIAL, suffix
+from ..files import PARTIAL, check_name, suffix
 
 
 class RemoteFolder:
@@ -30,9 +30,12 @@ class RemoteFolder:
     def files(self) -> list[str]:
         """The names of all files, sorted; none where there is no folder yet."""
         self._system.invalidate_cache()
-        start = len(self._root.rstrip("/")) + 1
+        root = self._root.rstrip("/")
+        # below no root at all, paths begin with a slash or not, as each kind of system likes
+        below = f"{root}/" if root else ""
         try:
-            return sorted(path[start:] for path in self._system.find(self._root))
+            found = self._system.find(self._root)
+            return sorted(path.removeprefix(below) if below else path.removeprefix("/") for path in found)
         except FileNotFoundError:
             return []
 
@@ -65,4 +68,4 @@ class RemoteFolder:
             self._system.rm_file(self._path(name))
 
     def _path(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}"
+        return f"{self._root.rstrip('/')}/{check_name(name)}"

@@ -21,7 +21,7 @@ from typing import Any
 from .. import __version__, encoding, files, reading
 from ..errors import DsnError, SettingError, heard, reason
 from . import folders
-from .folders import Folder
+from .folders import Folder, LocalFolder
 
 MANIFEST = "manifest.jsonl"
 PARTS = ".batch-"  # how the names of files begin that hold rows of shards until the manifest has them
@@ -147,7 +147,7 @@ def _encoded(
         row = replace(row, source_sha256=_digest(data), source_bytes=len(data))
         standing = _standing(target, task.output)
         if known is not None and not shard.force and _is_current(known, row, standing):
-            return replace(known, unchanged=True), None
+            return replace(known, output=task.output, unchanged=True), None
         if standing is not None and not shard.force and not owned.has(task, standing):
             return replace(row, error=_foreign(task.output), replaces=_last(known)), None
         with heard() as said:
@@ -249,19 +249,34 @@ class Batch:
     an output is replaced if the batch wrote it, by the manifest's digests; else the picture has an error.
     """
 
-    def __init__(self, source: str, target: str, settings: Mapping[str, Any], force: bool = False) -> None:
+    def __init__(
+        self,
+        source: str,
+        target: str,
+        settings: Mapping[str, Any],
+        force: bool = False,
+        follow_links: bool = False,
+    ) -> None:
         """Look into both folders.
 
         Args:
             source, target: paths, ``file://``, or URLs that fsspec knows.
             settings: keywords of ``dsncodec.encode``.
             force: encode everything again, done or not, and replace what stands in an output's place.
+            follow_links: encode what links in a local source point at, too; ``links`` are those that were left out.
         Raises:
             SettingError: no such folder, no picture in it, two pictures of one name, or a broken manifest.
         """
         self.source, self.target = folders.opened(source), folders.opened(target)
         self.settings, self.force = {"threads": 1, **settings}, force
         folders.check_source(self.source)
+        self.links: set[str] = set()
+        if isinstance(self.source, LocalFolder) and not follow_links:
+            self.links = {
+                name
+                for name in self.source.links()
+                if files.suffix(name) in reading.suffixes() and not files.is_hidden(name)
+            }
         self._fresh: dict[str, Row] = {}
         rows = self._merge_manifest()
         self.tasks = [Task(picture, output, rows.get(picture)) for output, picture in self._outputs().items()]
@@ -272,7 +287,7 @@ class Batch:
         self.others: list[str] = []
         pictures = reading.suffixes()
         for name in self.source.files():
-            if files.is_hidden(name):
+            if files.is_hidden(name) or name in self.links:
                 continue
             if files.suffix(name) not in pictures:
                 self.others.append(name)
@@ -337,12 +352,34 @@ def _later(one: Row | None, other: Row) -> Row:
 
 
 def _parsed(folder: Folder, name: str) -> list[Row]:
-    known = {one.name for one in fields(Row)}
+    """The rows of a manifest: data of whoever can write there, so that each field is looked at.
+
+    Raises:
+        SettingError: it is none.
+    """
     try:
-        lines = [json.loads(line) for line in folder.read(name).splitlines()]
-        return [Row(**{key: value for key, value in line.items() if key in known}) for line in lines]
-    except (ValueError, TypeError, AttributeError) as exc:
+        return [_row(json.loads(line)) for line in folder.read(name).splitlines()]
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as exc:
         raise SettingError(f"{folder.url}/{name} cannot be read ({exc}): remove it") from exc
+
+
+_KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "list[str]": list, "dict[str, Any]": dict}
+
+
+def _row(line: dict[str, Any]) -> Row:
+    """One row, without what this release does not know.
+
+    Raises:
+        TypeError: a field is missing or of another kind.
+    """
+    known: dict[str, Any] = {}
+    for one in fields(Row):
+        if one.name in line:
+            value, kind = line[one.name], _KINDS[str(one.type)]
+            if type(value) is not kind:
+                raise TypeError(f"{one.name} is {value!r:.40}, not of type {kind.__name__}")
+            known[one.name] = value
+    return Row(**known)
 
 
 # --- shards to workers, and what becomes of those whose worker dies

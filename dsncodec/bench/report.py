@@ -27,7 +27,7 @@ from ..metrics import bd_rate, quality_at
 from .measure import Failure, PictureSet
 from .page import render
 from .peers import Codec, require
-from .store import Row
+from .store import Row, guarded
 
 
 @dataclass(frozen=True)
@@ -561,11 +561,18 @@ def curves_csv(report: dict[str, Any]) -> str:
         for codec, points in one["curves"].items():
             for p in points:
                 values = ("" if p[key] is None else f"{p[key]:.5f}" for key in keys)
-                writer.writerow([one["name"], codec, p["setting"], f"{p['bpp']:.5f}", *values])
+                writer.writerow(
+                    [guarded(one["name"]), guarded(codec), guarded(p["setting"]), f"{p['bpp']:.5f}", *values]
+                )
     return buffer.getvalue()
 
 
 # --- plots
+
+
+def _without_maths(text: str) -> str:
+    """Text that matplotlib shows as it is: between two dollars it would be mathematics."""
+    return text.replace("$", r"\$")
 
 
 _FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
@@ -638,7 +645,7 @@ def plot(
                 marker="o",
                 markersize=4 if ours else 2.5,
                 zorder=3 if ours else 2,
-                label=codec["label"],
+                label=_without_maths(codec["label"]),
             )
             used[family] = used.get(family, 0) + 1
         axes.set_xscale("log")
@@ -650,7 +657,7 @@ def plot(
         axes.minorticks_off()
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(f"{label} ({unit})" if unit else label)
-        axes.set_title(f"{one['name']}, {one['pictures']} pictures", fontsize=11)
+        axes.set_title(_without_maths(f"{one['name']}, {one['pictures']} pictures"), fontsize=11)
         axes.grid(alpha=0.25, linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

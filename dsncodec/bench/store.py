@@ -67,7 +67,11 @@ _FORMATS = {
     "decode_s": ".5f",
     "peak_mib": ".1f",
 }
-_PARSERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "str": lambda text: text.removeprefix("'"),
+    "int": int,
+    "float": float,
+}
 
 
 class Store:
@@ -126,7 +130,30 @@ class Store:
 
 
 def _texts(row: Row) -> list[str]:
-    return [format(value, _FORMATS.get(name, "")) for name, value in asdict(row).items()]
+    return [
+        guarded(value) if isinstance(value, str) else format(value, _FORMATS.get(name, ""))
+        for name, value in asdict(row).items()
+    ]
+
+
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "'",
+)  # how a cell begins that a spreadsheet does not show as it is
+
+
+def guarded(text: str) -> str:
+    """A cell of text, behind an apostrophe if a spreadsheet would take it for a formula.
+
+    >>> guarded("=1+1"), guarded("a.png")
+    ("'=1+1", 'a.png')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _parsed(texts: list[str]) -> Row:

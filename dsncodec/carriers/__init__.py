@@ -48,7 +48,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CodestreamError, Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+from .. import budget
+from ..errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
 from ..metadata import Dpi, orientation, says_resolution
 
 UInt8Array = NDArray[np.uint8]
@@ -296,7 +297,7 @@ def _as_corrupt(name: str) -> Iterator[None]:
     """Whatever a library raises over hostile bytes, as Corrupt."""
     try:
         yield
-    except (CodestreamError, MissingComponent):
+    except (DsnError, MemoryError):
         raise
     except Exception as exc:
         raise Corrupt(f"the {name} payload cannot be decoded: {exc}", field=name) from exc
@@ -310,6 +311,7 @@ def decode(payload: bytes, shape: tuple[int, int, int], levels: int) -> UInt8Arr
     """
     name = backend_name(payload)
     module = load(name)
+    budget.tick()
     planes, rows, columns = shape
     with _as_corrupt(name):
         symbols = module.decode(payload[1:], (planes * rows, columns), levels)
@@ -463,6 +465,7 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> Colour:
     """
     name = base_name(payload)
     module = load_base(name)
+    budget.tick()
     file = base_file(payload, shape)
     with _as_corrupt(name):
         colour = module.decode(file, shape)

@@ -17,8 +17,10 @@ from .common import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     Progress,
+    add_links,
     add_talk,
     complain,
+    complain_of_links,
     load,
     shown,
     tell_others,
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="encode again what is done, and replace what no batch wrote"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON per picture on stdout")
+    add_links(parser)
     add_settings(parser)
     parser.add_argument(
         "--threads", type=whole(1), default=1, metavar="N", help="of the networks of one picture (default 1)"
@@ -65,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
     for url in (args.source, args.target):
         if url.startswith("memory://"):
             raise SettingError(f"{url} lives and dies with one process: use it from Python, with threads")
-    batch = load("batch").Batch(args.source, args.target, settings_of(args), args.force)
+    batch = load("batch").Batch(args.source, args.target, settings_of(args), args.force, args.follow_links)
     tell_others(args.source, batch.others, args.quiet)
+    if batch.links:
+        complain_of_links(len(batch.links), args.source)
     counts, losses = {"encoded": 0, "unchanged": 0, "failed": 0}, 0
     progress, start = Progress(args.target, args.quiet), time.monotonic()
     try:

@@ -84,7 +84,15 @@ def add_files(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument("-j", "--jobs", type=whole(1), default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--json", action="store_true", help="one line of JSON per file on stdout")
+    add_links(parser)
     add_talk(parser)
+
+
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Whether links in folders are followed."""
+    parser.add_argument(
+        "--follow-links", action="store_true", help="in folders, take what links to files point at, too"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:
@@ -352,13 +360,17 @@ def _identity(path: str | None) -> tuple[int, int] | None:
 
 
 def _files(args: argparse.Namespace, text: str, wanted: frozenset[str]) -> list[tuple[str, str]]:
-    """(path, path below the folder) of what one input stands for; hidden files and folders are left alone."""
+    """(path, path below the folder) of what one input stands for; hidden files and folders are left alone, and links unless
+    they are to be followed: a folder may be a stranger's."""
     if text == STDIN or not os.path.isdir(text):
         return [(text, os.path.basename(text))]
-    taken, others = survey(text, wanted)
+    paths, others = survey(text, wanted)
     if wanted != DSN:
         tell_others(text, others, args.quiet)
-    found = [(str(path), str(path.relative_to(text))) for path in taken]
+    if not args.follow_links and (links := sum(path.is_symlink() for path in paths)):
+        complain_of_links(links, text)
+        paths = [path for path in paths if not path.is_symlink()]
+    found = [(str(path), str(path.relative_to(text))) for path in paths]
     return found or [(text, "")]
 
 
@@ -530,12 +542,25 @@ def attempt(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    print(f"dsncodec: {message}", file=sys.stderr, flush=True)
+    print(f"dsncodec: {_escaped(message)}", file=sys.stderr, flush=True)
+
+
+def complain_of_links(count: int, folder: str) -> None:
+    """Say that links in a folder are left out."""
+    complain(f"{count} links in {shown(folder)} are not followed: --follow-links")
 
 
 def shown(path: str) -> str:
-    """A path as it can be printed, whatever bytes it is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+    """A path as it can be printed, whatever bytes it is made of: no character of it moves a terminal's cursor.
+
+    >>> shown("a\x1b]0;b\n.png")
+    'a\\x1b]0;b\\n.png'
+    """
+    return _escaped(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def _with_progress(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Corrupt
+from ..errors import Corrupt, SettingError
 
 Int32Array = NDArray[np.int32]
 
@@ -21,7 +21,10 @@ _TOP = 1 << 24
 _EVEN = 1 << 15  # a probability of one half, in 65536ths
 _LEAST = 64  # a probability stays this far from 0 and from 1
 _HALVE_AT = 1024  # bits that a context remembers
+MOST_UNWRITTEN = 4096  # zero bytes at the end that a file leaves out
 _ADAPTIVE = 2  # bits of a magnitude below its highest that have contexts
+_LOWER = MAX_BITS  # where their contexts begin, behind those of the length
+_CONTEXTS = _LOWER + (MAX_BITS + 1 << _ADAPTIVE)
 
 
 class _Context:
@@ -83,29 +86,6 @@ class _Writer:
         return bytes(self.out + value.to_bytes(4, "big")).rstrip(b"\0")
 
 
-class _Reader:
-    """Bytes to bits. Beyond the end there are zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 4
-        self.range = _FULL
-        self.code = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
-
-    def bit(self, probability: int) -> int:
-        bound = (self.range >> 16) * probability
-        bit = int(self.code < bound)
-        if bit:
-            self.range = bound
-        else:
-            self.code -= bound
-            self.range -= bound
-        while self.range < _TOP:
-            byte = self.data[self.at] if self.at < len(self.data) else 0
-            self.at += 1
-            self.code, self.range = (self.code << 8 | byte) & _FULL, self.range << 8
-        return bit
-
-
 class _Contexts:
     """The adaptive probabilities of one list: of the number of bits, and of the two bits below the highest."""
 
@@ -129,7 +109,10 @@ def encode(lists: Iterable[Int32Array]) -> bytes:
         contexts = _Contexts()
         for number in numbers.ravel().tolist():
             _write(writer, contexts, number)
-    return writer.finish()
+    data = writer.finish()
+    if len(data) + MOST_UNWRITTEN < len(writer.out):
+        raise SettingError(f"integers whose last {MOST_UNWRITTEN} bytes are zeros")
+    return data
 
 
 def _write(writer: _Writer, contexts: _Contexts, number: int) -> None:
@@ -158,38 +141,77 @@ def decode(data: bytes, counts: Sequence[int]) -> list[Int32Array]:
     """The lists again, as (count,) each.
 
     Args:
-        counts: how many integers each list has; memory and time are bounded by their sum.
+        counts: how many integers each list has; memory and time are bounded by their sum and by the bytes.
     Raises:
-        Corrupt: bytes are left over, or the last one is a zero.
+        Corrupt: bytes are left over, or the last one is a zero; or the integers go on far behind the last byte.
     """
     reader = _Reader(data)
-    found = []
-    for count in counts:
-        contexts = _Contexts()
-        found.append(np.array([_read(reader, contexts) for _ in range(count)], np.int32))
+    found = [reader.integers(count) for count in counts]
     if reader.at < len(data) or data.endswith(b"\0"):
         raise Corrupt("bytes are left over behind the integers")
     return found
 
 
-def _read(reader: _Reader, contexts: _Contexts) -> int:
-    length = 0
-    while length < MAX_BITS:
-        context = contexts.length[length]
-        more = reader.bit(context.probability())
-        context.count(more)
-        if not more:
-            break
-        length += 1
-    if not length:
-        return 0
-    magnitude = 1
-    for _ in range(length - 1):
-        if magnitude < 1 << _ADAPTIVE:
-            context = contexts.below(length, magnitude)
-            bit = reader.bit(context.probability())
-            context.count(bit)
-        else:
-            bit = reader.bit(_EVEN)
-        magnitude = 2 * magnitude + bit
-    return -magnitude if reader.bit(_EVEN) else magnitude
+class _Reader:
+    """Bytes to integers. Beyond the end there are zeros, as many as a writer may have left out."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data + bytes(MOST_UNWRITTEN), 4
+        self.range = _FULL
+        self.code = int.from_bytes(self.data[:4], "big")
+
+    def integers(self, count: int) -> Int32Array:
+        """A list. One loop without calls: there may be a million of integers, of thirty bits each."""
+        data, at, span, code = self.data, self.at, self.range, self.code
+        found = np.zeros(count, np.int32)
+        # of each context, the ones and the bits that were seen
+        ones, seen = [0] * _CONTEXTS, [0] * _CONTEXTS
+        try:
+            for number in range(count):
+                length = magnitude = 0
+                left = -1
+                # steps: the length in unary, then the lower bits, then the sign
+                while True:
+                    if left < 0:
+                        place = length
+                    elif left and magnitude < 1 << _ADAPTIVE:
+                        place = _LOWER + (length << _ADAPTIVE) + magnitude
+                    else:
+                        place = -1
+                    if place < 0:
+                        bound = (span >> 16) * _EVEN
+                    else:
+                        total, hits = seen[place], ones[place]
+                        chance = ((2 * hits + 1) << 15) // (total + 1)
+                        chance = _LEAST if chance < _LEAST else min(chance, 65536 - _LEAST)
+                        bound = (span >> 16) * chance
+                    if code < bound:
+                        bit, span = 1, bound
+                    else:
+                        bit, code, span = 0, code - bound, span - bound
+                    while span < _TOP:
+                        code, span = (code << 8 | data[at]) & _FULL, span << 8
+                        at += 1
+                    if place >= 0:
+                        total += 1
+                        hits += bit
+                        if total == _HALVE_AT:
+                            total, hits = total >> 1, hits >> 1
+                        seen[place], ones[place] = total, hits
+                    if left < 0:
+                        length += bit
+                        if bit and length < MAX_BITS:
+                            continue
+                        if not length:
+                            break
+                        left, magnitude = length - 1, 1
+                    elif left:
+                        magnitude = 2 * magnitude + bit
+                        left -= 1
+                    else:
+                        found[number] = -magnitude if bit else magnitude
+                        break
+        except IndexError:
+            raise Corrupt("the integers go on behind the last byte") from None
+        self.at, self.range, self.code = at, span, code
+        return found

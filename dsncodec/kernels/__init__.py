@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import warnings
 from typing import Any
 
 _insisted = False
@@ -31,6 +32,8 @@ def _installed() -> bool:
 # The modules of loops that others ask for by name: numba comes in with them
 READING = "dsncodec.methods.latentgrid.kernels.entropy"
 SEEING = "dsncodec.kernels.ssimulacra2"
+# Those that cannot be imported here, which is told once
+_broken: set[str] = set()
 
 
 def insist() -> None:
@@ -40,9 +43,15 @@ def insist() -> None:
 
 
 def load(module: str) -> Any | None:
-    """READING or SEEING; None without numba, or where compiling costs more than it wins: the caller has another way."""
-    if not available():
+    """READING or SEEING; None without a numba that works, or where compiling costs more than it wins: the caller has another way."""
+    if not available() or module in _broken:
         return None
-    loaded = importlib.import_module(module)
-    worth = _insisted or os.environ.get("DSNCODEC_NUMBA") == "1"
-    return loaded if worth or importlib.import_module("dsncodec.kernels.compile").keeps() else None
+    try:
+        loaded = importlib.import_module(module)
+        kept = importlib.import_module("dsncodec.kernels.compile").keeps()
+    except Exception as exc:  # whatever an installation lacks: the slow way is there
+        _broken.add(module)
+        warnings.warn(f"numba cannot be used, NumPy is slower: {exc}", RuntimeWarning, stacklevel=2)
+        return None
+    worth = _insisted or kept or os.environ.get("DSNCODEC_NUMBA") == "1"
+    return loaded if worth else None

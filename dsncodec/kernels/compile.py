@@ -15,10 +15,13 @@ _kept = True
 
 
 def compiled(function: Function, **options: Any) -> Function:
-    """Machine code, made at the first call; kept for the next process where a folder for that can be written."""
+    """Machine code, made at the first call; kept for the next process where a folder for that can be written.
+
+    What is kept is read as a pickle: who can write to that folder runs code here.
+    """
     global _kept
     try:
-        return numba.njit(cache=True, nogil=True, **options)(function)
+        dispatcher = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # there is no such folder
         if _kept:
             warn(
@@ -28,8 +31,34 @@ def compiled(function: Function, **options: Any) -> Function:
             )
         _kept = False
         return numba.njit(nogil=True, **options)(function)
+    dispatcher._cache = _Forgiving(dispatcher._cache)
+    return dispatcher
 
 
 def keeps() -> bool:
     """Whether the machine code of all that was compiled so far is kept for other processes."""
     return _kept
+
+
+class _Forgiving:
+    """numba's cache of a function, without its errors: a full disk and a damaged file cost the time of a compilation."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *args: Any) -> Any | None:
+        """What is kept; None, of which numba compiles, if it cannot be read."""
+        try:
+            return self._cache.load_overload(*args)
+        except Exception:
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        """Keep code, where there is room."""
+        try:
+            self._cache.save_overload(*args)
+        except Exception:
+            return

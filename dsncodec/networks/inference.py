@@ -5,8 +5,10 @@ The only importer of onnxruntime.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from .. import budget
 
 FloatArray = NDArray[np.float32]
 Window = tuple[slice, slice]  # rows, columns
@@ -35,9 +39,45 @@ class Network:
 
     def __call__(self, *planes: FloatArray) -> FloatArray:
         """Run on arrays of shape (C, H, W), in the order of the graph's inputs."""
+        budget.tick()
         feed = {name: value[None] for name, value in zip(self._inputs, planes, strict=True)}
-        out: FloatArray = self._session.run(None, feed)[0][0]
+        with _GATE:
+            out: FloatArray = self._session.run(None, feed)[0][0]
         return out
+
+
+class _Gate:
+    """Lets threads run networks until the interpreter ends.
+
+    A daemon thread that comes back from ONNX Runtime while Python is being taken down ends the process by SIGABRT: so the end
+    waits for those inside, and lets no more in.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside, self._open = 0, True
+        atexit.register(self.shut)
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while not self._open:  # for as long as there is anything
+                self._changed.wait()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Wait until nobody is inside."""
+        with self._changed:
+            self._open = False
+            while self._inside:
+                self._changed.wait()
+
+
+_GATE = _Gate()
 
 
 @functools.cache

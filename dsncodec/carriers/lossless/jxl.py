@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Corrupt, SettingError
+from .. import jxl_patches
 
 UInt8Array = NDArray[np.uint8]
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -108,8 +109,8 @@ def u32(bits: Bits, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
     return value + kind[1][chosen]
 
 
-def skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
-    """To the end of a frame by its table of contents, which gives the length of each part in bytes."""
+def open_contents(bits: Bits, rows: int, columns: int, group: int) -> int:
+    """To the first part of a frame by its table of contents; gives the length of all parts in bytes."""
     groups, coarse = (-(-rows // side) * -(-columns // side) for side in (group, 8 * group))
     if bits.take(1):
         raise Corrupt("a frame whose parts are out of order", field="jxl")
@@ -117,6 +118,12 @@ def skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
     parts = 1 if groups == 1 else 2 + coarse + groups
     length = sum(u32(bits, _LENGTHS) for _ in range(parts))
     bits.align()
+    return length
+
+
+def skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
+    """To the end of a frame."""
+    length = open_contents(bits, rows, columns, group)
     bits.at += 8 * length
 
 
@@ -134,7 +141,8 @@ class _Frame:
 def check_frames(payload: bytes) -> None:
     """One frame of the picture's size; before it at most one of patches, which is not larger.
 
-    A frame of one colour costs 20 bytes and is as much work as any other: a short file could hold a million.
+    A frame of one colour costs 20 bytes and is as much work as any other: a short file could hold a million. What patches
+    are shown costs no bytes either.
     Source: ISO/IEC 18181-1, F (frame header, table of contents).
 
     Raises:
@@ -146,15 +154,21 @@ def check_frames(payload: bytes) -> None:
         raise Corrupt("not plain grey of 8 bits", field="jxl")
     bits.align()
     frame = _frame(bits, rows, columns)
-    if frame.kind == _REFERENCE:
+    patched = frame.kind == _REFERENCE
+    if patched:
+        if frame.patches:
+            raise Corrupt("patches of no frame", field="jxl")
         if frame.rows * frame.columns > max(rows * columns, 2**16):
             raise Corrupt("a frame of patches is larger than the picture", field="jxl")
         skip_contents(bits, frame.rows, frame.columns, frame.group_side)
         frame = _frame(bits, rows, columns)
         if frame.kind == _REFERENCE:
             raise Corrupt("more than one frame of patches", field="jxl")
-    elif frame.patches:
-        raise Corrupt("patches of no frame", field="jxl")
+    if frame.patches:
+        if not patched:
+            raise Corrupt("patches of no frame", field="jxl")
+        open_contents(bits, rows, columns, frame.group_side)
+        jxl_patches.check(bits, rows, columns)
 
 
 def check_recompressed(codestream: bytes) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from ... import budget
 from ...errors import Corrupt, MissingComponent
 from .. import Kept, checked_output
 from ..boxes import box
@@ -28,6 +29,7 @@ _STEPS = bytes.fromhex(
 )
 _COMMENT = b"\xff\x64\0\x25\0\1Created by OpenJPEG version 2.5.4"
 _END = b"\xff\xd9"
+BYTES_A_PIXEL = {1: 6, 3: 16}  # of memory, by components: OpenJPEG has four for each sample, in two places
 _MAIN_HEADER = 2  # where the segments begin, behind the start of the codestream
 _SIZ, _COD, _QCD, _COM, _SOT = (bytes([0xFF, kind]) for kind in (0x51, 0x52, 0x5C, 0x64, 0x90))
 
@@ -57,6 +59,7 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     if size_of(payload, shape[2]) != shape[:2]:
         raise Corrupt(f"the payload says {size_of(payload, shape[2])}, the header {shape[:2]}", field="j2k")
     _check(payload, shape[2])
+    budget.room("JPEG 2000", BYTES_A_PIXEL[shape[2]] * shape[0] * shape[1])
     return np.asarray(imagecodecs.jpeg2k_decode(payload, numthreads=1)).reshape(shape)
 
 

@@ -70,7 +70,7 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
 
 
 def _check(payload: bytes, shape: tuple[int, int, int]) -> None:
-    """One frame, baseline or progressive with 8 bits a sample, of this shape; and not too many scans of it.
+    """One frame, baseline or progressive with 8 bits a sample, of this shape and as many components; and not too many scans of it.
 
     Pillow takes the size from the last frame header, libjpeg from the first. Source: ITU-T T.81, Annex B.
 
@@ -91,6 +91,8 @@ def _check(payload: bytes, shape: tuple[int, int, int]) -> None:
         at += length
     if len(frames) != 1 or frames[0][0] > 0xC2 or frames[0][1][:1] != b"\x08":
         raise Corrupt("not one frame of 8 bits, baseline or progressive", field="jpeg")
+    if frames[0][1][5] != shape[2]:
+        raise Corrupt(f"{frames[0][1][5]} components where {shape[2]} are due", field="jpeg")
     said = int.from_bytes(frames[0][1][1:3], "big"), int.from_bytes(frames[0][1][3:5], "big")
     if said != shape[:2]:
         raise Corrupt(f"the payload says {said}, the header {shape[:2]}", field="jpeg")

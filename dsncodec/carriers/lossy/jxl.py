@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Corrupt
-from .. import Kept, checked_output
+from .. import Kept, checked_output, jxl_patches
 from ..boxes import box
-from ..lossless.jxl import SIDES, Bits, read_size, skip_contents, u32
+from ..lossless.jxl import SIDES, Bits, open_contents, read_size, skip_contents, u32
 
 UInt8Array = NDArray[np.uint8]
 
@@ -106,9 +106,9 @@ def shape_of(payload: bytes) -> tuple[int, int, int]:
     bits = Bits(payload)
     rows, columns = read_size(bits)
     planes = _planes(bits)
-    kind = _frame(bits, rows, columns)
+    kind = _frame(bits, rows, columns, patched=False)
     if kind == _REFERENCE:
-        kind = _frame(bits, rows, columns)
+        kind = _frame(bits, rows, columns, patched=True)
     if kind != _REGULAR:
         raise Corrupt("more than one frame before that of the picture", field="jxl")
     return rows, columns, planes
@@ -126,8 +126,13 @@ def _planes(bits: Bits) -> int:
     return planes
 
 
-def _frame(bits: Bits, rows: int, columns: int) -> int:
-    """Go to the next frame, or as far into the last one as it says anything of its size; gives the frame's kind."""
+def _frame(bits: Bits, rows: int, columns: int, patched: bool) -> int:
+    """Go to the next frame, or as far into the last one as it says anything of its size, and of the work that it is; gives the
+    frame's kind.
+
+    Args:
+        patched: whether a frame went before, of whose parts it may be made.
+    """
 
     def require(*wanted: bool) -> None:
         if not all(wanted):
@@ -139,6 +144,8 @@ def _frame(bits: Bits, rows: int, columns: int) -> int:
     require(
         modular == (kind == _REFERENCE), kind in (_REGULAR, _REFERENCE), not flags & ~(_PATCHES | _ROUGH_DC)
     )
+    shown = bool(flags & _PATCHES)
+    require(not shown or patched)
     enlarged = 1 << bits.take(2)
     group = 256
     if modular:
@@ -154,15 +161,24 @@ def _frame(bits: Bits, rows: int, columns: int) -> int:
         require(rows * columns <= room)
     if kind == _REGULAR:
         require(bits.take(2) == 0, bits.take(1) == 1)  # replaces all; is the last
-        return kind
-    bits.take(3)  # the slot it is kept in, and in which colours
+        if not shown:
+            return kind
+    else:
+        bits.take(3)  # the slot it is kept in, and in which colours
     require(bits.take(2) == 0)  # no name
     if not bits.take(1):  # filters, not all by default
         require(not bits.take(1) or not bits.take(1))  # Gabor-like, without weights of its own
-        require(bits.take(2) == 0)  # and none that preserves edges
+        preserving = bits.take(2)  # edges, in so many rounds
+        require(not preserving or not modular)
+        require(not preserving or bits.take(3) == 0)  # nor those
         require(_u64(bits) == 0)
     require(_u64(bits) == 0)  # extensions
-    skip_contents(bits, -(-rows // enlarged), -(-columns // enlarged), group)
+    frame = -(-rows // enlarged), -(-columns // enlarged)
+    if kind == _REFERENCE:
+        skip_contents(bits, *frame, group)
+    else:
+        open_contents(bits, *frame, group)
+        jxl_patches.check(bits, *frame)
     return kind
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ... import budget
 from ...container import Header
 from ...entropy import adaptive_coder
 from ...errors import Corrupt, SettingError
+from ...processes import each, thread_count
 from .. import Facts
 from ..sections import alpha_backend, check_alpha, decode_alpha, pooled, required
 
@@ -37,7 +38,10 @@ MAIN_PART = "network"
 VARIANTS = {1: "paper", 2: "sine"}  # numbers on the wire: never reuse or renumber one
 MAX_LAYERS, MAX_WIDTH, MAX_OCTAVES = 16, 512, 12
 MAX_WEIGHTS = 2**20
-MAX_WORK = 2**40  # weights times pixels: some minutes of a processor core
+MAX_WORK = 2**42  # products of weights and pixels, and neurons and pixels as so many products each
+NEURON_WORK = 32
+# Beyond them a sine takes 20 times as long as within, and a product of numbers that are nearly zero 180 times
+MOST_ARGUMENT, LEAST_ACTIVATION = np.float32(2**16), np.float32(1e-30)
 THUMBNAIL = 8  # the picture at 1/8 of its size is what a preview shows
 TILE = (
     64  # pixels of a side that are evaluated at a time, always whole, so that any region has the same pixels
@@ -68,6 +72,10 @@ class Shape:
     def weights(self, planes: int) -> int:
         """Weights and biases, all together."""
         return sum(rows * (columns + 1) for rows, columns in self.matrices(planes))
+
+    def work(self, planes: int) -> int:
+        """Operations for each pixel: products of weights, and functions of neurons as ``NEURON_WORK`` of them."""
+        return self.weights(planes) + NEURON_WORK * (self.layers * self.width + self.inputs)
 
 
 def shape_for(variant: str, layers: int, width: int, size: tuple[int, int]) -> Shape:
@@ -145,7 +153,9 @@ class Network:
         for matrix, bias in zip(self.weights[:-1], self.biases[:-1]):
             h = matrix @ h
             h += bias[:, None]
+            np.clip(h, -MOST_ARGUMENT, MOST_ARGUMENT, out=h)
             inside(h, out=h)
+            h[np.abs(h) < LEAST_ACTIVATION] = 0
         h = self.weights[-1] @ h
         h += self.biases[-1][:, None]
         if self.shape.variant == "paper":
@@ -158,6 +168,7 @@ class Network:
         out = np.empty((y.stop - y.start, x.stop - x.start, len(self.biases[-1])), np.uint8)
 
         def draw(corner: tuple[int, int]) -> None:
+            budget.tick()
             top, left = corner
             tile = self._tile(top, left, size)
             rows = slice(max(top, y.start), min(top + TILE, y.stop))
@@ -166,13 +177,7 @@ class Network:
                 rows.start - y.start : rows.stop - y.start, columns.start - x.start : columns.stop - x.start
             ] = tile[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
-        if threads == 1:
-            for corner in _corners(y, x):
-                draw(corner)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(draw, _corners(y, x)):
-                    pass
+        each(draw, list(_corners(y, x)), threads)
         return out
 
     def _tile(self, top: int, left: int, size: tuple[int, int]) -> UInt8Array:
@@ -299,9 +304,9 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
 
 def _checked_parameters(header: Header, payload: bytes) -> Parameters:
     parameters = Parameters.unpack(payload)
-    work = parameters.shape.weights(header.colour_planes) * header.width * header.height
+    work = parameters.shape.work(header.colour_planes) * header.width * header.height
     if work > MAX_WORK:
-        raise Corrupt(f"{work} products of weights and pixels, at most {MAX_WORK} are allowed", field="PARM")
+        raise Corrupt(f"{work} operations on pixels, at most {MAX_WORK} are allowed", field="PARM")
     return parameters
 
 
@@ -342,7 +347,7 @@ def decode(layer: Parsed, region: Window | None, threads: int | None) -> UInt8Ar
         region: rows and columns of the picture at the layer's ``size``; None is all of it.
     """
     window = region or (slice(0, layer.size[1]), slice(0, layer.size[0]))
-    colour = layer.network.pixels(layer.size, window, threads or 1)
+    colour = layer.network.pixels(layer.size, window, thread_count(threads))
     if layer.drawn_alpha is None:
         return colour
     return np.concatenate([colour, layer.drawn_alpha[window][..., None]], -1)
@@ -355,10 +360,10 @@ def check_shape(shape: Shape, planes: int, pixels: int) -> Shape:
         SettingError: it may not; the message says the limits.
     """
     fitting = 1 <= shape.layers <= MAX_LAYERS and 1 <= shape.width <= MAX_WIDTH
-    if not fitting or shape.weights(3) > MAX_WEIGHTS or shape.weights(planes) * pixels > MAX_WORK:
+    if not fitting or shape.weights(3) > MAX_WEIGHTS or shape.work(planes) * pixels > MAX_WORK:
         raise SettingError(
             f"{shape.layers} layers of {shape.width}: a network has 1 to {MAX_LAYERS} layers of 1 to {MAX_WIDTH}, "
-            f"at most {MAX_WEIGHTS} weights, and at most {MAX_WORK} products of weights and pixels"
+            f"at most {MAX_WEIGHTS} weights, and at most {MAX_WORK} operations: for each pixel its weights and {NEURON_WORK} a neuron"
         )
     return shape
 

@@ -11,7 +11,6 @@ import functools
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -19,11 +18,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import kernels
+from ... import budget, kernels
 from ...container import Header, varint
 from ...entropy import adaptive_coder
 from ...errors import Corrupt, UnsupportedVersion
 from ...networks import registry
+from ...processes import each, thread_count
 from .. import FIDELITY, Facts
 from ..sections import OneSize, alpha_backend, check_alpha, decode_alpha, pooled, required
 from .entropy_model import GRIDS, Context, Int8Array, decode_band, encode_band
@@ -34,7 +34,6 @@ Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
 Window = tuple[slice, slice]
 Shape = tuple[int, int]
-T = TypeVar("T")
 Number = TypeVar("Number", bound=np.generic)
 
 TAGS = frozenset({"PARM", "NETW", "LATS", "ALPH"})
@@ -50,7 +49,7 @@ ZERO_INIT = bytes(4)
 ZERO_INIT_TAPS = (-3 * 512, 29 * 512, 111 * 512, -9 * 512)
 BAND = 512  # rows of the finest grid that are coded together
 THUMBNAIL, THUMBNAIL_LEVEL = 8, 3  # the planes of the grid of 1/8 of the size are what a preview shows
-TILE = (64, 1024)  # rows and columns of pixels that are made at a time
+TILE = (64, 1024)  # rows and columns of pixels that are made at a time; of narrow windows, longer ones
 _PARM = struct.Struct("<B4s3B")
 
 
@@ -334,6 +333,7 @@ class Synthesis:
         out = np.empty((y.stop - y.start, x.stop - x.start, self.colour_planes), np.uint8)
 
         def draw(tile: Window) -> None:
+            budget.tick()
             rows, columns = tile
             into = (
                 slice(rows.start - y.start, rows.stop - y.start),
@@ -342,7 +342,7 @@ class Synthesis:
             with np.errstate(over="ignore", invalid="ignore"):  # weights that no writer chooses
                 out[into] = self._tile(symbols, rows, columns, level)
 
-        _each(draw, list(_tiles(y, x)), threads)
+        each(draw, list(_tiles(y, x)), threads)
         return out
 
     def _tile(self, symbols: Symbols, rows: slice, columns: slice, level: int) -> UInt8Array:
@@ -391,20 +391,13 @@ def _padded(
 
 
 def _tiles(y: slice, x: slice) -> Iterator[Window]:
-    for top in range(y.start, y.stop, TILE[0]):
-        for left in range(x.start, x.stop, TILE[1]):
-            yield slice(top, min(top + TILE[0], y.stop)), slice(left, min(left + TILE[1], x.stop))
-
-
-def _each(do: Callable[[T], None], items: Sequence[T], threads: int) -> None:
-    """``do`` each, on as many threads."""
-    if threads == 1 or len(items) <= 1:
-        for item in items:
-            do(item)
-    else:
-        with ThreadPoolExecutor(min(threads, len(items))) as pool:
-            for _ in pool.map(do, items):
-                pass
+    """Tiles of a window, about as many pixels each whatever its shape: a tile costs some milliseconds by itself."""
+    area = TILE[0] * TILE[1]
+    down = max(TILE[0], area // max(x.stop - x.start, 1))
+    across = max(TILE[1], area // max(y.stop - y.start, 1))
+    for top in range(y.start, y.stop, down):
+        for left in range(x.start, x.stop, across):
+            yield slice(top, min(top + down, y.stop)), slice(left, min(left + across, x.stop))
 
 
 def reconstruct(header: Header, nets: Nets, grids: Sequence[Int8Array], threads: int = 1) -> UInt8Array:
@@ -497,7 +490,7 @@ class Parsed(OneSize):
         Raises:
             Corrupt: a band that it needs is broken.
         """
-        colour = self._colour(window, 0, threads or 1)
+        colour = self._colour(window, 0, thread_count(threads))
         if self.alpha is None:
             return colour
         return np.concatenate([colour, self.alpha[window or ...][..., None]], -1)
@@ -530,9 +523,14 @@ class Parsed(OneSize):
         """Have the bands, from this grid on."""
         with self._lock:
             missing = [band for band in wanted if self._decoded.get(band, (GRIDS,))[0] > finest]
-            _each(lambda band: self._decode_band(band, finest), missing, threads)
+            if missing and kernels.load(kernels.READING) is None:
+                rows, columns = self.shape
+                steps = sum(columns + 3 * min(BAND, rows) >> k for k in range(finest, GRIDS)) * len(missing)
+                budget.slowly("a picture so long and narrow", steps, rows * columns)
+            each(lambda band: self._decode_band(band, finest), missing, threads)
 
     def _decode_band(self, band: int, finest: int) -> None:
+        budget.tick()
         rows, columns = self.shape
         shapes = grid_shapes((min(BAND, rows - BAND * band), columns))
         try:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import kernels
+from ... import budget, kernels
 from ...entropy import range_coder
 from ...entropy.range_coder import TOTAL
 from ...errors import Corrupt
@@ -36,6 +36,7 @@ REACH = 2048  # entries of a table
 # 2^32 times e^(-1 / (16 b)), for b = 0.02 * 2^(s / 8)
 RATIOS = (188707693, 244584679, 310256049, 385867793, 471297971, 566166053, 669856227, 781551376)
 _MOST = float(1 << 20)  # of a unit's output
+_TICK = 256  # waves between two looks at the clock
 _CHUNK = 1 << 15  # cells whose contexts are in memory together
 # (rows, columns) from a cell to its first contexts
 NEIGHBOURS = (
@@ -283,6 +284,7 @@ def decode_band(
     start = range_coder.RangeDecoder(data)
     state = np.array([start.code, start.range, start.at], np.int64)
     for grid in reversed(range(finest, len(shapes))):
+        budget.tick()
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
         stack = GridStack(framed, *_parents(grids, grid, shapes[grid]))
@@ -321,6 +323,8 @@ def _decode_grid(
     for t in range(waves):
         first, end = max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1
         count = end - first
+        if not t % _TICK:
+            budget.tick()
         if count <= 0:
             continue
         found = room[:, :count]
