@@ -37,7 +37,7 @@ def shown(data: bytes) -> UInt8Array:
 def begun(steps: int = 60, threads: int = 1) -> Any:
     """A fit of a small picture on its way, its symbols rounded."""
     fit = latentgrid.fitter()
-    job = fit.Fit(rgb(56, 48), *latentgrid._init_for(LAMBDA), threads, visual=True)
+    job = fit.Fit(rgb(56, 48), *latentgrid.init_for(LAMBDA, "visual"), threads, visual=True)
     job.objective.rdoq, kept = lambda *_: 0, job.objective.rdoq
     job.run(fit.RateTarget(LAMBDA), fit.Budget(None, steps))
     job.objective.rdoq = kept
