@@ -192,6 +192,11 @@ def test_a_fit_goes_from_the_nearest_init(init: registry.Init, monkeypatch: pyte
     monkeypatch.setattr(registry, "inits", lambda: (init, replace(cheap, wire_id=b"12345678"), old))
     assert latentgrid.init_for(0.0011, "psnr") == (16, init.wire_id[:4])  # nearest in ratio
     assert latentgrid.init_for(0.0009, "psnr") == (16, b"1234")
+    assert latentgrid.init_for(0.0009, "visual") == (16, b"1234")  # none of its own
+    seen = replace(init, name="z", tune="visual", wire_id=b"abcdefgh")
+    monkeypatch.setattr(registry, "inits", lambda: (init, replace(cheap, wire_id=b"12345678"), seen))
+    assert latentgrid.init_for(0.0001, "visual") == (16, b"abcd")
+    assert latentgrid.init_for(0.0001, "psnr") == (16, b"1234")
     monkeypatch.setattr(registry, "inits", lambda: ())
     assert latentgrid.init_for(0.0009, "psnr") == (32, grids.ZERO_INIT)
 

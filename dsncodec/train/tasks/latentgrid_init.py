@@ -67,13 +67,15 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class PhaseSettings:
-    """How latents and networks move for one lmbda: ``visits`` of each crop, and what changes meanwhile."""
+    """How latents and networks move for one lmbda: ``visits`` of each crop, and what changes meanwhile; ``starts`` as in a fit's
+    ``Schedule``."""
 
     visits: int = 480
     temperature: Pair = (0.3, 0.1)
     noise: Pair = (0.22, 0.17)
     latents: Pair = (0.1, 0.004)
     weights: Pair = (4e-3, 2e-4)
+    starts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -332,11 +334,13 @@ class Trainer:
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
+            held = sum(step / total < start for start in phase.starts)
+
             def visit(number: int) -> tuple[tuple[float, float, float], FloatArray]:
                 objective = state.objectives[number]
                 objective.soft_round(temperature, noise, step * 31 + number)
                 loss, gradient = objective.gradients(state.weights, lmbda)
-                objective.step(lmbda, latents, *MEANS)
+                objective.step(lmbda, latents, *MEANS, held)
                 return _of_pixels(loss, objective), gradient.flat
 
             found = list(pool.map(visit, next(turns)))
