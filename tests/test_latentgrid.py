@@ -190,10 +190,15 @@ def test_a_fit_goes_from_the_nearest_init(init: registry.Init, monkeypatch: pyte
     assert info.model == "init x, width 16"
     cheap, old = replace(init, name="y", lmbda=0.0001), replace(init, lmbda=0.0003, default=False)
     monkeypatch.setattr(registry, "inits", lambda: (init, replace(cheap, wire_id=b"12345678"), old))
-    assert latentgrid._init_for(0.0011) == (16, init.wire_id[:4])  # nearest in ratio
-    assert latentgrid._init_for(0.0009) == (16, b"1234")
+    assert latentgrid.init_for(0.0011, "psnr") == (16, init.wire_id[:4])  # nearest in ratio
+    assert latentgrid.init_for(0.0009, "psnr") == (16, b"1234")
+    assert latentgrid.init_for(0.0009, "visual") == (16, b"1234")  # none of its own
+    seen = replace(init, name="z", tune="visual", wire_id=b"abcdefgh")
+    monkeypatch.setattr(registry, "inits", lambda: (init, replace(cheap, wire_id=b"12345678"), seen))
+    assert latentgrid.init_for(0.0001, "visual") == (16, b"abcd")
+    assert latentgrid.init_for(0.0001, "psnr") == (16, b"1234")
     monkeypatch.setattr(registry, "inits", lambda: ())
-    assert latentgrid._init_for(0.0009) == (32, grids.ZERO_INIT)
+    assert latentgrid.init_for(0.0009, "psnr") == (32, grids.ZERO_INIT)
 
 
 @pytest.mark.parametrize("target", [{"quality": 40}, {"psnr_db": 24}, {"max_bytes": 600}], ids=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from .test_weights import forget
 
 pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
 
-from dsncodec.methods.latentgrid.fit import Budget, Fit, RateTarget
+from dsncodec.methods.latentgrid.fit import Budget, Fit, RateTarget, weights_of
 from dsncodec.methods.latentgrid.weights import random_weights
 from dsncodec.train.tasks import latentgrid_init as training
 
@@ -94,6 +94,8 @@ def test_the_shipped_recipe() -> None:
         ({"data.size": "0"}, "at least 1"),
         ({"fits.steps": "0"}, "at least 1"),
         ({"optim.lr": "1.0"}, "unknown key"),
+        ({"tune": "'ear'"}, "tune must be one of psnr, visual"),
+        ({"begin": "'anywhere'"}, "begin one of random, published"),
     ],
 )
 def test_wrong_recipes(change: dict[str, str], says: str) -> None:
@@ -132,10 +134,10 @@ def test_train_and_export(tmp_path: Path, tiny: list[str], capsys: pytest.Captur
     assert sorted(run.iterdir()) == [*files, run / "log.csv"]
     rows = list(csv.DictReader((run / "log.csv").read_text("utf-8").splitlines()))
     assert [row["lambda"] for row in rows] == (
-        ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5 + ["4e-3"] * 4 + ["4e-3"] + ["2e-3"] * 4 + ["1e-3"] * 4
+        ["2e-3"] * 10 + ["1e-3"] * 5 + ["4e-3"] * 5 + ["2e-3"] * 4 + ["1e-3"] * 4 + ["4e-3"] * 4 + ["4e-3"]
     )
     assert [int(row["step"]) for row in rows[:20] if row["lambda"] != "1e-3"] == list(range(1, 16))
-    assert [int(row["step"]) for row in rows[20:24]] == list(range(16, 20))
+    assert [int(row["step"]) for row in rows[28:32]] == list(range(16, 20))
     low, middle, high = (TrainedInit.read(path) for path in files)
     assert (middle.lmbda, middle.width, middle.info.steps, low.info.steps) == (2e-3, 8, 14, 19)
     assert not np.array_equal(low.flat, high.flat) and np.isfinite(low.flat).all()
@@ -157,7 +159,9 @@ def test_the_last_phase_ends_at_the_mean_of_fits(tmp_path: Path, pictures: Path)
     before = random_weights(8, 1)
     state = training._State([], before.copy(), 7)
     with ThreadPoolExecutor(2) as pool, open(tmp_path / "log", "w", newline="") as log:
-        training.Trainer(recipe, tmp_path)._fit(state, 6e-3, pool, csv.writer(log))
+        trainer = training.Trainer(recipe, tmp_path)
+        trainer._fit(state, 6e-3, pool, csv.writer(log))
+        trainer._save(state, 6e-3, training.FITTED)
     crops = training.read_crops(replace(settings, crops=3, size=32), recipe.seed + 13)
     ends = []
     for crop in crops:
@@ -193,6 +197,78 @@ def test_an_interrupted_training_keeps_what_is_finished(
     assert main(["train", "latentgrid", "-o", str(run), *tiny]) == 130
     assert f"1 of 3 inits are in {run}" in capsys.readouterr().err
     assert (run / "latentgrid-2e-3.npz").exists()
+
+
+def test_a_run_goes_on_where_it_was_interrupted(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each phase in turn: the inits are those of a run that nothing stopped, and no phase that is over is run again."""
+    names = ("_chains", "_train", "_fit")
+    phases = {name: getattr(training.Trainer, name) for name in names}
+    log = list[str]()
+
+    def spied(name: str) -> Callable[..., None]:
+        def phase(self: training.Trainer, *arguments: object) -> None:
+            log.append(name)
+            if len(log) == stop:
+                raise KeyboardInterrupt
+            phases[name](self, *arguments)
+
+        return phase
+
+    for name in names:
+        monkeypatch.setattr(training.Trainer, name, spied(name))
+
+    def run(folder: str, *more: str) -> int:
+        return main(["train", "latentgrid", "-o", str(tmp_path / folder), "--quiet", *tiny, *more])
+
+    stop = 0
+    assert run("whole") == 0
+    count = len(log)
+    assert count == 1 + 3 + 3 + 1  # the chains, their phases, other crops, fits
+    for at in range(5, count + 1):
+        log, stop = [], at
+        assert run(f"at-{at}") == 130
+        log, stop = [], 0
+        assert run(f"at-{at}") == 0
+        assert len(log) == count - at + 1
+        for path in (tmp_path / "whole").glob("*.npz"):
+            found, expected = TrainedInit.read(tmp_path / f"at-{at}" / path.name), TrainedInit.read(path)
+            np.testing.assert_array_equal(found.flat, expected.flat)
+            assert found.info.steps == expected.info.steps
+        head, *rows = (tmp_path / f"at-{at}" / "log.csv").read_text("utf-8").splitlines()
+        assert head not in rows
+    log = []
+    assert run("whole") == 0 and not log  # nothing is left
+    assert run("whole", "--set", "again.visits=3") == 1  # another run's
+    assert "--force" in capsys.readouterr().err
+
+
+def test_training_for_the_eye_begins_with_what_is_published(tmp_path: Path, tiny: list[str]) -> None:
+    run = ["--set", "width=32", "--set", "lmbdas=[2e-3, 7e-3]", "--quiet"]
+    arguments = ["-o", str(tmp_path), *tiny, *run, "--set", "first=2e-3"]
+    assert main(["train", "latentgrid-visual", *arguments]) == 0
+    for lmbda, near in ((2e-3, "2e-3"), (7e-3, "6e-3")):
+        trained = TrainedInit.read(tmp_path / f"latentgrid-visual-{short(lmbda)}.npz")
+        row = next(row for row in registry.inits() if row.name == f"latentgrid-{near}")
+        begun = weights_of(init_lists(Parameters(32, row.wire_id[:4], (0,) * 6)), 32).flat
+        assert 0 < np.abs(trained.flat - begun).max() < 0.2 < np.abs(begun).max()
+        assert trained.info.tune == "visual"
+        assert (
+            export_init(tmp_path / "models", "x", lmbda, trained.flat, 32, trained.info).count("visual") == 3
+        )
+    with pytest.raises(SettingError, match="no init of width 8 is published"):
+        training._published(2e-3, training.InitsRecipe("x", width=8))
+
+
+def test_what_is_lessened_is_the_tune(tmp_path: Path, tiny: list[str]) -> None:
+    found = []
+    for tune in ("psnr", "visual"):
+        out = str(tmp_path / tune)
+        assert main(["train", "latentgrid", "-o", out, "--quiet", *tiny, "--set", f"tune={tune}"]) == 0
+        found.append(TrainedInit.read(tmp_path / tune / "latentgrid-4e-3.npz"))
+    assert [init.info.tune for init in found] == ["psnr", "visual"]
+    assert not np.array_equal(found[0].flat, found[1].flat)
 
 
 def test_bad_training(tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,11 +37,42 @@ def shown(data: bytes) -> UInt8Array:
 def begun(steps: int = 60, threads: int = 1) -> Any:
     """A fit of a small picture on its way, its symbols rounded."""
     fit = latentgrid.fitter()
-    job = fit.Fit(rgb(56, 48), *latentgrid._init_for(LAMBDA), threads, visual=True)
+    job = fit.Fit(rgb(56, 48), *latentgrid.init_for(LAMBDA, "visual"), threads, visual=True)
     job.objective.rdoq, kept = lambda *_: 0, job.objective.rdoq
     job.run(fit.RateTarget(LAMBDA), fit.Budget(None, steps))
     job.objective.rdoq = kept
     return job
+
+
+def test_coarse_grids_go_first() -> None:
+    """The finest grids begin later; in a fit for squared error all move from the first step on."""
+    fit = latentgrid.fitter()
+    for visual_fit, moved in ((True, [False] * 3 + [True] * 4), (False, [True] * 7)):
+        job = fit.Fit(rgb(56, 48), *latentgrid.init_for(LAMBDA, "visual"), 2, visual=visual_fit)
+        kept = job.objective.step
+        seen = list[list[bool]]()
+
+        def step(*arguments: float, held: int = 0) -> None:
+            kept(*arguments, held=held)
+            seen.append([bool(latents.any()) for latents in job.objective.latents])
+
+        job.objective.step = step
+        job.run(fit.RateTarget(LAMBDA), fit.Budget(None, 40))
+        job.close()
+        assert seen[0] == moved
+        assert all(seen[-1])
+        firsts = [next(at for at, grids in enumerate(seen) if grids[k]) for k in range(7)]
+        assert firsts == sorted(firsts, reverse=True)
+
+
+def test_a_smooth_picture_has_no_plateaus() -> None:
+    """A soft hill stays soft: the steps between neighbours are about those of the original."""
+    y, x = np.mgrid[:64, :64] / 63.0
+    hill = 90 + 90 * np.sin(2.5 * x + 0.5) * np.sin(3 * y + 0.2)
+    image = np.repeat(np.rint(hill).astype(np.uint8)[..., None], 3, 2)
+    found = shown(dsncodec.encode(image, LatentGrid(steps=150), quality=55, threads=1))
+    steps = [np.abs(np.diff(one[..., 1].astype(int), axis=1)).max() for one in (image, found)]
+    assert steps[1] <= 2 * steps[0]
 
 
 def test_the_gradient_of_the_distortion() -> None:

@@ -117,10 +117,12 @@ def _train_inits(args: argparse.Namespace, path: Path) -> int:
         try:
             trainer.run(args.log_every)
         except KeyboardInterrupt:
-            complain(f"stopped; {len(trainer.written)} of {len(recipe.lmbdas)} inits are in {out}")
+            complain(
+                f"stopped; {len(trainer.done)} of {len(recipe.lmbdas)} inits are in {out}; the same command goes on"
+            )
             return EXIT_INTERRUPTED
     if not args.quiet:
-        print(f"{recipe.name}: {len(trainer.written)} inits -> {out}")
+        print(f"{recipe.name}: {len(trainer.done)} inits -> {out}")
     return EXIT_DONE
 
 

@@ -309,7 +309,8 @@ def look_of(model: Model, look: str) -> Look:
 class Init:
     """A row [[start]] of models/manifest.toml: the weights that files of method "latentgrid" say their difference from.
 
-    ``width`` is of the synthesis, ``lmbda`` the one that it was made for, the row's ``lambda``.
+    ``width`` is of the synthesis, ``lmbda`` the one that it was made for, the row's ``lambda``; ``tune`` is what was lessened
+    meanwhile, "psnr" or "visual".
     """
 
     name: str
@@ -319,6 +320,7 @@ class Init:
     file: str
     sha256: str
     default: bool = True
+    tune: str = "psnr"
 
 
 @functools.cache
@@ -337,6 +339,7 @@ def inits() -> tuple[Init, ...]:
             file=row["files"]["start"]["name"],
             sha256=row["files"]["start"]["sha256"],
             default=row.get("default", True),
+            tune=row.get("tune", "psnr"),
         )
         for row in _rows("start")
     )

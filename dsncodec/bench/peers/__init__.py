@@ -50,7 +50,7 @@ class Codec:
 
 def families() -> list[str]:
     """The names of the modules in this folder, in the order of reports."""
-    order = ("dsn", "avif", "jxl", "j2k", "webp", "jpegli", "jpeg", "twins", "cjxl")
+    order = ("dsn", "latentgrid", "avif", "jxl", "j2k", "webp", "jpegli", "jpeg", "twins", "cjxl")
     found = [module.name for module in pkgutil.iter_modules(__path__)]
     return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 

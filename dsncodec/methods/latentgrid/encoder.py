@@ -301,7 +301,7 @@ class Encoder:
     def _opened(self, target: RateTarget, number: int = 0) -> Iterator[Fit]:
         """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
         whether it was interrupted."""
-        init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else _init_for(target.lmbda)
+        init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else init_for(target.lmbda, self.tune)
         job = fitter().Fit(self.colour, *init, self.threads, seed=number, visual=self.tune == "visual")
         try:
             yield job
@@ -486,9 +486,11 @@ def encoder_of(job: Job, options: LatentGrid) -> Encoder:
     return Encoder(header, job.picture.pixels, job.threads, options, job.effort, report, interrupted)
 
 
-def _init_for(lmbda: float) -> tuple[int, bytes]:
-    """Width and id of the published init made for the nearest lmbda, or of the zero init."""
-    rows = [row for row in registry.inits() if row.default]
+def init_for(lmbda: float, tune: str) -> tuple[int, bytes]:
+    """Width and id of the published init made for the nearest lmbda, or of the zero init: of those trained for this tune, or if
+    there are none, of those for squared error."""
+    published = [row for row in registry.inits() if row.default]
+    rows = [row for row in published if row.tune == tune] or [row for row in published if row.tune == "psnr"]
     if not rows:
         return WIDTH, ZERO_INIT
     row = min(rows, key=lambda row: abs(math.log(row.lmbda / lmbda)))

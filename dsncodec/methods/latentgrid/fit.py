@@ -47,6 +47,9 @@ MAX_WEIGHT = 15.0
 CONTEXT_PACE = np.float32(3)
 # From this lmbda on, for 2^16 pixels, W2 of a published init stays as it is
 HELD_FROM = 1.5e-3
+# In a fit for the eye coarse grids go first, and take what is smooth: on the finest one it would be plateaus with edges, see
+# docs/decisions/0021-visual-fit.md
+VISUAL_STARTS = (0.15, 0.08, 0.04)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
@@ -61,7 +64,8 @@ def cosine_schedule(pair: Sequence[float], progress: float) -> float:
 @dataclass(frozen=True)
 class Schedule:
     """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
-    budget, at its end, in which latents are rounded and the networks alone move."""
+    budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on the latents of the
+    finest grids move, 0..1, finest first; all others move from the beginning."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
@@ -69,6 +73,11 @@ class Schedule:
     weights: tuple[float, float] = (6e-3, 1e-4)
     rounded: float = 0.08
     rounded_weights: float = 5e-4
+    starts: tuple[float, ...] = ()
+
+    def held(self, progress: float) -> int:
+        """How many grids, the finest ones, stay as they are."""
+        return sum(progress < start for start in self.starts)
 
 
 @dataclass
@@ -208,7 +217,7 @@ class Fit:
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
-        self.schedule, self.seed = Schedule(), seed
+        self.schedule, self.seed = Schedule(starts=VISUAL_STARTS if visual else ()), seed
         self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 
@@ -248,7 +257,8 @@ class Fit:
                     objective.rdoq(weights, lmbda, budget.alarm(RDOQ_SHARE))
                 loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
-                    objective.step(lmbda, cosine_schedule(schedule.latents, progress))
+                    size = cosine_schedule(schedule.latents, progress)
+                    objective.step(lmbda, size, held=schedule.held(progress))
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded

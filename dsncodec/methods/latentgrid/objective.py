@@ -466,16 +466,21 @@ class RDObjective:
         self.upsample_back(weights, gradient)
         return Loss(squared, bits, self.distortion), gradient
 
-    def step(self, lmbda: float, size: float, beta1: float = 0.8, beta2: float = 0.99) -> None:
-        """One step of Adam for the latents, from the gradients that were found last."""
+    def step(self, lmbda: float, size: float, beta1: float = 0.8, beta2: float = 0.99, held: int = 0) -> None:
+        """One step of Adam for the latents, from the gradients that were found last; those of so many grids, the finest ones,
+        stay where they are."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
         adam = latent_loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
 
         grads = tuple(self.grad_rate)
-        self.run(
-            lambda thread: latent_loops.step(self._state, grads, self._grad_error, self._shares[thread], adam)
-        )
+
+        def part(thread: int) -> None:
+            shares = self._shares[thread].copy()
+            shares[:held] = 0
+            latent_loops.step(self._state, grads, self._grad_error, shares, adam)
+
+        self.run(part)
 
 
 def _context_gradients() -> rate_loops.ContextGradients:

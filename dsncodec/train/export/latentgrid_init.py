@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,20 @@ Int32Array = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Info:
-    """Where an init comes from: the recipe's name, and the steps of a batch, seconds and seed from random weights on."""
+    """Where an init comes from: the recipe's name, and the steps of a batch, seconds and seed from random weights on, or from
+    the published init that it began with.
+
+    ``tune`` is what it was trained for, as in ``options.LatentGrid``. ``phase`` says how far the training went, ``settings``
+    which recipe it was, for a run that goes on.
+    """
 
     recipe: str
     steps: int
     seconds: float
     seed: int
+    tune: str = "psnr"
+    phase: int = 0
+    settings: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +63,7 @@ class TrainedInit:
             weights=self.flat,
             width=self.width,
             lmbda=self.lmbda,
-            recipe=self.info.recipe,
-            steps=self.info.steps,
-            seconds=self.info.seconds,
-            seed=self.info.seed,
+            **asdict(self.info),
         )
         write(str(path), buffer.getvalue(), force)
 
@@ -68,6 +73,8 @@ class TrainedInit:
         try:
             with np.load(path, allow_pickle=False) as file:
                 said = {key: file[key].item() for key in ("width", "recipe", "steps", "seconds", "seed")}
+                # none until 0.3
+                later = {key: file[key].item() for key in ("tune", "phase", "settings") if key in file}
                 # "lam" until 0.2
                 lmbda = file["lmbda" if "lmbda" in file else "lam"].item()
                 flat = np.asarray(file["weights"], np.float32)
@@ -75,7 +82,7 @@ class TrainedInit:
             raise SettingError(f"checkpoint {path}: {exc.strerror}") from exc
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as exc:
             raise SettingError(f"{path} is not an init that dsncodec trained") from exc
-        info = Info(said["recipe"], said["steps"], said["seconds"], said["seed"])
+        info = Info(said["recipe"], said["steps"], said["seconds"], said["seed"], **later)
         return cls(lmbda, said["width"], flat, info)
 
 
@@ -125,7 +132,7 @@ def export_init(folder: str | Path, name: str, lmbda: float, flat: FloatArray, w
 
     Args:
         folder: usually models/; made when it is not there. A row of the same name is replaced.
-        lmbda: that it was made for, squared error (samples in 0..1) for a bit per pixel.
+        lmbda: that it was made for, distortion on the scale of the squared error (samples in 0..1) for a bit per pixel.
         flat: (n,) float32, as ``weights.Weights.flat``.
         width: of the synthesis.
     Returns:
@@ -145,6 +152,7 @@ def export_init(folder: str | Path, name: str, lmbda: float, flat: FloatArray, w
             f'wire_id = "{wire_id.hex()}"',
             f"width = {width}",
             f"lambda = {short(lmbda)}",
+            *([f'tune = "{info.tune}"'] if info.tune != "psnr" else []),
             f'recipe = "dsncodec/train/recipes/{info.recipe}.toml"',
             f"steps = {info.steps}",
             f"seconds = {round(info.seconds)}",

@@ -3,13 +3,15 @@
 Each crop has latents of its own, which stay while the crops take turns; the networks are shared. A step is what a fit
 does, for a batch of crops side by side. In the end inits of a large lmbda move to where whole fits go from them: the mean
 of their weights (Reptile: Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018). Needs the extra
-[fit], not torch.
+[fit], not torch. The same run goes on with what is not finished.
 """
 
 from __future__ import annotations
 
 import csv
 import errno
+import hashlib
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,9 +25,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import SettingError
-from ...methods.latentgrid.bitstream import MAX_WIDTH, MIN_WIDTH, WIDTH_STEP, ZERO_INIT
-from ...methods.latentgrid.fit import Budget, Fit, RateTarget, cosine_schedule
-from ...methods.latentgrid.objective import RDObjective
+from ...methods.latentgrid.bitstream import (
+    LISTS,
+    MAX_WIDTH,
+    MIN_WIDTH,
+    WIDTH_STEP,
+    ZERO_INIT,
+    Parameters,
+    init_lists,
+)
+from ...methods.latentgrid.encoder import init_for
+from ...methods.latentgrid.fit import Budget, Fit, RateTarget, cosine_schedule, weights_of
+from ...methods.latentgrid.objective import Loss, RDObjective
 from ...methods.latentgrid.weights import Weights, random_weights
 from ..data.images import find_images
 from ..export.latentgrid_init import Info, TrainedInit, short
@@ -38,6 +49,9 @@ Pair = tuple[float, ...]  # first and last value
 
 MEANS = (0.9, 0.999)  # of the latents' steps: longer than a fit's, as a crop's turn comes seldom
 LOG = ("lambda", "step", "seconds", "loss", "psnr_db", "bpp")
+TUNES, BEGINS = ("psnr", "visual"), ("random", "published")
+# How far the training of one lmbda is, as its file says: the chains, other crops, whole fits
+CHAINED, AGAIN, FITTED = range(3)
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,15 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class PhaseSettings:
-    """How latents and networks move for one lmbda: ``visits`` of each crop, and what changes meanwhile."""
+    """How latents and networks move for one lmbda: ``visits`` of each crop, and what changes meanwhile; ``starts`` as in a fit's
+    ``Schedule``."""
 
     visits: int = 480
     temperature: Pair = (0.3, 0.1)
     noise: Pair = (0.22, 0.17)
     latents: Pair = (0.1, 0.004)
     weights: Pair = (4e-3, 2e-4)
+    starts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,10 +90,16 @@ class FitsSettings:
 
 @dataclass(frozen=True)
 class InitsRecipe:
-    """All inits of one width, one for each of ``lmbdas``; ``first`` is the one that is trained from random weights."""
+    """All inits of one width, one for each of ``lmbdas``; ``first`` is the one that is trained from random weights.
+
+    ``tune``: what is lessened, as in ``options.LatentGrid``. ``begin``: "published" leaves the chains out, and begins each
+    lmbda with the published init that fits for squared error begin with.
+    """
 
     name: str
     task: str = "latentgrid"
+    tune: str = "psnr"
+    begin: str = "random"
     width: int = 32
     lmbdas: tuple[float, ...] = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2)
     first: float = 2e-3
@@ -105,6 +127,10 @@ class InitsRecipe:
                 f"width must be a multiple of {WIDTH_STEP}, {MIN_WIDTH}..{MAX_WIDTH}, not {self.width}",
             ),
             (
+                self.tune not in TUNES or self.begin not in BEGINS,
+                f"tune must be one of {', '.join(TUNES)}, begin one of {', '.join(BEGINS)}",
+            ),
+            (
                 not 1 <= self.batch <= min(self.data.crops, self.data.again),
                 "batch must be 1..data.crops and 1..data.again",
             ),
@@ -125,6 +151,16 @@ class InitsRecipe:
         """The lmbdas below the first, falling, and those above it, rising."""
         below = sorted((lmbda for lmbda in self.lmbdas if lmbda < self.first), reverse=True)
         return below, sorted(lmbda for lmbda in self.lmbdas if lmbda > self.first)
+
+    @property
+    def digest(self) -> str:
+        """Tells runs apart that do not lead to the same inits."""
+        return hashlib.sha256(repr(replace(self, threads=1)).encode()).hexdigest()
+
+    @property
+    def last_phase(self) -> dict[float, int]:
+        """Of the training of each lmbda."""
+        return {lmbda: FITTED if lmbda >= self.fits.least_lmbda else AGAIN for lmbda in self.lmbdas}
 
 
 def read(path: str | Path, overrides: Mapping[str, str] = {}) -> InitsRecipe:
@@ -170,16 +206,34 @@ def read_crops(settings: CropSettings, seed: int) -> list[UInt8Array]:
 
 class Trainer:
     """One run: ``run`` writes NAME-LAMBDA.npz into ``out`` for each lmbda as it is done, again whenever a later phase is
-    over with it, and log.csv."""
+    over with it, and log.csv. Phases that are over by the files of an interrupted run of this recipe are not run again."""
 
     def __init__(self, recipe: InitsRecipe, out: str | Path, force: bool = False) -> None:
-        """Raises FileExistsError: without ``force``, a file of an earlier run is there, which this one would replace."""
-        self.recipe, self.out, self.force = recipe, Path(out), force
-        self.written: list[Path] = []
+        """Raises FileExistsError: without ``force``, a file is there that this run would replace, and none of its own."""
+        self.recipe, self.out = recipe, Path(out)
+        self.done: dict[float, TrainedInit] = {}
+        self.written = {path for path in [self.out / "log.csv", *map(self._path, recipe.lmbdas)] if force}
+        if force:
+            return
+        for lmbda in recipe.lmbdas:
+            if (path := self._path(lmbda)).exists():
+                self.done[lmbda] = self._own(path)
+                self.written.add(path)
         log = self.out / "log.csv"
-        for path in [log, *map(self._path, recipe.lmbdas)]:
-            if path.exists() and not force:
-                raise FileExistsError(errno.EEXIST, f"{path} exists; --force overwrites it")
+        if log.exists():
+            with open(log, "rb") as file:
+                if file.readline() != (",".join(LOG) + "\n").encode():
+                    raise _standing(log)
+
+    def _own(self, path: Path) -> TrainedInit:
+        """What an interrupted run of this recipe left."""
+        try:
+            found = TrainedInit.read(path)
+        except SettingError:
+            raise _standing(path) from None
+        if found.info.settings != self.recipe.digest:
+            raise _standing(path)
+        return found
 
     def run(self, log_every: float = 120.0) -> None:
         """Train all; a line on stderr and in the log every ``log_every`` seconds.
@@ -188,28 +242,72 @@ class Trainer:
             SettingError: no pictures; or the loss is no number any more.
         """
         recipe = self.recipe
+        left = sorted(
+            (lmbda for lmbda in recipe.lmbdas if self._phase(lmbda) < recipe.last_phase[lmbda]),
+            key=lambda lmbda: abs(math.log(lmbda / recipe.first)),
+        )
+        if not left:
+            return
         crops = read_crops(recipe.data, recipe.seed)
         self.out.mkdir(parents=True, exist_ok=True)
-        with (
-            open(self.out / "log.csv", "w" if self.force else "x", newline="", buffering=1) as file,
-            ThreadPoolExecutor(recipe.threads) as pool,
-        ):
+        with self._opened_log() as file, ThreadPoolExecutor(recipe.threads) as pool:
             log = csv.writer(file, lineterminator="\n")
-            log.writerow(LOG)
-            middle = _State([RDObjective(crop) for crop in crops], random_weights(recipe.width, recipe.seed))
-            self._train(middle, recipe.first, recipe.middle, pool, log, log_every)
-            done = {recipe.first: (middle.weights.copy(), middle.steps, middle.seconds)}
-            for chain in recipe.chains:
-                state = middle.copy(crops)
-                for lmbda in chain:
-                    self._train(state, lmbda, recipe.outwards, pool, log, log_every)
-                    done[lmbda] = state.weights.copy(), state.steps, state.seconds
-            others = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
-            for lmbda, (weights, steps, seconds) in sorted(done.items(), reverse=True):
-                state = _State([RDObjective(crop) for crop in others], weights, steps, seconds)
-                self._train(state, lmbda, recipe.again, pool, log, log_every)
-                if lmbda >= recipe.fits.least_lmbda:
-                    self._fit(state, lmbda, pool, log)
+            if file.tell() == 0:
+                log.writerow(LOG)
+            if recipe.begin == "random" and len(self.done) < len(recipe.lmbdas):
+                self._chains(crops, pool, log, log_every)
+            for lmbda in left:
+                self._finish(lmbda, pool, log, log_every)
+
+    def _phase(self, lmbda: float) -> int:
+        return self.done[lmbda].info.phase if lmbda in self.done else -1
+
+    def _opened_log(self) -> Any:
+        log = self.out / "log.csv"
+        mode = "w" if log in self.written else "a" if log.exists() else "x"
+        return open(log, mode, newline="", buffering=1)
+
+    def _chains(self, crops: list[UInt8Array], pool: ThreadPoolExecutor, log: Any, log_every: float) -> None:
+        """From random weights, the first lmbda and from there the others."""
+        recipe = self.recipe
+        middle = self._state(crops, random_weights(recipe.width, recipe.seed))
+        self._train(middle, recipe.first, recipe.middle, pool, log, log_every)
+        self._save(middle, recipe.first, CHAINED)
+        for chain in recipe.chains:
+            state = middle.copy(crops, recipe.tune)
+            for lmbda in chain:
+                self._train(state, lmbda, recipe.outwards, pool, log, log_every)
+                self._save(state, lmbda, CHAINED)
+
+    def _finish(self, lmbda: float, pool: ThreadPoolExecutor, log: Any, log_every: float) -> None:
+        """The phases that each lmbda has to itself."""
+        recipe = self.recipe
+        steps, seconds = 0, 0.0
+        if lmbda in self.done:
+            begun = self.done[lmbda]
+            weights, steps, seconds = (
+                Weights(recipe.width, begun.flat.copy()),
+                begun.info.steps,
+                begun.info.seconds,
+            )
+        else:
+            weights = _published(lmbda, recipe)
+        state = _State([], weights, steps, seconds)
+        if self._phase(lmbda) < AGAIN:
+            crops = read_crops(replace(recipe.data, crops=recipe.data.again), recipe.seed + 7)
+            state = self._state(crops, weights, steps, seconds)
+            self._train(state, lmbda, recipe.again, pool, log, log_every)
+            self._save(state, lmbda, AGAIN)
+        if recipe.last_phase[lmbda] == FITTED:
+            self._fit(state, lmbda, pool, log)
+            self._save(state, lmbda, FITTED)
+
+    def _state(
+        self, crops: list[UInt8Array], weights: Weights, steps: int = 0, seconds: float = 0.0
+    ) -> _State:
+        """With latents of zero."""
+        visual = self.recipe.tune == "visual"
+        return _State([RDObjective(crop, visual=visual) for crop in crops], weights, steps, seconds)
 
     def _train(
         self,
@@ -220,13 +318,15 @@ class Trainer:
         log: Any,
         log_every: float,
     ) -> None:
-        """One phase for one lmbda, and its file."""
+        """One phase for one lmbda."""
         recipe = self.recipe
         begun = last = time.monotonic()
         before = state.seconds
         total = phase.visits * len(state.objectives) // recipe.batch
         optimiser = Adam(state.weights.flat.size)
-        losses: list[tuple[float, float]] = []  # mean squared error and bits per pixel of each visit
+        losses: list[
+            tuple[float, float, float]
+        ] = []  # distortion, mean squared error and bits per pixel of each visit
         turns = _turns(len(state.objectives), recipe.batch, recipe.seed + 1)
         for step in range(total):
             temperature, noise, latents, size = (
@@ -234,24 +334,25 @@ class Trainer:
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
-            def visit(number: int) -> tuple[float, float, FloatArray]:
+            held = sum(step / total < start for start in phase.starts)
+
+            def visit(number: int) -> tuple[tuple[float, float, float], FloatArray]:
                 objective = state.objectives[number]
                 objective.soft_round(temperature, noise, step * 31 + number)
                 loss, gradient = objective.gradients(state.weights, lmbda)
-                objective.step(lmbda, latents, *MEANS)
-                return loss.mse(objective.pixels), loss.bits / objective.pixels, gradient.flat
+                objective.step(lmbda, latents, *MEANS, held)
+                return _of_pixels(loss, objective), gradient.flat
 
             found = list(pool.map(visit, next(turns)))
-            gradient = np.sum([by_weights for _, _, by_weights in found], 0) / np.float32(recipe.batch)
+            gradient = np.sum([by_weights for _, by_weights in found], 0) / np.float32(recipe.batch)
             optimiser.step(state.weights.flat, gradient, size)
             state.steps += 1
             state.seconds = before + time.monotonic() - begun
-            losses += [(mse, bpp) for mse, bpp, _ in found]
+            losses += [values for values, _ in found]
             if time.monotonic() - last > log_every or step + 1 == total:
                 last = time.monotonic()
                 self._log(lmbda, (step + 1) / total, state, losses, log)
                 losses = []
-        self._save(state, lmbda)
 
     def _fit(self, state: _State, lmbda: float, pool: ThreadPoolExecutor, log: Any) -> None:
         """Whole fits from the weights as they are: these become the mean of what the fits end with."""
@@ -259,45 +360,48 @@ class Trainer:
         before, begun = state.seconds, time.monotonic()
         crops = read_crops(replace(recipe.data, crops=fits.crops, size=fits.size), recipe.seed + 13)
 
-        def fitted(crop: UInt8Array) -> tuple[float, float, FloatArray]:
-            job = Fit(crop, recipe.width, ZERO_INIT, 1, init=state.weights)
+        def fitted(crop: UInt8Array) -> tuple[tuple[float, float, float], FloatArray]:
+            job = Fit(crop, recipe.width, ZERO_INIT, 1, init=state.weights, visual=recipe.tune == "visual")
             job.run(RateTarget(lmbda), Budget(None, fits.steps))
-            loss = job.objective.loss(job.weights)
-            return loss.mse(job.objective.pixels), loss.bits / job.objective.pixels, job.weights.flat
+            return _of_pixels(job.objective.loss(job.weights), job.objective), job.weights.flat
 
         found = list(pool.map(fitted, crops))
-        state.weights.flat[:] = np.mean([flat for _, _, flat in found], 0)
+        state.weights.flat[:] = np.mean([flat for _, flat in found], 0)
         state.steps += fits.steps * fits.crops // recipe.batch
         state.seconds = before + time.monotonic() - begun
-        self._log(lmbda, 1.0, state, [(mse, bpp) for mse, bpp, _ in found], log)
-        self._save(state, lmbda)
+        self._log(lmbda, 1.0, state, [values for values, _ in found], log)
 
     def _path(self, lmbda: float) -> Path:
         return self.out / f"{self.recipe.name}-{short(lmbda)}.npz"
 
-    def _save(self, state: _State, lmbda: float) -> None:
+    def _save(self, state: _State, lmbda: float, phase: int) -> None:
+        if phase <= self._phase(lmbda):
+            return  # the chains are only on their way to another one
         recipe = self.recipe
-        info = Info(recipe.name, state.steps, state.seconds, recipe.seed)
+        info = Info(recipe.name, state.steps, state.seconds, recipe.seed, recipe.tune, phase, recipe.digest)
         path = self._path(lmbda)
-        TrainedInit(lmbda, recipe.width, state.weights.flat, info).save(
-            path, self.force or path in self.written
-        )
-        if path not in self.written:
-            self.written.append(path)
+        self.done[lmbda] = TrainedInit(lmbda, recipe.width, state.weights.flat.copy(), info)
+        self.done[lmbda].save(path, path in self.written)
+        self.written.add(path)
 
     def _log(
-        self, lmbda: float, progress: float, state: _State, losses: list[tuple[float, float]], log: Any
+        self,
+        lmbda: float,
+        progress: float,
+        state: _State,
+        losses: list[tuple[float, float, float]],
+        log: Any,
     ) -> None:
-        mse, bpp = np.array(losses).T
+        distortion, mse, bpp = np.array(losses).T
         values = (
             short(lmbda),
             state.steps,
             round(state.seconds),
-            f"{np.mean(mse + lmbda * bpp):.4e}",
+            f"{np.mean(distortion + lmbda * bpp):.4e}",
             f"{np.mean(-10 * np.log10(np.maximum(mse, 1e-12))):.2f}",
             f"{bpp.mean():.4f}",
         )
-        if not np.isfinite(mse).all() or not np.isfinite(bpp).all():
+        if not np.isfinite(distortion).all() or not np.isfinite(bpp).all():
             raise SettingError(f"recipe {self.recipe.name}: the loss is no number after {state.steps} steps")
         log.writerow(values)
         line = "  ".join(f"{name} {value}" for name, value in zip(LOG, values))
@@ -313,13 +417,34 @@ class _State:
     steps: int = 0
     seconds: float = 0.0
 
-    def copy(self, crops: list[UInt8Array]) -> _State:
+    def copy(self, crops: list[UInt8Array], tune: str) -> _State:
         """A state with these latents and weights, and Adam's means at zero."""
         objectives = [
-            RDObjective(crop, latents=[grid.copy() for grid in objective.latents])
+            RDObjective(crop, latents=[grid.copy() for grid in objective.latents], visual=tune == "visual")
             for crop, objective in zip(crops, self.objectives)
         ]
         return _State(objectives, self.weights.copy(), self.steps, self.seconds)
+
+
+def _of_pixels(loss: Loss, objective: RDObjective) -> tuple[float, float, float]:
+    """Distortion, mean squared error, and bits per pixel."""
+    return loss.distortion, loss.mse(objective.pixels), loss.bits / objective.pixels
+
+
+def _published(lmbda: float, recipe: InitsRecipe) -> Weights:
+    """Of the init for squared error.
+
+    Raises:
+        SettingError: there is none of this width.
+    """
+    width, init = init_for(lmbda, "psnr")
+    if width != recipe.width or init == ZERO_INIT:
+        raise SettingError(f"recipe {recipe.name}: no init of width {recipe.width} is published")
+    return weights_of(init_lists(Parameters(width, init, (0,) * LISTS)), width)
+
+
+def _standing(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, f"{path} exists; --force overwrites it")
 
 
 def _turns(count: int, batch: int, seed: int) -> Iterator[list[int]]:
