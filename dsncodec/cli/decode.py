@@ -17,6 +17,7 @@ from .common import (
     add_format,
     add_limit,
     add_output,
+    add_patience,
     add_threads,
     limit_of,
     load,
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(files of method dsn)",
     )
     add_limit(parser)
+    add_patience(parser)
     add_threads(parser)
 
 
