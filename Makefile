@@ -1,10 +1,10 @@
-# demo, test, test-kernels, check, docs, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv
+# demo, test, test-kernels, fuzz, check, docs, bench, clean: the only commands to remember. They need Python 3.11 or later and its venv
 # module.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-kernels check docs bench clean
+.PHONY: demo test test-kernels fuzz check docs bench clean
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,11 @@ test: $(VENV)/test-ready
 test-kernels: $(VENV)/test-ready
 	$(BIN)/python -m tests.kernels
 
+# Mutated files at every entry point, from a new seed each time: make fuzz SECONDS=3600. What is found is kept in hostile/
+SECONDS_OF_FUZZING = $(or $(SECONDS),600)
+fuzz: $(VENV)/test-ready
+	$(BIN)/python -m tests.fuzz hostile --only mutations --seconds $(SECONDS_OF_FUZZING) --first $$(date +%s)000 --dry-run
+
 check: $(VENV)/test-ready
 	$(BIN)/pip install --quiet '.[check]'
 	$(BIN)/pip install --quiet -e . --no-deps
@@ -35,6 +40,7 @@ check: $(VENV)/test-ready
 	$(BIN)/mypy
 	rm -rf dist && $(BIN)/python -m hatchling build && $(BIN)/twine check --strict dist/*
 	$(MAKE) docs
+	$(BIN)/python tests/licences.py
 	$(BIN)/python tests/audit.py
 
 # The site, in docs/_build: open index.html, nothing is loaded from elsewhere

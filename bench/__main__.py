@@ -89,6 +89,10 @@ STUDIES = {
         "bench.need",
         "fit how much enhancement a picture needs, and judge it on pictures left out; needs torch",
     ),
+    "soak": (
+        "bench.soak",
+        "hours of mixed work in one process: memory, descriptors and threads must stay flat",
+    ),
     "memory": ("bench.memory", "peak memory of small, long and huge pictures, and what a region costs"),
     "batch": (
         "bench.batch",

@@ -420,8 +420,8 @@ class InPlaceOf:
     def submit(self, asked: Any, shard: Shard) -> Any:
         return self.real.submit(self.task, shard)
 
-    def shutdown(self) -> None:
-        self.real.shutdown()
+    def shutdown(self, wait: bool = True) -> None:
+        self.real.shutdown(wait)
 
 
 @DASK
@@ -468,6 +468,41 @@ def test_a_cluster_of_threads_shares_memory_folders() -> None:
     ):
         assert counts(ran(urls, start=lambda: executor(client))) == {"encoded": 5}
     whole(urls)
+
+
+@DASK
+def test_a_cluster_without_workers_ends_the_run(local: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    from dsncodec.batch import run
+    from dsncodec.batch.dask import connected, executor, watched
+
+    monkeypatch.setattr(run, "LOOK_EVERY_S", 0.05)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as one,
+        connected(one.scheduler_address) as client,
+        pytest.raises(DsnError, match="no worker"),
+    ):
+        list(Batch(*local, FAST).run(lambda: executor(client), watched(client, patience_s=0.2)))
+
+
+@DASK
+def test_a_lost_scheduler_ends_the_run_in_one_line(
+    local: Urls, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    from dsncodec.batch import run
+    from dsncodec.batch.dask import connected, watched
+
+    monkeypatch.setattr(run, "LOOK_EVERY_S", 0.05)
+    one = distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with connected(one.scheduler_address) as client:
+        client.wait_for_workers(1)
+        look = watched(client)
+        assert look() == 2
+        one.close()
+        with pytest.raises(DsnError, match="lost"):
+            look()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_no_cluster_there(local: Urls, capsys: pytest.CaptureFixture[str]) -> None:

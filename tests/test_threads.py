@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +18,13 @@ from PIL import Image, ImageFile
 
 import dsncodec
 import dsncodec.pillow_plugin
+from dsncodec import processes
 from dsncodec.carriers.lossy import jpeg
 from dsncodec.networks import registry
 from dsncodec.networks.inference import Network
 
 from .conftest import METHODS, picture
+from .fuzz import campaigns
 
 SETTINGS = [
     {"base": "avif", "effort": 3},
@@ -182,3 +186,50 @@ def test_a_network_called_by_many_threads_is_one_network() -> None:
     alone = [net(plane).tobytes() for plane in planes]
     with ThreadPoolExecutor(8) as pool:
         assert [out.tobytes() for out in pool.map(net, planes * 5)] == alone * 5
+
+
+# --- what threads means, and what becomes of them
+
+DAEMON = """
+import sys, threading, time
+import dsncodec
+data = open(sys.argv[1], "rb").read()
+started = threading.Event()
+def work():
+    while True:
+        dsncodec.decode(data, threads=1)
+        started.set()
+threading.Thread(target=work, daemon=True).start()
+started.wait(300)
+"""
+
+
+@pytest.mark.slow
+def test_a_daemon_thread_in_a_network_does_not_abort_the_process(tmp_path: Path) -> None:
+    """The interpreter ends while ONNX Runtime works: its thread is not brought back into what is no more."""
+    path = tmp_path / "a.dsn"
+    path.write_bytes(dsncodec.encode(picture("RGB", 300, 300), "dsn", scale=2, effort=0))
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", DAEMON, str(path)], capture_output=True, text=True, timeout=600
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("method", ["coconet", "latentgrid"])
+@pytest.mark.parametrize(("threads", "used"), [(None, 3), (1, 1), (2, 2), (5000, 3)])
+def test_threads_are_at_most_the_cpus(
+    method: str, threads: int | None, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by default just those, whatever the method."""
+    name = f"dsncodec.methods.{method}.bitstream"
+    module = importlib.import_module(name)
+    seen = []
+    each = module.each
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
+    monkeypatch.setattr(
+        module, "each", lambda do, items, threads: (seen.append(threads), each(do, items, threads))[1]
+    )
+    variant = {"coconet": "sine", "latentgrid": "plain"}[method]
+    dsncodec.decode(campaigns.small_file(method, variant, "RGB"), threads=threads)
+    assert set(seen) == {used}

@@ -26,6 +26,7 @@ from .folders import Folder, LocalFolder
 MANIFEST = "manifest.jsonl"
 PARTS = ".batch-"  # how the names of files begin that hold rows of shards until the manifest has them
 LARGEST_SHARD = 8
+LOOK_EVERY_S = 5.0  # at an executor that says nothing: it may have lost its workers
 MAX_CRASHES = 3  # deaths without a single row: it is not the pictures
 _DIED = "its worker died, also with nothing else at hand: perhaps for want of memory"
 _NO_ROOM = frozenset(
@@ -305,7 +306,8 @@ class Batch:
 
         Args:
             start: gives an executor; called again when that one is broken.
-            capacity: how many shards it shall have at hand.
+            capacity: how many shards it shall have at hand; asked from time to time, it raises DsnError where nobody is left
+                to do them.
         Raises:
             OSError: the target has no room, or is read-only.
             DsnError: the executor gave up. Whatever was done by then is kept, and not done again.
@@ -408,10 +410,14 @@ def _rows_of(
             )
             done = concurrent.futures.wait(
                 running,
+                timeout=LOOK_EVERY_S,
                 return_when=concurrent.futures.ALL_COMPLETED
                 if broken
                 else concurrent.futures.FIRST_COMPLETED,
             ).done
+            if not done and running:
+                capacity()  # raises where there is nobody left
+                continue
             for future in done:
                 shard, fault = running.pop(future), _fault(future)
                 if fault is None:
@@ -429,10 +435,13 @@ def _rows_of(
             if broken and not running:
                 executor.shutdown()
                 executor = start()
-    finally:
+    except BaseException as exc:
         for future in running:
             future.cancel()
-        executor.shutdown()
+        # after an error of ours there may be nobody to wait for
+        executor.shutdown(wait=not isinstance(exc, DsnError))
+        raise
+    executor.shutdown()
 
 
 def _submit(

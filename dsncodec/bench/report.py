@@ -570,7 +570,7 @@ def curves_csv(report: dict[str, Any]) -> str:
 # --- plots
 
 
-def _without_maths(text: str) -> str:
+def _untypeset(text: str) -> str:
     """Text that matplotlib shows as it is: between two dollars it would be mathematics."""
     return text.replace("$", r"\$")
 
@@ -645,7 +645,7 @@ def plot(
                 marker="o",
                 markersize=4 if ours else 2.5,
                 zorder=3 if ours else 2,
-                label=_without_maths(codec["label"]),
+                label=_untypeset(codec["label"]),
             )
             used[family] = used.get(family, 0) + 1
         axes.set_xscale("log")
@@ -657,7 +657,7 @@ def plot(
         axes.minorticks_off()
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(f"{label} ({unit})" if unit else label)
-        axes.set_title(_without_maths(f"{one['name']}, {one['pictures']} pictures"), fontsize=11)
+        axes.set_title(_untypeset(f"{one['name']}, {one['pictures']} pictures"), fontsize=11)
         axes.grid(alpha=0.25, linewidth=0.6)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

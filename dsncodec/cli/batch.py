@@ -110,4 +110,4 @@ def _workers(args: argparse.Namespace) -> Iterator[Workers]:
         return
     cluster: Any = load("cluster")
     with cluster.connected(args.cluster) as client:
-        yield partial(cluster.executor, client), partial(cluster.capacity, client)
+        yield partial(cluster.executor, client), cluster.watched(client)

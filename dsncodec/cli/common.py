@@ -196,9 +196,15 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_patience(parser: argparse.ArgumentParser) -> None:
+    """How long a decode may take; ``limit_of`` reads it."""
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="end a decode that takes longer")
+
+
 def limit_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The keyword of ``dsncodec.decode``, if it is given."""
-    return {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
+    """The keywords of ``dsncodec.decode`` that are given."""
+    found = {name: getattr(args, name, None) for name in ("max_pixels", "max_seconds")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def add_talk(parser: argparse.ArgumentParser) -> None:

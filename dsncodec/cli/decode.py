@@ -17,6 +17,7 @@ from .common import (
     add_format,
     add_limit,
     add_output,
+    add_patience,
     add_threads,
     add_times,
     keep_times,
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(files of method dsn, and of method restored with an AVIF inside)",
     )
     add_limit(parser)
+    add_patience(parser)
     add_threads(parser)
 
 

@@ -15,6 +15,7 @@ from .common import (
     add_format,
     add_limit,
     add_output,
+    add_patience,
     limit_of,
     load,
     picture_suffix,
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "beside the input, NAME-thumbnail.png")
     add_format(parser)
     add_limit(parser)
+    add_patience(parser)
     parser.add_argument(
         "--size",
         type=whole(1),

@@ -7,7 +7,7 @@ from typing import Any
 
 import dsncodec
 
-from .common import DSN, Job, add_files, add_limit, add_threads, limit_of, plan, run_all
+from .common import DSN, Job, add_files, add_limit, add_patience, add_threads, limit_of, plan, run_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_files(parser, ".dsn files")
     parser.add_argument("--decode", action="store_true", help="decode the pictures, too")
     add_limit(parser)
+    add_patience(parser)
     add_threads(parser)
 
 

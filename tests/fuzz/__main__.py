@@ -1,6 +1,7 @@
 """python -m tests.fuzz: what the test suite does a handful of, done a thousand times; reports go to bench/results/.
 
 python -m tests.fuzz hostile [...]        broken files, lies and bombs at every entry point
+python -m tests.fuzz dear [...]           the dearest legal files, against their budget
 python -m tests.fuzz interrupted [...]    commands that are killed at random moments, and run again
 """
 
@@ -10,9 +11,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import campaigns, interrupted
+from . import campaigns, dear, interrupted
 
 PARTS = {
+    "dear": (dear, "the dearest legal files of each method and coder, against their budget"),
     "hostile": (campaigns, "broken files, lies and bombs at every entry point: a picture or a DsnError"),
     "interrupted": (interrupted, "kill encode, batch, train and bench at random moments, and run them again"),
 }

@@ -40,6 +40,7 @@ from dsncodec.options import CARRIERS
 
 from .bombs import bombs
 from .entry_points import ALL, FEW, NETWORKS, Broken, probe
+from .jxl_writer import codestream
 from .mutations import File, Part, mutated, taken_apart, with_right_checksums
 from .results import RESULTS, table, write_report
 
@@ -80,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="METHOD/NAME",
         help="files of these backends only, in a row of its own",
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="mutations for so long, whatever --mutations says"
     )
     parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
 
@@ -167,7 +171,15 @@ def corpus(wanted: list[str] | None = None) -> list[File]:
     names = [name.split("/") for name in wanted or carriers()]
     files = [taken_apart(small_file(method, name, *kind)) for method, name in names for kind in kinds]
     files = [_under_its_network(file) for file in files]
+    files += [_patched(file) for file in files[:1] if wanted is None]
     return files + [replace(file, version=1) for file in files[1::4]]
+
+
+def _patched(file: File) -> File:
+    """A grey file of JPEG XL that shows patches of a frame before."""
+    payload = codestream(20, 30, reference=(8, 8), shown=(2, 3, 5, 5))
+    small = replace(taken_apart(small_file("dsn", "jxl", "L", 60, 40)), width=60, height=40)
+    return small.with_part(1, Part("LUMA", bytes([BACKENDS["jxl"].wire_id]) + payload))
 
 
 def _under_its_network(file: File) -> File:
@@ -224,7 +236,9 @@ def single_bytes(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
 
 def mutations(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
     """Structure-aware mutations, by their seeds."""
-    for seed in range(args.first, args.first + args.mutations):
+    for seed in itertools.count(args.first):
+        if time.time() > args.ends if args.seconds else seed >= args.first + args.mutations:
+            return
         name, data = mutated(files, seed)
         yield f"seed {seed}: {name}", data, ALL if seed % MUTATED_NETWORKS_EVERY else NETWORKS
 
@@ -399,6 +413,8 @@ def _keep(outcome: Outcome, args: argparse.Namespace, name: str, data: bytes, wh
 def run(args: argparse.Namespace) -> int:
     """The campaigns; prints, and writes hostile.json and hostile.md. The exit code is 1 if anything was found."""
     files = corpus(args.carriers)
+    # worker processes come and go: they share a moment, and not a time to run
+    args.ends = time.time() + (args.seconds or 0)
     names = [args.only] if args.only else list(CAMPAIGNS)
     kept = RESULTS / "hostile.json"
     rows: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}

@@ -12,10 +12,9 @@ import struct
 import zlib
 
 import numpy as np
-import py7zr
 from numpy.typing import NDArray
 
-from ...errors import Corrupt
+from ...errors import Corrupt, MissingComponent
 from .lzma2 import inflate
 
 UInt8Array = NDArray[np.uint8]
@@ -25,11 +24,20 @@ _TIME = (
     b"\x14\x0a\x01\x00"  # a property, kLastWriteTime, of 10 bytes: all defined, not elsewhere; then 8 bytes
 )
 _1980 = 119_600_064_000_000_000  # in steps of 100 ns since 1601
-_FILTERS = [{"id": py7zr.FILTER_LZMA2, "preset": 9}]
+_LZMA2 = 0x21  # its id, to py7zr and to Python's lzma
+_FILTERS = [{"id": _LZMA2, "preset": 9}]
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
-    """The symbols as a binary PGM picture inside an archive; the same bytes whenever it is written."""
+    """The symbols as a binary PGM picture inside an archive; the same bytes whenever it is written.
+
+    Raises:
+        MissingComponent: py7zr, which nothing but this needs, is not installed.
+    """
+    try:
+        import py7zr
+    except ImportError as exc:
+        raise MissingComponent("writing 7z needs the package py7zr: pip install py7zr") from exc
     buffer = io.BytesIO()
     with py7zr.SevenZipFile(buffer, "w", filters=_FILTERS) as archive:
         archive.set_encoded_header_mode(False)

@@ -46,6 +46,7 @@ THUMBNAIL = 8  # the picture at 1/8 of its size is what a preview shows
 TILE = (
     64  # pixels of a side that are evaluated at a time, always whole, so that any region has the same pixels
 )
+LONG = 2**16  # pixels of a side, from where on a picture narrower than a tile has tiles of another shape
 _PARM = struct.Struct("<BBHB")
 
 
@@ -167,30 +168,49 @@ class Network:
         y, x = window or (slice(0, size[1]), slice(0, size[0]))
         out = np.empty((y.stop - y.start, x.stop - x.start, len(self.biases[-1])), np.uint8)
 
+        sides = tile_sides(size)
+
         def draw(corner: tuple[int, int]) -> None:
             budget.tick()
             top, left = corner
             tile = self._tile(top, left, size)
-            rows = slice(max(top, y.start), min(top + TILE, y.stop))
-            columns = slice(max(left, x.start), min(left + TILE, x.stop))
+            rows = slice(max(top, y.start), min(top + sides[0], y.stop))
+            columns = slice(max(left, x.start), min(left + sides[1], x.stop))
             out[
                 rows.start - y.start : rows.stop - y.start, columns.start - x.start : columns.stop - x.start
             ] = tile[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
-        each(draw, list(_corners(y, x)), threads)
+        each(draw, list(_corners(y, x, sides)), threads)
         return out
 
     def _tile(self, top: int, left: int, size: tuple[int, int]) -> UInt8Array:
-        """TILE x TILE pixels, also where they lie beyond the picture."""
-        rows, columns = np.mgrid[top : top + TILE, left : left + TILE].reshape(2, -1)
+        """A whole tile, also where it lies beyond the picture."""
+        down, across = tile_sides(size)
+        rows, columns = np.mgrid[top : top + down, left : left + across].reshape(2, -1)
         colours = self.colours(*places(rows, columns, size))
         values = np.clip(colours * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-        return values.reshape(-1, TILE, TILE).transpose(1, 2, 0)
+        return values.reshape(-1, down, across).transpose(1, 2, 0)
 
 
-def _corners(y: slice, x: slice) -> Iterator[tuple[int, int]]:
-    for top in range(y.start // TILE * TILE, y.stop, TILE):
-        for left in range(x.start // TILE * TILE, x.stop, TILE):
+def tile_sides(size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the tiles of a picture (width, height): as many pixels as ``TILE`` squared, and hardly more than
+    the picture has across where it is a long thread.
+
+    >>> tile_sides((500, 300)), tile_sides((3, 100)), tile_sides((3, 10**6))
+    ((64, 64), (64, 64), (1024, 4))
+    """
+    width, height = size
+    if max(size) < LONG or min(size) >= TILE:
+        return TILE, TILE
+    narrow = 1 << (min(size) - 1).bit_length()
+    long = TILE * TILE // narrow
+    return (long, narrow) if width < height else (narrow, long)
+
+
+def _corners(y: slice, x: slice, sides: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    down, across = sides
+    for top in range(y.start // down * down, y.stop, down):
+        for left in range(x.start // across * across, x.stop, across):
             yield top, left
 
 

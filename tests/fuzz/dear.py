@@ -1,0 +1,273 @@
+"""The dearest legal files that are known, of each method and coder, and what each costs by each door.
+
+No checksum and no guard refuses them: they are within the budget that docs/threat-model.md states, or the budget is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import dsncodec
+from dsncodec import container
+from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.container import Header, varint
+from dsncodec.entropy import adaptive_coder
+from dsncodec.methods.coconet import bitstream as coconet
+from dsncodec.methods.dsn import bitstream as dsn
+from dsncodec.methods.latentgrid import bitstream as latentgrid
+from dsncodec.methods.restored import bitstream as restored
+
+from .jxl_writer import codestream
+from .results import table, write_report
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a decode may take: seconds of a core for each megapixel, for each kilobyte, and whatever the file."""
+
+    megapixel_s: float
+    kilobyte_s: float
+    file_s: float = 1.0
+
+    def seconds(self, pixels: int, size_bytes: int) -> float:
+        """Of a file."""
+        return self.megapixel_s * pixels / 1e6 + self.kilobyte_s * size_bytes / 1e3 + self.file_s
+
+
+# What is promised, by what reads the pixels. The core is an AMD EPYC of 2026 at half load; with numba
+BUDGETS = {
+    "dsn": Budget(12, 0.01),
+    "restored": Budget(12, 0.01),
+    "coconet": Budget(60, 0.02),
+    "latentgrid": Budget(8, 0.01),
+    "jxl": Budget(12, 0.01),
+    "jxl lossy": Budget(30, 0.01),
+    "jpeg": Budget(4, 0.01),
+    "j2k": Budget(2, 0.01),
+    "avif": Budget(2, 0.01),
+    "others": Budget(1, 0.01),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, what it is, and whose budget it has."""
+
+    name: str
+    budget: str
+    data: bytes
+    preview: bool = False
+
+
+def _dsn(payload: bytes, coder: str, rows: int, columns: int, scale: int = 1) -> bytes:
+    """A grey layer of (rows, columns), of a network that nobody has: for the preview."""
+    header = Header("dsn", "L", columns * scale, rows * scale)
+    parameters = dsn.Parameters(dsn.Point(scale, 256, 256), bytes(8)).pack()
+    return container.pack(
+        header, [("PARM", parameters), ("LUMA", bytes([BACKENDS[coder].wire_id]) + payload)]
+    )
+
+
+def _restored(payload: bytes, base: str, mode: str, rows: int, columns: int) -> bytes:
+    """A base codec's own file, without a network."""
+    parameters = restored.Parameters(50, 40.0, 0, 0.0, b"").pack()
+    whole = bytes([BASE_CODECS[base].wire_id]) + payload
+    return container.pack(Header("restored", mode, columns, rows), [("PARM", parameters), ("BASE", whole)])
+
+
+def network(
+    shape: coconet.Shape, rows: int, columns: int, code: int = 160, value: int | None = None
+) -> bytes:
+    """A fitted network of one step for all weights, of one value or of noise."""
+    header = Header("coconet", "RGB", columns, rows)
+    sides = shape.matrices(3)
+    counts = [*(r * c for r, c in sides), sum(r for r, _ in sides)]
+    rng = np.random.default_rng(1)
+    integers = [
+        np.full(count, value, np.int32) if value is not None else rng.integers(-9, 10, count).astype(np.int32)
+        for count in counts
+    ]
+    parameters = coconet.Parameters(shape, (code,) * (shape.layers + 2))
+    return container.pack(header, [("PARM", parameters.pack()), ("NETW", adaptive_coder.encode(integers))])
+
+
+def grids(rows: int, columns: int, width: int = 64, seed: int = 1) -> bytes:
+    """Latent grids of no byte, under a context network of noise, whose symbols differ from cell to cell."""
+    rng = np.random.default_rng(seed)
+    parameters = latentgrid.Parameters(width, latentgrid.ZERO_INIT, (8, 8, 10, 8, 8, 8))
+    differences = [rng.integers(-40, 41, count).astype(np.int32) for count in latentgrid.counts(width)]
+    lats = varint(0) * -(-rows // latentgrid.BAND)
+    sections = [("PARM", parameters.pack()), ("NETW", latentgrid.pack_weights(differences)), ("LATS", lats)]
+    return container.pack(Header("latentgrid", "RGB", columns, rows), sections)
+
+
+def progressive(rows: int, columns: int, scans: int) -> bytes:
+    """A progressive JPEG of so many scans, which refine nothing."""
+    buffer = io.BytesIO()
+    Image.new("L", (columns, rows), 128).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    at = data.rindex(b"\xff\xda")
+    last = data[at:-2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def cases(side: int = 1024) -> Iterator[Case]:
+    """Files of side x side pixels, or as many in a row or a column."""
+    area = side * side
+    yield Case(
+        "jxl: a tree of 2047 decisions",
+        "jxl",
+        _dsn(codestream(side, side, depth=2047), "jxl", side, side),
+        True,
+    )
+    shown = codestream(side, side, reference=(side, side), shown=(1, 7, side, side))
+    yield Case("jxl: 7 pictures of patches", "jxl", _dsn(shown, "jxl", side, side), True)
+    small = codestream(side, side, reference=(side, side), shown=(1, min(area * 8 // 83, 32768), 1, 1))
+    yield Case("jxl: patches of one pixel", "jxl", _dsn(small, "jxl", side, side), True)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    for coder in BACKENDS:
+        layer = np.ascontiguousarray(noise[..., 0])
+        from dsncodec import carriers
+
+        payload = carriers.load(coder).encode(layer, 256, 3)
+        yield Case(
+            f"{coder}: noise",
+            "others" if coder not in ("jxl", "j2k") else coder,
+            _dsn(payload, coder, side, side),
+            True,
+        )
+    for base, budget in (("avif", "avif"), ("jpeg", "jpeg"), ("jxl", "jxl lossy"), ("j2k", "j2k")):
+        payload = carriers.load_base(base).encode(noise, 90, 2, 1)
+        yield Case(f"{base}: noise, lossy", budget, _restored(payload, base, "RGB", side, side))
+    film = io.BytesIO()
+    Image.fromarray(noise).save(
+        film, "AVIF", quality=90, speed=8, subsampling="4:4:4", advanced={"film-grain-test": "16"}
+    )
+    yield Case("avif: noise under film grain", "avif", _restored(film.getvalue(), "avif", "RGB", side, side))
+    yield Case("jpeg: 64 scans", "jpeg", _restored(progressive(side, side, 64), "jpeg", "L", side, side))
+    shape = coconet.Shape("sine", 14, 270, 12)
+    yield Case("coconet: a million weights of zero", "coconet", network(shape, 256, 256, value=0))
+    yield Case("coconet: the same, one pixel", "coconet", network(shape, 1, 1, value=0))
+    deep = coconet.Shape("sine", 16, 16, 12)
+    yield Case("coconet: denormal weights", "coconet", network(deep, side // 2, side // 2, code=0, value=1))
+    yield Case(
+        "coconet: huge arguments", "coconet", network(deep, side // 2, side // 2, code=255, value=32767)
+    )
+    yield Case("coconet: one column", "coconet", network(deep, area // 8, 1))
+    yield Case("latentgrid: square", "latentgrid", grids(side, side))
+    yield Case("latentgrid: one row", "latentgrid", grids(1, area))
+    yield Case("latentgrid: one column", "latentgrid", grids(area, 1))
+    for settings in (
+        {"method": "dsn", "scale": 4},
+        {"method": "dsn", "scale": 2},
+        {"base": "avif", "effort": 6},
+        {"base": "avif"},
+    ):
+        picture = Image.fromarray(noise[: side // 2, : side // 2])
+        data = dsncodec.encode(picture, **{"effort": 0, **settings})
+        name = " ".join(f"{key} {value}" for key, value in settings.items())
+        yield Case(f"network: {name}", settings.get("method", "restored"), data)
+
+
+_ONE = """
+import json, resource, sys, time
+import dsncodec
+path, golden, doors = sys.argv[1], sys.argv[2], sys.argv[3].split()
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+dsncodec.decode(golden, threads=1)
+rows = {"start": peak()}
+for door in doors:
+    start = time.process_time()
+    try:
+        if door == "decode": dsncodec.decode(path, threads=1)
+        if door == "preview": dsncodec.decode(path, preview=True, threads=1)
+        if door == "read_info": dsncodec.read_info(path)
+        if door == "verify": dsncodec.verify(path)
+    except dsncodec.DsnError as exc:
+        rows[door + " said"] = str(exc)[:80]
+    rows[door] = time.process_time() - start
+rows["peak"] = peak()
+print(json.dumps(rows))
+"""
+
+
+def measured(case: Case, folder: Path) -> dict[str, Any]:
+    """Seconds by door and the peak, in a process of its own without a limit on address space; compiled code is warm."""
+    path = folder / "dear.dsn"
+    path.write_bytes(case.data)
+    method = dsncodec.read_info(case.data).method
+    golden = Path(__file__).parents[1] / "golden"
+    warm = golden / {"latentgrid": "0.2.0-rgb-latentgrid-plain.dsn"}.get(method, "0.2.0-la-coconet-sine.dsn")
+    doors = "read_info verify preview" + ("" if case.preview else " decode")
+    command = [sys.executable, "-c", _ONE, str(path), str(warm), doors]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the study."""
+    parser.add_argument("--side", type=int, default=1024, metavar="N", help="of the pictures (default: 1024)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this in it")
+    parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure all; 1 if one is dearer than its budget."""
+    import tempfile
+
+    rows, failed = [], False
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases(args.side):
+            if args.only not in case.name:
+                continue
+            found = measured(case, Path(folder))
+            info = dsncodec.read_info(case.data)
+            pixels = info.width * info.height
+            due = BUDGETS[case.budget].seconds(pixels, len(case.data))
+            spent = max(found.get("decode", 0.0), found["preview"])
+            failed = failed or spent > due
+            rows.append(
+                [
+                    case.name,
+                    f"{info.width} x {info.height}",
+                    f"{len(case.data):,}",
+                    *(
+                        f"{found[door]:.2f}" if door in found else ""
+                        for door in ("read_info", "verify", "preview", "decode")
+                    ),
+                    f"{found['peak'] - found['start']:.0f}",
+                    f"{due:.1f}",
+                    "yes" if spent <= due else "NO",
+                ]
+            )
+            print(" | ".join(map(str, rows[-1])), found.get("decode said", ""), file=sys.stderr, flush=True)
+    header = [
+        "file",
+        "picture",
+        "bytes",
+        "info s",
+        "verify s",
+        "preview s",
+        "decode s",
+        "MiB",
+        "budget s",
+        "within",
+    ]
+    text = f"# The dearest legal files\n\n{table(header, rows)}\nSeconds of a core, with one thread; MiB above the process before. {__doc__}"
+    if args.dry_run:
+        print(text)
+    else:
+        write_report("dear.md", text, args.command)
+    return int(failed)
