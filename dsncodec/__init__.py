@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .decoding import ImageInfo, Rows, decode, decode_rows, read_info, verify
+    from .about import versions
+    from .decoding import ImageInfo, Rows, decode, decode_rows, is_dsn, read_info, verify
     from .encoding import Metadata, encode
     from .errors import (
         CodestreamError,
@@ -37,7 +38,8 @@ __version__ = "0.3.0"
 
 _HOME = {
     "encoding": ["Metadata", "encode"],
-    "decoding": ["ImageInfo", "Rows", "decode", "decode_rows", "read_info", "verify"],
+    "about": ["versions"],
+    "decoding": ["ImageInfo", "Rows", "decode", "decode_rows", "is_dsn", "read_info", "verify"],
     "errors": [
         "CodestreamError",
         "Corrupt",
@@ -92,11 +94,13 @@ __all__ = [
     "enhance",
     "extract",
     "inpaint",
+    "is_dsn",
     "read_info",
     "register_pillow",
     "stylize",
     "upsample",
     "verify",
+    "versions",
 ]
 
 

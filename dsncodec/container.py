@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from .errors import Corrupt, LimitExceeded, NotADsnFile, Truncated, UnsupportedVersion
+from .errors import Corrupt, DsnWarning, LimitExceeded, NotADsnFile, Truncated, UnsupportedVersion, warn
 
 MAGIC = b"\x8eDSN"
 VERSION = 2
@@ -270,6 +270,8 @@ def read_sections(
         known: tags the caller understands; any other critical one is refused.
     Returns:
         tag -> place, in file order, unknown optional sections too.
+    Warns:
+        DsnWarning: bytes follow the last section, as some programs that send or store files leave them there.
     """
     table = header.table if header.table is not None else _table_1(stream, header.count, size_bytes)
     found: dict[str, Section] = {}
@@ -289,7 +291,7 @@ def read_sections(
         found[tag] = section
         end = max(end, offset + section.length)
     if end != size_bytes:
-        raise Corrupt(f"{size_bytes - end} bytes follow the last section", offset=end)
+        warn(f"{size_bytes - end} bytes that follow the last section are ignored", DsnWarning)
     return found
 
 

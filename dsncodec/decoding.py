@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,36 @@ class ImageInfo:
         return self.width, self.height
 
 
+@overload
+def decode(
+    source: Source,
+    *,
+    preview: bool = ...,
+    region: tuple[int, int, int, int] | None = ...,
+    size: tuple[int, int] | None = ...,
+    decoder: str = ...,
+    as_array: Literal[False] = ...,
+    max_pixels: int | None = ...,
+    threads: int | None = ...,
+    **old_names: Any,
+) -> Image.Image: ...
+
+
+@overload
+def decode(
+    source: Source,
+    *,
+    preview: bool = ...,
+    region: tuple[int, int, int, int] | None = ...,
+    size: tuple[int, int] | None = ...,
+    decoder: str = ...,
+    as_array: Literal[True],
+    max_pixels: int | None = ...,
+    threads: int | None = ...,
+    **old_names: Any,
+) -> UInt8Array: ...
+
+
 def decode(
     source: Source,
     *,
@@ -73,15 +103,16 @@ def decode(
     region: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     decoder: str = methods.FIDELITY,
+    as_array: bool = False,
     max_pixels: int | None = MAX_PIXELS,
     max_seconds: float | None = None,
     threads: int | None = None,
     **old_names: Any,
-) -> Image.Image:
+) -> Image.Image | UInt8Array:
     """Decode a codestream.
 
     Args:
-        source: bytes, path or binary file.
+        source: bytes (or a uint8 array of them), path or binary file.
         preview: show what needs no network. Of "restored": the base codec's picture, at half the size in files of scale 2. Of
             "dsn": the low-resolution layer, 1/scale of the size. Of "coconet" and "latentgrid": 1/8 of the size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
@@ -89,6 +120,8 @@ def decode(
         decoder: "fidelity": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
             "perceptual": what looks most like it. The same file is shown by another network, sharper and with texture
             that is partly invented, at up to 1 dB less PSNR: for looking at, not for measuring.
+        as_array: give a uint8 array, (H, W) or (H, W, 2..4), which ``encode`` takes back, in the place of a Pillow image: pixels
+            alone, without metadata.
         max_pixels: refuse larger pictures, and decoders that need more than 14 bytes of memory for each of so many pixels,
             before anything is allocated; None: no limit.
         max_seconds: end a decode that takes longer, between two tiles, bands or layers: what a library does with one layer
@@ -96,7 +129,7 @@ def decode(
         threads: that work on the picture; at most, and by default, the CPUs this process may use.
         old_names: ``reduce`` and ``look``, as ``preview`` and ``decoder`` were called before 0.3.
     Returns:
-        A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``.
+        A Pillow image of mode L, LA, RGB or RGBA; metadata in ``info``. Or an array.
     Raises:
         CodestreamError: the bytes are not a valid file.
         LimitExceeded: the picture is larger than ``max_pixels``, or than the memory there is (its ``limit`` is 0), or takes
@@ -107,9 +140,10 @@ def decode(
     """
     preview, decoder = _of_old_names("decode", old_names, preview, decoder)
     if region is None and size is None and not preview:
-        return decode_rows(
+        rows = decode_rows(
             source, decoder=decoder, max_pixels=max_pixels, max_seconds=max_seconds, threads=threads
-        ).image()
+        )
+        return rows.array() if as_array else rows.image()
     allowance = _allowance(max_pixels, max_seconds, threads)
     with opened(source) as stream:
         header, sections, _ = read_structure(stream, max_pixels)
@@ -127,6 +161,8 @@ def decode(
             pixels = parsed.preview()[window or ...]
         else:
             pixels = parsed.pixels(window, threads, decoder)
+        if as_array:
+            return np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         return to_pillow(Picture(pixels, header.mode, **metadata(payloads)))
 
 
@@ -205,6 +241,15 @@ class Rows:
                 with _in_memory(parsed.header), budget.spending(self._allowance):
                     band = parsed.pixels(window, self._threads, self._decoder)
             yield band if final is None else final[window]
+
+    def array(self) -> UInt8Array:
+        """All of it, (H, W) or (H, W, 2..4) uint8."""
+        channels = len(self.mode)
+        with _in_memory(self._parsed.header):
+            pixels = np.empty((self.height, self.width, channels), np.uint8)
+            for top, band in zip(range(0, self.height, self.band), self):
+                pixels[top : top + len(band)] = band
+        return pixels[..., 0] if channels == 1 else pixels
 
     def image(self) -> Image.Image:
         """All of it."""
@@ -311,6 +356,16 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         size_bytes=size_bytes,
         bpp=bpp(size_bytes, header.width, header.height),
     )
+
+
+def is_dsn(source: Source) -> bool:
+    """Whether bytes, a path or a file begin as a .dsn file does, whatever comes then; a file is left where it stands.
+
+    Raises:
+        OSError: the path cannot be read.
+    """
+    with opened(source) as stream:
+        return stream.read(len(container.MAGIC)) == container.MAGIC
 
 
 def verify(source: Source) -> None:

@@ -66,7 +66,7 @@ def encode(
             where Ctrl-C has ended a fit of latent grids early: then the file is the best so far, and may be short of
             ``target_psnr_db``.
         settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``, ``dpi``: each in the
-            place of the image's own, ``b""`` leaves it out.
+            place of the image's own, ``b""`` leaves it out; XMP may be text.
     Returns:
         The codestream, a whole .dsn file.
     Raises:
@@ -115,6 +115,8 @@ def _with_metadata(picture: Picture, metadata: Metadata | None, own: Mapping[str
             continue
         if isinstance(value, Image.Exif):
             given[name] = value = value.tobytes()
+        if isinstance(value, str) and name == "xmp":
+            given[name] = value = value.encode("utf-8")
         if not isinstance(value, bytes):
             raise SettingError(f"{name} must be bytes, not {type(value).__name__}")
         if name == "exif":

@@ -39,6 +39,7 @@ _OF_OTHER_FORMATS = frozenset(  # said to every format in turn by a program that
         "comment",
         "compress_level",
         "keep_rgb",
+        "lossless",
         "optimize",
         "progressive",
         "qtables",
@@ -156,6 +157,10 @@ class DsnImageFile(ImageFile.ImageFile):
         self._decoder = name
         self._set_tile(self._reduced)
 
+    def _getexif(self) -> dict[int, Any] | None:
+        """As Pillow's own formats have it for older programs: the tags of EXIF in one dict."""
+        return self.getexif()._get_merged_dict() if "exif" in self.info else None
+
     def load_seek(self, pos: int) -> None:
         """Go to the tile. Being defined, it makes ``ImageFile.Parser`` wait for the whole file."""
         assert self.fp is not None
@@ -229,7 +234,9 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     ICC profile, EXIF and XMP come from ``im.info`` unless an option says otherwise; None or ``b""``
     leaves them out.
     """
-    given: dict[str, Any] = im.encoderinfo
+    given: dict[str, Any] = dict(im.encoderinfo)
+    if isinstance(given.get("method"), int):  # of WebP, whose method is an effort
+        del given["method"]
     _warn_of_unknown(given, _SETTINGS | _METADATA, stacklevel=4)  # the caller of Image.save
     if 0 in im.size:
         raise ValueError("cannot write empty image as DSN")

@@ -305,7 +305,7 @@ def test_target_psnr(method: str) -> None:
         {"method": "jpeg", "scale": 2},
         {"icc_profile": "text"},
         {"exif": 7},
-        {"xmp": "<x/>"},
+        {"xmp": 7},
     ],
     ids=str,
 )
@@ -590,3 +590,52 @@ def test_noise_at_the_highest_quality(method: str, backend: str) -> None:
     image = Image.fromarray(noise(40, 40))
     data = quick(image, method=method, **carrier(method, backend), quality=100, effort=9)
     assert dsncodec.decode(data).size == (40, 40)
+
+
+# --- habits that people bring along
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("mode", MODES)
+def test_pixels_as_an_array(mode: str, method: str) -> None:
+    data = quick(picture(mode, 300, 270), method=method)
+    image = dsncodec.decode(data)
+    pixels = dsncodec.decode(data, as_array=True)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, np.asarray(image).shape)
+    np.testing.assert_array_equal(pixels, np.asarray(image))
+    np.testing.assert_array_equal(dsncodec.decode_rows(data).array(), pixels)
+    box = (3, 5, 40, 31)
+    np.testing.assert_array_equal(
+        dsncodec.decode(data, region=box, as_array=True), np.asarray(image.crop(box))
+    )
+    preview = dsncodec.decode(data, preview=True, as_array=True)
+    np.testing.assert_array_equal(preview, np.asarray(dsncodec.decode(data, preview=True)))
+    assert dsncodec.read_info(quick(pixels, method=method)).mode == mode
+
+
+def test_is_dsn(tmp_path: Path) -> None:
+    data = quick(picture("RGB", 9, 9))
+    old = Path(__file__).parent / "golden" / "0.1.0-rgb-x3-64-jxl.dsn"
+    path = tmp_path / "a.dsn"
+    path.write_bytes(data)
+    for source in (data, data[:4], bytearray(data), np.frombuffer(data, np.uint8), path, str(path), old):
+        assert dsncodec.is_dsn(source)
+    stream = io.BytesIO(b"before" + data)
+    stream.seek(6)
+    assert dsncodec.is_dsn(stream) and stream.tell() == 6
+    for source in (b"", data[:3], b"\x89PNG\r\n", Path(__file__)):
+        assert not dsncodec.is_dsn(source)
+    with pytest.raises(FileNotFoundError):
+        dsncodec.is_dsn(tmp_path / "absent")
+
+
+def test_versions_name_what_takes_part() -> None:
+    found = dsncodec.versions()
+    assert found["dsncodec"] == dsncodec.__version__ and found["codestream"] == "1, 2"
+    assert {"python", "system", "numpy", "pillow", "onnxruntime", "imagecodecs", "libavif"} <= set(found)
+    assert all(isinstance(version, str) and version for version in found.values())
+
+
+def test_xmp_may_be_text() -> None:
+    data = quick(picture("RGB", 9, 9), xmp="<x>\xe9</x>")
+    assert dsncodec.decode(data).info["xmp"] == "<x>\xe9</x>".encode()

@@ -15,6 +15,7 @@ from dsncodec.container import MAGIC, TAGS, Header, Section
 from dsncodec.errors import (
     CodestreamError,
     Corrupt,
+    DsnWarning,
     LimitExceeded,
     NotADsnFile,
     Truncated,
@@ -296,8 +297,9 @@ def test_duplicate_section() -> None:
 
 @BOTH
 def test_trailing_bytes(example: bytes) -> None:
-    with pytest.raises(Corrupt, match="1 bytes follow"):
-        parse(example + b"\0")
+    with pytest.warns(DsnWarning, match="^8 bytes that follow the last section are ignored$"):
+        found = parse(example + b"\0 behind")
+    assert found == parse(example)
 
 
 @BOTH

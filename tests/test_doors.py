@@ -205,6 +205,7 @@ ABOVE = {
     "dsncodec.networks": 2,
     "dsncodec.options": 3,
     "dsncodec.methods": 4,
+    "dsncodec.about": 5,
     "dsncodec.encoding": 5,
     "dsncodec.decoding": 5,
     "dsncodec.processing": 6,

@@ -18,16 +18,19 @@ import imagecodecs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 import dsncodec
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.container import MAX_PIXELS
-from dsncodec.errors import DsnError
+from dsncodec.errors import DsnError, DsnWarning
 
 from .conftest import carrier, header_bytes, picture, with_fixed_checksums, with_network
 from .fuzz import bombs, campaigns, entry_points, mutations
 from .fuzz.__main__ import main as fuzz
+
+# mutations put bytes behind the end, too
+pytestmark = pytest.mark.filterwarnings("ignore::dsncodec.errors.DsnWarning")
 
 METHODS = {"dsn": BACKENDS, "restored": BASE_CODECS, "coconet": ("paper", "sine"), "latentgrid": ("plain",)}
 FITTED = ("coconet", "latentgrid")
@@ -136,13 +139,22 @@ def test_junk(junk: bytes) -> None:
 
 
 @pytest.mark.parametrize(("method", "backend"), [("dsn", "lzma2"), *ALL[len(BACKENDS) :]])
-def test_two_files_in_one(method: str, backend: str) -> None:
+def test_bytes_behind_the_end_are_ignored_with_a_warning(method: str, backend: str, tmp_path: Path) -> None:
+    """By every entry point, in both versions; a second file behind the first is no more than that."""
     for mode in ("L", "RGBA"):
         data = small_file(mode, method, backend)
-        with pytest.raises(DsnError):
-            dsncodec.decode(data + data)
-        with pytest.raises(DsnError):
-            dsncodec.decode(data + b"\0")
+        wanted = dsncodec.decode(data).tobytes()
+        for more in (data, b"\0", bytes(5000)):
+            with pytest.warns(DsnWarning, match=f"^{len(more)} bytes that follow"):
+                assert dsncodec.decode(data + more).tobytes() == wanted
+            with pytest.warns(DsnWarning, match="bytes that follow"):
+                dsncodec.verify(data + more)
+            with pytest.warns(DsnWarning, match="bytes that follow"):
+                assert dsncodec.read_info(data + more).size_bytes == len(data + more)
+        path = tmp_path / "a.dsn"
+        path.write_bytes(data + b"behind")
+        with pytest.warns(DsnWarning, match="bytes that follow"), Image.open(path) as image:
+            assert image.tobytes() == wanted
 
 
 # --- the campaigns' own machinery, with a few hundred of its seeds

@@ -64,10 +64,21 @@ def tiff() -> bytes:
 
 
 ALL = {"exif": EXIF, "xmp": XMP, "icc_profile": ICC}
+
+
+def webp_with(block: bytes) -> bytes:
+    """A WebP file whose EXIF chunk has this very block, as some programs write it."""
+    data = saved("WEBP", **ALL)
+    chunk = b"EXIF" + struct.pack("<I", len(EXIF) - 6) + EXIF[6:]
+    assert data.count(chunk) == 1 and len(EXIF) % 2 == len(block) % 2 == 0
+    data = data.replace(chunk, b"EXIF" + struct.pack("<I", len(block)) + block)
+    return b"RIFF" + struct.pack("<I", len(data) - 8) + data[8:]
+
+
 SOURCES: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: saved("JPEG", dpi=(300, 300), **ALL),
     "WEBP": lambda: saved("WEBP", **ALL),
-    "WEBP, EXIF with JPEG's prefix": lambda: saved("WEBP", **ALL).replace(EXIF[6:], EXIF[6:]),
+    "WEBP, EXIF with JPEG's prefix": lambda: webp_with(EXIF),
     "AVIF": lambda: saved("AVIF", **ALL),
     "PNG": lambda: png({"XML:com.adobe.xmp": XMP}, exif=EXIF, icc_profile=ICC, dpi=(300, 300)),
     "PNG, raw profiles": lambda: png(

@@ -436,6 +436,15 @@ def test_metadata_survives_other_formats() -> None:
     assert Image.open(file).getexif()[ORIENTATION] == 6
 
 
+def test_habits_of_other_formats(no_defaults: None) -> None:
+    """Older programs ask for ``_getexif``; WebP's savers say ``method=6``, AVIF's XMP is text."""
+    back = reopened(saved(with_metadata(), method=6, xmp="<x/>", speed=3, lossless=False))
+    assert back._getexif() == {ORIENTATION: 6}
+    assert back.info["xmp"] == b"<x/>"
+    assert reopened(saved(picture("RGB", 8, 8)))._getexif() is None
+    assert reopened(saved(with_metadata(), dpi=(300, 300))).info["dpi"] == (300, 300)
+
+
 # --- Reading: sources, draft, copies, threads
 
 
