@@ -65,9 +65,9 @@ def restored(base: str, strength: int, model_id: bytes, scale: int = 1, mode: st
     return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
 
 
-def weighed(mode: str, weights: tuple[int, ...], model_id: bytes) -> bytes:
+def weighed(mode: str, weights: tuple[int, ...], model_id: bytes, scale: int = 1) -> bytes:
     """A file of method restored, tuned for the eye, as if the encoder had found these weights best; without any, no network."""
-    data = dsncodec.encode(picture(mode), base="avif", base_quality=QUALITY)
+    data = dsncodec.encode(picture(mode), base="avif", base_quality=QUALITY, scale=scale)
     header, sections = sections_of(data)
     parameters = replace(
         Parameters.unpack(sections["PARM"]), weights=weights, gain_points=0.0, strength=0, model_id=model_id
@@ -126,7 +126,8 @@ def cases() -> dict[str, Callable[[], bytes]]:
             restored, row.base, UNIT_STRENGTH, row.wire_id, row.scale
         )
         for row in registry.restorations()
-        if row.default and row.hypotheses == 1  # the others have files of their own time
+        # the others have files of their own time, or no file names them
+        if row.default and row.hypotheses == 1 and row.tune != "perceptual"
     }
     made["rgb-q50-jpeg-metadata"] = lambda: dsncodec.encode(
         picture("RGB"), "restored", base="jpeg", base_quality=QUALITY, **METADATA
@@ -134,7 +135,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     made["rgb-q50-avif-deep"] = partial(weighed, "RGB", (), NO_MODEL)
     made |= {
         f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}": partial(
-            weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id
+            weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id, row.scale
         )
         for row in registry.restorations()
         if row.hypotheses > 1
