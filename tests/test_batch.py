@@ -164,17 +164,28 @@ def test_what_is_hidden_or_no_picture_is_left_alone(urls: Urls) -> None:
     assert set(ran(urls)) == set(NAMES)
 
 
-def test_what_cannot_begin(urls: Urls, tmp_path: Path) -> None:
+def test_pictures_of_one_name_are_both_there(urls: Urls) -> None:
+    """What was done before keeps its name; what comes then has its whole one."""
+    ran(urls)
     source, target = map(folders.opened, urls)
+    before = target.read("a.dsn")
     source.write("a.jpg", source.read("a.png"))
-    with pytest.raises(SettingError, match=r"would both become a\.dsn"):
-        Batch(*urls, FAST)
+    assert counts(ran(urls)) == {"unchanged": 5, "encoded": 1}
+    assert target.read("a.dsn") == before and "a.jpg.dsn" in target.files()
+    for name in ("new.png", "new.webp"):
+        source.write(name, source.read("a.png"))
+    assert counts(ran(urls)) == {"unchanged": 6, "encoded": 2}
+    assert {"new.png.dsn", "new.webp.dsn"} <= set(target.files())
+    assert counts(ran(urls)) == {"unchanged": 8}
+
+
+def test_what_cannot_begin(urls: Urls, tmp_path: Path) -> None:
+    target = folders.opened(urls[1])
     with pytest.raises(SettingError, match="no such folder"):
         Batch(str(tmp_path / "nowhere"), urls[1], FAST)
     target.write("notes.txt", b"")
     with pytest.raises(SettingError, match="no pictures"):
         Batch(urls[1], urls[0], FAST)
-    source.remove("a.jpg")
     target.write(MANIFEST, b"not JSON\n")
     with pytest.raises(SettingError, match=r"manifest\.jsonl cannot be read"):
         Batch(*urls, FAST)

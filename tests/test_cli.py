@@ -115,6 +115,10 @@ def test_help(verb: str, call: Call) -> None:
     assert out.startswith(f"usage: dsncodec {verb}")
 
 
+def test_without_a_verb_there_is_help(call: Call) -> None:
+    assert call() == call("--help")
+
+
 def test_help_and_version(call: Call) -> None:
     code, out, _ = call("--help")
     assert code == 0
@@ -132,7 +136,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["encode"], ["encode", "a.png", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [["paint"], ["encode"], ["encode", "a.png", "--nonsense"]])
 def test_bad_usage(arguments: list[str], call: Call) -> None:
     code, out, err = call(*arguments)
     assert code == 2
@@ -773,6 +777,26 @@ def test_losses_are_named_in_lines_in_json_and_counted(tmp_path: Path, call: Cal
     assert names(tmp_path / "out") == ["b.dsn", "c.dsn", "d.dsn", "deep/a.dsn"]
     quiet = call("encode", folder, "-o", tmp_path / "out", "--quiet", "--force", "--method", "dsn", "-j", 2)
     assert (quiet[0], quiet[1], quiet[2].splitlines()) == (0, "", lines[1:])
+
+
+@pytest.mark.parametrize("output", ["a folder", "beside"])
+def test_pictures_of_one_name_keep_their_whole_names(output: str, tmp_path: Path, call: Call) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.jpg", "a.png", "b.png"):
+        picture("RGB", 9, 9).save(folder / name)
+    target = tmp_path / "out" if output == "a folder" else folder
+    where = ["-o", target] if output == "a folder" else []
+    assert call("encode", folder, *where, "--method", "dsn")[0] == 0
+    made = [name for name in names(target) if name.endswith(".dsn")]
+    assert made == ["a.jpg.dsn", "a.png.dsn", "b.dsn"]
+    assert call("decode", target, "-o", tmp_path / "back")[0] == 0
+    assert names(tmp_path / "back") == ["a.jpg.png", "a.png.png", "b.png"]
+
+
+def test_one_picture_twice_is_bad_usage(photo: Path, call: Call) -> None:
+    code, _, err = call("encode", photo, photo)
+    assert code == 2 and "would both become" in one_line(err)
 
 
 def test_a_batch_names_losses_and_what_it_leaves_out(tmp_path: Path, call: Call) -> None:

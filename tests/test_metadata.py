@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 import dsncodec
 from dsncodec import metadata
@@ -233,6 +234,34 @@ def test_xmp_that_is_no_text_costs_itself(suffix: str) -> None:
     back, said = written(decoded, suffix)
     assert back.getexif()[MAKE] == "camera"
     assert ("xmp" in back.info) != any("XMP is left out" in line for line in said)
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
+def test_tags_of_how_another_file_held_its_pixels_break_no_file(suffix: str) -> None:
+    """Some cameras write the size, the strips and the bits of their own file into EXIF."""
+    held = tags()
+    held.update(
+        {
+            256: 4128,
+            257: 2322,
+            258: (8, 8, 8),
+            259: 6,
+            262: 6,
+            273: 9999,
+            277: 3,
+            278: 2322,
+            279: 12345,
+            284: 1,
+        }
+    )
+    held.update({322: 64, 323: 64, 513: 777, 514: 5000, 530: (2, 2), 531: 1})
+    decoded = dsncodec.decode(coded(picture("RGB", 12, 9), exif=held))
+    back, said = written(decoded, suffix)
+    assert said == []
+    assert upright(back) == (9, 12) and back.getexif()[MAKE] == "camera"
+    colours = np.asarray(ImageOps.exif_transpose(back).convert("RGB")).astype(int)
+    expected = np.asarray(ImageOps.exif_transpose(decoded)).astype(int)
+    assert np.abs(colours - expected).mean() < 12
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".gif", ".ico", ".jp2", ".pdf", ".ppm", ".tga"])

@@ -12,7 +12,7 @@ import errno
 import functools
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -280,11 +280,18 @@ class Batch:
             }
         self._fresh: dict[str, Row] = {}
         rows = self._merge_manifest()
-        self.tasks = [Task(picture, output, rows.get(picture)) for output, picture in self._outputs().items()]
+        self.tasks = [
+            Task(picture, output, rows.get(picture)) for output, picture in self._outputs(rows).items()
+        ]
 
-    def _outputs(self) -> dict[str, str]:
-        """Output -> picture."""
-        found: dict[str, str] = {}
+    def _outputs(self, rows: Mapping[str, Row]) -> dict[str, str]:
+        """Output -> picture. Of a.jpg and a.png each keeps its whole name, a.jpg.dsn; what was done before keeps the name it
+        has.
+
+        Raises:
+            SettingError: no picture at all, or two of one name nevertheless.
+        """
+        found: list[str] = []
         self.others: list[str] = []
         pictures = reading.suffixes()
         for name in self.source.files():
@@ -293,13 +300,19 @@ class Batch:
             if files.suffix(name) not in pictures:
                 self.others.append(name)
                 continue
-            output = name[: -len(files.suffix(name))] + ".dsn"
-            if output in found:
-                raise SettingError(f"{found[output]} and {name} would both become {output}")
-            found[output] = name
+            found.append(name)
         if not found:
             raise SettingError(f"no pictures in {self.source.url}")
-        return found
+        usual = {name: name[: -len(files.suffix(name))] + ".dsn" for name in found}
+        count = Counter(usual.values())
+        outputs: dict[str, str] = {}
+        for name in found:
+            fresh = usual[name] if count[usual[name]] == 1 else name + ".dsn"
+            output = rows[name].output if name in rows else fresh
+            if output in outputs:
+                raise SettingError(f"{outputs[output]} and {name} would both become {output}")
+            outputs[output] = name
+        return outputs
 
     def run(self, start: Callable[[], Executor], capacity: Callable[[], int]) -> Iterator[Row]:
         """Do what is not done, and yield each picture's row as it comes; afterwards the manifest has them all.

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import SettingError, reason
-from .common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, shown
+from .common import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, complain, shown
 
 VERBS = {  # name -> module, what it is for
     "encode": ("dsncodec.cli.encode", "turn pictures into .dsn files"),
@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         _heed_termination()
+        if not arguments:
+            _parser(arguments).print_help()
+            return EXIT_DONE
         args = _parser(arguments).parse_args(arguments)
         if args.verb in OLD_VERBS:
             complain(f"{args.verb} is now called {OLD_VERBS[args.verb]}; the old name goes in 0.4")

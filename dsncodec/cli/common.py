@@ -331,6 +331,13 @@ def plan(
     if suffix is None:
         return [Job(source) for source, _ in found]
     jobs = [Job(source, _target(args, source, name, suffix, tag)) for source, name in found]
+    places = Counter(_place(job) for job in jobs)
+    jobs = [  # a.jpg beside a.png: both keep their whole names
+        job
+        if places[_place(job)] == 1
+        else Job(source, _target(args, source, name, suffix, tag, whole_name=True))
+        for job, (source, name) in zip(jobs, found)
+    ]
     if other and args.output is None and not args.force:
         taken = [job.target != STDOUT and os.path.exists(str(job.target)) for job in jobs]
         jobs = [_beside(job, suffix, other) if one else job for job, one in zip(jobs, taken)]
@@ -401,24 +408,33 @@ def _output_is_folder(args: argparse.Namespace) -> bool:
     return many or os.path.isdir(args.output) or args.output.endswith(ends)
 
 
-def _target(args: argparse.Namespace, source: str, name: str, suffix: str, tag: str) -> str:
+def _target(
+    args: argparse.Namespace, source: str, name: str, suffix: str, tag: str, whole_name: bool = False
+) -> str:
+    """Where a result goes; ``whole_name``: with the suffix of its input before its own."""
+    source_stem, stem = (text if whole_name else os.path.splitext(text)[0] for text in (source, name))
     if args.output == STDOUT or (args.output is None and source == STDIN):
         return STDOUT
     if args.output is None:
-        return os.path.splitext(source)[0] + tag + suffix
+        return source_stem + tag + suffix
     if not _output_is_folder(args):
         return str(args.output)
     if source == STDIN:
         raise SettingError(f"-o must name a file for stdin, not the folder {args.output}")
     if os.path.isfile(args.output):
         raise SettingError(f"-o must name a folder for several inputs, and {args.output} is a file")
-    return os.path.join(args.output, os.path.splitext(name)[0] + suffix)
+    return os.path.join(args.output, stem + suffix)
+
+
+def _place(job: Job) -> str:
+    """What tells targets apart, whatever links lead there."""
+    return STDOUT if job.target == STDOUT else os.path.realpath(str(job.target))
 
 
 def _check_targets(args: argparse.Namespace, jobs: list[Job]) -> None:
     sources: dict[str, str] = {}
     for job in jobs:
-        place = STDOUT if job.target == STDOUT else os.path.realpath(str(job.target))
+        place = _place(job)
         if place in sources:
             where = "stdout" if job.target == STDOUT else job.target
             raise SettingError(f"{sources[place]} and {job.source} would both become {where}")
