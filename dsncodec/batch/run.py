@@ -368,7 +368,7 @@ def _row(line: dict[str, Any]) -> Row:
     Raises:
         TypeError: a field is missing or of another kind.
     """
-    known = {}
+    known: dict[str, Any] = {}
     for one in fields(Row):
         if one.name in line:
             value, kind = line[one.name], _KINDS[str(one.type)]
