@@ -219,8 +219,10 @@ class DsnDecoder(ImageFile.PyDecoder):
         preview, decoder = self.args
         with _pillow_errors():
             source, threads = cast(BinaryIO, self.fd), _defaults.get("threads")
+            # beyond twice its limit Pillow has raised an error already; this one is about memory
+            limit = None if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
             image = decoding.decode(
-                source, preview=preview, decoder=decoder, max_pixels=None, threads=threads
+                source, preview=preview, decoder=decoder, max_pixels=limit, threads=threads
             )
         if (image.mode, image.size) != (self.mode, self.im.size):
             raise OSError("the file was changed after it had been opened")

@@ -335,6 +335,22 @@ def test_more_pixels_allow_more_memory() -> None:
         assert dsncodec.decode(data, max_pixels=allowed).size == (60, 50)
 
 
+def test_pillow_s_limit_is_one_of_memory_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    dsncodec.register_pillow()
+    path = tmp_path / "a.dsn"
+    path.write_bytes(dsncodec.encode(Image.new("RGB", (60, 50), "red"), base="j2k", quality=50, threads=1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3001)
+    with Image.open(path) as image:
+        image.load()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1501)
+    with (
+        pytest.warns(Image.DecompressionBombWarning),
+        Image.open(path) as image,
+        pytest.raises(OSError, match="JPEG 2000 needs"),
+    ):
+        image.load()
+
+
 def test_jpeg_has_the_components_of_its_mode() -> None:
     import io
 

@@ -164,6 +164,13 @@ def codestream(
     return out.done()
 
 
+def with_reference(lossy: bytes, at: int, rows: int, columns: int, depth: int) -> bytes:
+    """A lossy codestream in colour, with a black frame for reference before its frame, which begins at byte ``at``."""
+    out = Writer()
+    _frame(out, rows, columns, regular=False, shown=None, depth=depth, in_xyb=True)
+    return lossy[:at] + out.done() + lossy[at:]
+
+
 def _frame(
     out: Writer,
     rows: int,
@@ -172,6 +179,7 @@ def _frame(
     regular: bool,
     shown: tuple[int, int, int, int] | None,
     depth: int,
+    in_xyb: bool = False,
 ) -> None:
     out.align()
     out.put(1, 0)
@@ -182,7 +190,7 @@ def _frame(
     else:
         out.put(2, 1)
         out.put(4, 1)
-    out.put(3, 0)
+    out.put(2 if in_xyb else 3, 0)
     out.put(2, 1)  # groups of 256 x 256
     if regular:
         out.put(6, 0b100000)  # one pass, the picture's size, replaces all, the last
