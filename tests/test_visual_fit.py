@@ -47,12 +47,12 @@ def begun(steps: int = 60, threads: int = 1) -> Any:
 def test_coarse_grids_go_first() -> None:
     """The finest grids begin later; in a fit for squared error all move from the first step on."""
     fit = latentgrid.fitter()
-    for visual_fit, moved in ((True, [False] * 3 + [True] * 4), (False, [True] * 7)):
+    for visual_fit, moved in ((True, [False] * 2 + [True] * 5), (False, [True] * 7)):
         job = fit.Fit(rgb(56, 48), *latentgrid.init_for(LAMBDA, "visual"), 2, visual=visual_fit)
         kept = job.objective.step
         seen = list[list[bool]]()
 
-        def step(*arguments: float, held: int = 0) -> None:
+        def step(*arguments: float, held: tuple[int, int] = (0, 0)) -> None:
             kept(*arguments, held=held)
             seen.append([bool(latents.any()) for latents in job.objective.latents])
 
