@@ -47,9 +47,9 @@ MAX_WEIGHT = 15.0
 CONTEXT_PACE = np.float32(3)
 # From this lmbda on, for 2^16 pixels, W2 of a published init stays as it is
 HELD_FROM = 1.5e-3
-# In a fit for the eye coarse grids go first, and take what is smooth: on the finest one it would be plateaus with edges, see
+# In a fit for the eye coarse grids go first in smooth areas: on the finest one they would become plateaus with edges, see
 # docs/decisions/0021-visual-fit.md
-VISUAL_STARTS, VISUAL_SMOOTH_STARTS = (0.08, 0.04), (0.15, 0.08, 0.04)
+VISUAL_STARTS = (0.15, 0.08, 0.04)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
@@ -69,8 +69,8 @@ def held(starts: Sequence[float], progress: float) -> int:
 @dataclass(frozen=True)
 class Schedule:
     """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
-    budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on the latents of the
-    finest grids move, 0..1, finest first, and ``smooth_starts`` the same in smooth areas; all others move from the beginning."""
+    budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on latents of the finest
+    grids move in smooth areas, 0..1, finest first; all others move from the beginning."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
@@ -79,11 +79,6 @@ class Schedule:
     rounded: float = 0.08
     rounded_weights: float = 5e-4
     starts: tuple[float, ...] = ()
-    smooth_starts: tuple[float, ...] = ()
-
-    def held(self, progress: float) -> tuple[int, int]:
-        """How many grids, the finest ones, stay as they are: everywhere, and in smooth areas."""
-        return held(self.starts, progress), held(self.smooth_starts, progress)
 
 
 @dataclass
@@ -223,9 +218,7 @@ class Fit:
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
-        self.schedule, self.seed = Schedule(), seed
-        if visual:
-            self.schedule = Schedule(starts=VISUAL_STARTS, smooth_starts=VISUAL_SMOOTH_STARTS)
+        self.schedule, self.seed = Schedule(starts=VISUAL_STARTS if visual else ()), seed
         self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 
@@ -266,7 +259,7 @@ class Fit:
                 loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
-                    objective.step(lmbda, size, held=schedule.held(progress))
+                    objective.step(lmbda, size, held=held(schedule.starts, progress))
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded

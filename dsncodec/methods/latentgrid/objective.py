@@ -477,28 +477,20 @@ class RDObjective:
         size: float,
         beta1: float = 0.8,
         beta2: float = 0.99,
-        held: tuple[int, int] = (0, 0),
+        held: int = 0,
     ) -> None:
-        """One step of Adam for the latents, from the gradients that were found last.
-
-        Args:
-            held: of how many grids, the finest ones, latents stay where they are: all of them; and those of smooth areas, which
-                are told apart for the eye only.
-        """
+        """One step of Adam for the latents, from the gradients that were found last. For the eye, those of smooth areas stay
+        where they are in so many grids, the finest ones."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
         adam = latent_loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
 
         grads = tuple(self.grad_rate)
-        for k in range(min(held[1], len(self._smooth))):
-            self.slopes[k][self._smooth[k]] = 0
-
-        def part(thread: int) -> None:
-            shares = self._shares[thread].copy()
-            shares[: held[0]] = 0
-            latent_loops.step(self._state, grads, self._grad_error, shares, adam)
-
-        self.run(part)
+        for slopes, smooth in zip(self.slopes[:held], self._smooth):
+            slopes[smooth] = 0
+        self.run(
+            lambda thread: latent_loops.step(self._state, grads, self._grad_error, self._shares[thread], adam)
+        )
 
 
 def _context_gradients() -> rate_loops.ContextGradients:

@@ -334,7 +334,7 @@ class Trainer:
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
-            still = held(phase.starts, step / total), 0
+            still = held(phase.starts, step / total)
 
             def visit(number: int) -> tuple[tuple[float, float, float], FloatArray]:
                 objective = state.objectives[number]
