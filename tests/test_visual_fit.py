@@ -44,35 +44,44 @@ def begun(steps: int = 60, threads: int = 1) -> Any:
     return job
 
 
-def test_coarse_grids_go_first() -> None:
-    """The finest grids begin later; in a fit for squared error all move from the first step on."""
+def test_coarse_grids_go_first_where_it_is_smooth() -> None:
+    """There the finest grids begin later, one after the other; beside it, and in a fit for squared error, all move at once."""
     fit = latentgrid.fitter()
-    for visual_fit, moved in ((True, [False] * 3 + [True] * 4), (False, [True] * 7)):
-        job = fit.Fit(rgb(56, 48), *latentgrid.init_for(LAMBDA, "visual"), 2, visual=visual_fit)
+    image = rgb(56, 48).copy()
+    image[:, :32] = 120
+    image[:, 28:32, 1] += 3  # less than what is seen as contrast
+    rng = np.random.default_rng(0)
+    image[:, 32:] = rng.integers(0, 256, (48, 24, 3), np.uint8)
+    for visual_fit in (True, False):
+        job = fit.Fit(image, *latentgrid.init_for(LAMBDA, "visual"), 2, visual=visual_fit)
         kept = job.objective.step
-        seen = list[list[bool]]()
+        seen = list[list[tuple[bool, bool]]]()
 
         def step(*arguments: float, held: int = 0) -> None:
             kept(*arguments, held=held)
-            seen.append([bool(latents.any()) for latents in job.objective.latents])
+            sides = [
+                (grid[:, : 20 >> k], grid[:, (32 >> k) + 1 :]) for k, grid in enumerate(job.objective.latents)
+            ]
+            seen.append([(bool(soft.any()), bool(rough.any())) for soft, rough in sides[:4]])
 
         job.objective.step = step
         job.run(fit.RateTarget(LAMBDA), fit.Budget(None, 40))
         job.close()
-        assert seen[0] == moved
-        assert all(seen[-1])
-        firsts = [next(at for at, grids in enumerate(seen) if grids[k]) for k in range(7)]
+        assert all(rough for _, rough in seen[0])
+        assert [soft for soft, _ in seen[0]] == ([False] * 3 + [True] if visual_fit else [True] * 4)
+        assert all(soft for soft, _ in seen[-1])
+        firsts = [next(at for at, grids in enumerate(seen) if grids[k][0]) for k in range(4)]
         assert firsts == sorted(firsts, reverse=True)
 
 
 def test_a_smooth_picture_has_no_plateaus() -> None:
-    """A soft hill stays soft: the steps between neighbours are about those of the original."""
+    """A soft hill stays soft: steps between neighbours are about those of the original."""
     y, x = np.mgrid[:64, :64] / 63.0
-    hill = 90 + 90 * np.sin(2.5 * x + 0.5) * np.sin(3 * y + 0.2)
-    image = np.repeat(np.rint(hill).astype(np.uint8)[..., None], 3, 2)
+    hill = np.rint(90 + 90 * np.sin(2.5 * x + 0.5) * np.sin(3 * y + 0.2))
+    image = np.repeat(hill.astype(np.uint8)[..., None], 3, 2)
     found = shown(dsncodec.encode(image, LatentGrid(steps=150), quality=55, threads=1))
-    steps = [np.abs(np.diff(one[..., 1].astype(int), axis=1)).max() for one in (image, found)]
-    assert steps[1] <= 2 * steps[0]
+    error = found[..., 1] - hill
+    assert np.mean(np.diff(error, axis=1) ** 2) < 0.85  # with all grids at once 1.2
 
 
 def test_the_gradient_of_the_distortion() -> None:

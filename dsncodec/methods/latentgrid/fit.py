@@ -47,7 +47,7 @@ MAX_WEIGHT = 15.0
 CONTEXT_PACE = np.float32(3)
 # From this lmbda on, for 2^16 pixels, W2 of a published init stays as it is
 HELD_FROM = 1.5e-3
-# In a fit for the eye coarse grids go first, and take what is smooth: on the finest one it would be plateaus with edges, see
+# In a fit for the eye coarse grids go first in smooth areas: on the finest one they would become plateaus with edges, see
 # docs/decisions/0021-visual-fit.md
 VISUAL_STARTS = (0.15, 0.08, 0.04)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
@@ -61,11 +61,16 @@ def cosine_schedule(pair: Sequence[float], progress: float) -> float:
     return pair[1] + (pair[0] - pair[1]) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
+def held(starts: Sequence[float], progress: float) -> int:
+    """How many of the finest grids have not begun to move, of a schedule's ``starts``."""
+    return sum(progress < start for start in starts)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
-    budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on the latents of the
-    finest grids move, 0..1, finest first; all others move from the beginning."""
+    budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on latents of the finest
+    grids move in smooth areas, 0..1, finest first; all others move from the beginning."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
@@ -74,10 +79,6 @@ class Schedule:
     rounded: float = 0.08
     rounded_weights: float = 5e-4
     starts: tuple[float, ...] = ()
-
-    def held(self, progress: float) -> int:
-        """How many grids, the finest ones, stay as they are."""
-        return sum(progress < start for start in self.starts)
 
 
 @dataclass
@@ -258,7 +259,7 @@ class Fit:
                 loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
-                    objective.step(lmbda, size, held=schedule.held(progress))
+                    objective.step(lmbda, size, held=held(schedule.starts, progress))
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded

@@ -33,6 +33,8 @@ SAMPLE = 2**15
 STRIPE = 8
 # Grids that RDOQ works on: in the coarser ones hardly any move pays
 RDOQ_GRIDS = 4
+# Grids, the finest ones, that know which of their cells lie in smooth areas
+SMOOTH_GRIDS = 3
 # Cells that a thread works on between two looks at the clock
 CELLS = 2**12
 # Numbers between two arrays, see ``_apart``
@@ -102,7 +104,10 @@ class RDObjective:
         self._judge: Ssimulacra2 | None = None
         # what RDOQ takes for the original, and the weights of squared errors
         self._wanted = self.target, np.empty((3, 0, 0), np.float32)
-        if visual:
+        self._smooth: list[NDArray[np.bool_]] = []
+        if self.visual is not None:
+            smooth = self.visual.smooth()
+            self._smooth = [_cells_within(smooth, k, self.shapes[k]) for k in range(SMOOTH_GRIDS)]
             self.shown, self._grad_shown = np.empty_like(self.target), np.empty_like(self.target)
             self._wanted = np.empty_like(self.target), np.empty_like(self.target)
         self._shares = [self._shares_of(thread) for thread in range(threads)]
@@ -466,21 +471,26 @@ class RDObjective:
         self.upsample_back(weights, gradient)
         return Loss(squared, bits, self.distortion), gradient
 
-    def step(self, lmbda: float, size: float, beta1: float = 0.8, beta2: float = 0.99, held: int = 0) -> None:
-        """One step of Adam for the latents, from the gradients that were found last; those of so many grids, the finest ones,
-        stay where they are."""
+    def step(
+        self,
+        lmbda: float,
+        size: float,
+        beta1: float = 0.8,
+        beta2: float = 0.99,
+        held: int = 0,
+    ) -> None:
+        """One step of Adam for the latents, from the gradients that were found last. For the eye, those of smooth areas stay
+        where they are in so many grids, the finest ones."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
         adam = latent_loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
 
         grads = tuple(self.grad_rate)
-
-        def part(thread: int) -> None:
-            shares = self._shares[thread].copy()
-            shares[:held] = 0
-            latent_loops.step(self._state, grads, self._grad_error, shares, adam)
-
-        self.run(part)
+        for slopes, smooth in zip(self.slopes[:held], self._smooth):
+            slopes[smooth] = 0
+        self.run(
+            lambda thread: latent_loops.step(self._state, grads, self._grad_error, self._shares[thread], adam)
+        )
 
 
 def _context_gradients() -> rate_loops.ContextGradients:
@@ -542,6 +552,14 @@ def _sampled(tasks: NDArray[np.void], one_in: int) -> NDArray[np.void]:
             part["first"], part["last"], part["weight"] = first, last, weight
             found.append(part)
     return np.array(found, rate_loops.RATE_TASK)
+
+
+def _cells_within(area: NDArray[np.bool_], k: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells of grid k all of whose pixels lie in an area, (H, W)."""
+    side = 2**k
+    missing = [(0, cells * side - pixels) for cells, pixels in zip(shape, area.shape)]
+    blocks = np.pad(area, missing, mode="edge").reshape(shape[0], side, shape[1], side)
+    return np.logical_and.reduce(blocks, (1, 3))
 
 
 def _padded(shape: tuple[int, int]) -> FloatArray:

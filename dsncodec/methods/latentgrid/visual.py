@@ -21,6 +21,8 @@ POINT = 1.6e-5
 SQUARED = np.array([1.5, 3.2, 2.5])
 _YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FORM = (_YCC.T @ np.diag(SQUARED) @ _YCC).astype(np.float32)
+# An area is smooth where luma deviates by less, within so many pixels each way
+SMOOTH, SMOOTH_RADIUS = 6 / 255, 4
 # Probes of the curvature: how many, how far they go, and over how many of their blocks their answers are averaged
 PROBES, FAR, AROUND = 4, np.float32(0.01), 4
 # Symbols that move together bend the distortion more than each on its own: by how much a curvature counts more; and the
@@ -55,6 +57,15 @@ class Distortion:
 
         self._rows(part, picture.shape[1])
         return value
+
+    def smooth(self) -> NDArray[np.bool_]:
+        """Where the original is smooth, (H, W)."""
+        luma = np.tensordot(_YCC[0].astype(np.float32), self.original, 1)
+        moments = np.stack([luma, luma * luma])
+        for axis in (1, 2):
+            moments = _averaged(moments, SMOOTH_RADIUS, axis)
+        found: NDArray[np.bool_] = moments[1] - moments[0] ** 2 < SMOOTH**2
+        return found
 
     def _squared(self, picture: FloatArray) -> float:
         """The share of the squared error."""

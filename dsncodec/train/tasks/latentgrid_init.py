@@ -35,7 +35,7 @@ from ...methods.latentgrid.bitstream import (
     init_lists,
 )
 from ...methods.latentgrid.encoder import init_for
-from ...methods.latentgrid.fit import Budget, Fit, RateTarget, cosine_schedule, weights_of
+from ...methods.latentgrid.fit import Budget, Fit, RateTarget, cosine_schedule, held, weights_of
 from ...methods.latentgrid.objective import Loss, RDObjective
 from ...methods.latentgrid.weights import Weights, random_weights
 from ..data.images import find_images
@@ -334,13 +334,13 @@ class Trainer:
                 for pair in (phase.temperature, phase.noise, phase.latents, phase.weights)
             )
 
-            held = sum(step / total < start for start in phase.starts)
+            still = held(phase.starts, step / total)
 
             def visit(number: int) -> tuple[tuple[float, float, float], FloatArray]:
                 objective = state.objectives[number]
                 objective.soft_round(temperature, noise, step * 31 + number)
                 loss, gradient = objective.gradients(state.weights, lmbda)
-                objective.step(lmbda, latents, *MEANS, held)
+                objective.step(lmbda, latents, *MEANS, still)
                 return _of_pixels(loss, objective), gradient.flat
 
             found = list(pool.map(visit, next(turns)))
