@@ -47,6 +47,7 @@ TAGS = {
     128: "iccp",
     129: "exif",
     130: "xmp ",
+    131: "rest",
 }
 METHODS = {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

@@ -6,6 +6,7 @@ at hand, so that memory does not grow with the picture.
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -19,7 +20,7 @@ from .errors import SettingError
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8] | NDArray[np.uint16])
-ImageLike = Image.Image | UInt8Array | str | os.PathLike[str] | BinaryIO
+ImageLike = Image.Image | UInt8Array | bytes | str | os.PathLike[str] | BinaryIO
 
 STRIP = 256  # rows
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -77,7 +78,7 @@ def read_picture(image: ImageLike) -> Picture:
     """Bring any supported image into one form.
 
     Args:
-        image: Pillow image; path or binary file that Pillow can read; or uint8 array of shape
+        image: Pillow image; path, binary file or bytes that Pillow can read; or uint8 array of shape
             (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA.
     Raises:
         SettingError: a mode or an array that has no 8-bit form; an empty picture.
@@ -87,6 +88,8 @@ def read_picture(image: ImageLike) -> Picture:
         return _from_array(image)
     if isinstance(image, Image.Image):
         return _from_pillow(image)
+    if isinstance(image, bytes):
+        image = io.BytesIO(image)
     if not isinstance(image, (str, os.PathLike)) and not hasattr(image, "read"):
         raise SettingError(
             f"image must be a Pillow image, a path, a binary file or a uint8 array, "
@@ -215,3 +218,38 @@ def to_pixels(planes: NDArray[np.floating]) -> UInt8Array:
         # the inverse of TO_YCBCR, ITU-T T.871
         values = np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
     return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+# --- colours under alpha 0, which nobody sees
+
+
+def filled(pixels: UInt8Array, black: bool = False) -> UInt8Array:
+    """The same picture (H, W, channels) with one colour wherever alpha is 0: the mean of what shows, or black.
+
+    >>> filled(np.array([[[9, 255], [200, 0]]], np.uint8)).tolist()
+    [[[9, 255], [9, 0]]]
+    """
+    if pixels.shape[2] not in (2, 4):
+        return pixels
+    hidden = pixels[..., -1] == 0
+    if not hidden.any():
+        return pixels
+    count, out = int((~hidden).sum()), pixels.copy()
+    for channel in range(pixels.shape[2] - 1):
+        # in whole numbers: the same everywhere
+        total = int(pixels[..., channel].sum(where=~hidden, dtype=np.int64))
+        out[..., channel][hidden] = 0 if black or not count else (2 * total + count) // (2 * count)
+    return out
+
+
+def visible(pixels: UInt8Array) -> NDArray[np.bool_] | None:
+    """Where alpha, the last of 2 or 4 channels, is not 0, (H, W); None where that is everywhere, or nowhere."""
+    if pixels.shape[2] not in (2, 4):
+        return None
+    seen = np.asarray(pixels[..., -1] != 0)
+    return None if seen.all() or not seen.any() else seen
+
+
+def with_original(original: UInt8Array, shown: UInt8Array, seen: NDArray[np.bool_] | None) -> UInt8Array:
+    """A picture with the original's colours where none is seen, to be judged as a whole."""
+    return shown if seen is None else np.where(seen[..., None], shown, original)

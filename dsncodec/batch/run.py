@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .. import __version__, encoding, files, planes
+from .. import __version__, decoding, encoding, files, planes
 from ..errors import DsnError, SettingError, reason
 from ..files import PICTURES
 from . import folders
@@ -151,8 +151,10 @@ def _encoded(
             return replace(known, unchanged=True), None
         if standing is not None and not shard.force and not owned.has(task, standing):
             return replace(row, error=_foreign(task.output), replaces=_last(known)), None
-        image = planes.loaded(io.BytesIO(data))
-        coded = encoding.encode(image, **shard.settings)
+        # what is kept is the file, and not what a program makes of it
+        picture = data if shard.settings.get("keep") else planes.loaded(io.BytesIO(data))
+        coded = encoding.encode(picture, **shard.settings)
+        info = decoding.read_info(coded)
     except Exception as exc:  # whatever is wrong with one picture, the others go on
         if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
             raise
@@ -163,8 +165,8 @@ def _encoded(
         row,
         output_sha256=digest,
         output_bytes=len(coded),
-        width=image.width,
-        height=image.height,
+        width=info.width,
+        height=info.height,
         replaces="" if standing in (None, digest) else standing,
     )
     return row, coded
