@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import io
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,18 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-import dsncodec
-
-from .results import table, write_csv, write_report
-
 UInt8Array = NDArray[np.uint8]
 
 SEED = 23
 INK, PAPER = (20, 24, 40), (255, 255, 255)
 PALETTE = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75))
-WORDS = (
-    "the quick brown fox jumps over a lazy dog while seven wizards box with five dozen liquor jugs".split()
-)
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "seven",
+    "wizards",
+    "box",
+    "with",
+    "five",
+    "dozen",
+    "liquor",
+    "jugs",
+]
 # From scikit-image: what was drawn or written, not photographed
 OF_SKIMAGE = ("text", "page", "logo", "chessboard_RGB", "chessboard_GRAY", "phantom", "horse", "color")
 SCREENS = 12

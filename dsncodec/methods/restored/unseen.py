@@ -30,6 +30,8 @@ _ANNEX_K = np.array(
     ],
     np.float64,
 )
+_PERCENTS = np.array([5000 // q if q < 50 else 200 - 2 * q for q in range(1, 101)])
+_SUMS = np.clip((_ANNEX_K.ravel() * _PERCENTS[:, None] + 50) // 100, 1, 255).sum(1)
 _MOST_BLOCKS = 2**14  # that are looked at, in rows spread over the picture
 _DCT = np.sqrt(2 / 8) * np.cos(np.pi * (2 * np.arange(8) + 1) * np.arange(8)[:, None] / 16)
 _DCT[0] /= np.sqrt(2)
@@ -37,6 +39,7 @@ _DCT[0] /= np.sqrt(2)
 PSNR_DB = (31.841, -2.772, -2.984, 0.560, 1.298)
 # Three quarters of what least squares asks for: 94 % of the gain, and a quarter of the pictures that lose
 STRENGTH = (1.484, -0.1125, -0.1532, -0.0094, -0.1198)
+_RGB = [*b"RGB"]  # the names of components that are R, G and B
 _LEAST_SHARE = 1e-4  # of coefficients that are not zero: of fewer nobody can tell
 
 
@@ -69,10 +72,8 @@ def strength_of(seen: Seen) -> int:
 
 
 def quality_of(steps: FloatArray) -> int:
-    """libjpeg's quality 1..100 whose table of luma has this sum, about."""
-    percent = 100 * float(steps.sum() / _ANNEX_K.sum())
-    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
-    return int(np.clip(round(quality), 1, 100))
+    """libjpeg's quality 1..100 whose table of luma has the nearest sum."""
+    return 1 + int(np.argmin(np.abs(_SUMS - steps.sum())))
 
 
 def look(file: bytes) -> Seen:
@@ -82,7 +83,8 @@ def look(file: bytes) -> Seen:
             np.array(table, np.float64).reshape(8, 8) for _, table in sorted(image.quantization.items())
         ]
         layers = image.layer
-        if image.mode == "RGB":
+        of_colours = image.info.get("adobe_transform") == 0 or [layer[0] for layer in layers] == _RGB
+        if image.mode == "RGB" and not of_colours:
             image.draft("YCbCr", None)
         luma = np.asarray(image)
     if luma.ndim == 3:
