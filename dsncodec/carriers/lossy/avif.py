@@ -508,9 +508,7 @@ def _around_picture(properties: list[tuple[bytes, bytes]], length: int) -> bytes
     handler = box(b"hdlr", bytes(8) + b"pict" + bytes(13))
     item = box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
     items = box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
-    links = bytes(
-        at + (_ESSENTIAL if name == b"av1C" else 0) for at, (name, _) in enumerate(properties, 1)
-    )
+    links = bytes(at + (_ESSENTIAL if name == b"av1C" else 0) for at, (name, _) in enumerate(properties, 1))
     known = box(
         b"iprp",
         box(b"ipco", b"".join(box(*one) for one in properties))

@@ -38,9 +38,7 @@ def encode(job: Job, header: Header) -> bytes:
         SettingError: no lossless codec holds so large a picture.
     """
     pixels = job.picture.pixels
-    thorough = job.effort > THOROUGH_FROM_EFFORT or (
-        job.effort == THOROUGH_FROM_EFFORT and is_flat(pixels)
-    )
+    thorough = job.effort > THOROUGH_FROM_EFFORT or (job.effort == THOROUGH_FROM_EFFORT and is_flat(pixels))
     return _packed(job, header, carriers.encode_lossless(pixels, thorough))
 
 
@@ -68,6 +66,4 @@ def alternative(job: Job, header: Header) -> rate_control.Exact:
             return None
         return data if len(data) <= limit else None
 
-    return rate_control.Exact(
-        within, lambda: coded(thorough=job.effort >= THOROUGH_FROM_EFFORT and flat)
-    )
+    return rate_control.Exact(within, lambda: coded(thorough=job.effort >= THOROUGH_FROM_EFFORT and flat))
