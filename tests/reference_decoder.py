@@ -506,7 +506,7 @@ def doubled(b: Array) -> Array:
 def restored_picture(file: File, threads: int) -> Array:
     exact = exact_picture(file)
     if exact is not None:
-        assert file.sections["PARM"] == b"\0"
+        assert file.sections["PARM"] == b""
         return exact
     parameters = file.sections["PARM"]
     weighed = parameters[0] > 127

@@ -67,7 +67,7 @@ def test_a_file_without_loss(mode: str, settings: dict[str, Any]) -> None:
         and info.strength == 0
         and info.base_quality is info.base_psnr_db is info.gain_db is None
     )
-    assert "ALPH" not in info.sections and info.sections["PARM"] == 1
+    assert "ALPH" not in info.sections and info.sections["PARM"] == 0
     shown = dsncodec.decode(data)
     assert (
         shown.mode == mode and shown.tobytes() == image.tobytes() and shown.info["exif"] == image.info["exif"]

@@ -39,7 +39,7 @@ _PARM = struct.Struct("<BBBBB")
 _WEIGHED = 0x80
 _WEIGHED_PARM = struct.Struct("<BBBB4s")
 MOST_WEIGHTS = 16
-_LOSSLESS = b"\0"  # the whole section, where BASE is a picture without loss
+_LOSSLESS = b""  # the whole section, where BASE is a picture without loss
 UNIT_WEIGHT = 32  # the weight with which a correction is added as it is
 GAIN_STEP_POINTS = 0.05
 # Quality and PSNR of a base codec's picture that was coded elsewhere
@@ -94,8 +94,8 @@ class Parameters:
         return Parameters.unpack(self.pack())
 
     def pack(self) -> bytes:
-        """5 bytes, and the first 4 of the network's id where one is run, 8 and the weights of a network that has several, 1 of a
-        picture without loss; see docs/format.md."""
+        """5 bytes, and the first 4 of the network's id where one is run, 8 and the weights of a network that has several, none of
+        a picture without loss; see docs/format.md."""
         if self.lossless:
             return _LOSSLESS
         steps = (
