@@ -248,7 +248,7 @@ class ExactPicture(CodedPicture):
     @property
     def own_bytes(self) -> bytes:
         """The file as the codec wrote it."""
-        return carriers.load_lossless(self.backend).picture_file(self.payload[1:], self.shape)
+        return carriers.lossless_file(self.payload, self.shape, None)[0]
 
     def symbols(self) -> NDArray[np.uint8]:
         """The pixels, (rows, columns[, 2 to 4])."""
@@ -257,8 +257,7 @@ class ExactPicture(CodedPicture):
 
     def enclosed(self, kept: Kept) -> tuple[bytes, dict[str, str]]:
         """See ``CodedPicture``."""
-        module = carriers.load_lossless(self.backend)
-        return module.enclose_picture(self.payload[1:], self.shape, kept)
+        return carriers.lossless_file(self.payload, self.shape, kept)
 
 
 @dataclass(frozen=True)

@@ -634,3 +634,19 @@ def decode_lossless(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
     if pixels.shape != shape or pixels.dtype != np.uint8:
         raise Corrupt(f"the {name} payload holds {pixels.dtype} {pixels.shape}", field=name)
     return pixels
+
+
+def lossless_file(
+    payload: bytes, shape: tuple[int, int, int], kept: Kept | None
+) -> tuple[bytes, dict[str, str]]:
+    """The file inside a payload, (H, W, 1 to 4), with what its kind can carry of the rest; and what it cannot, and why.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes, as far as they are looked at.
+    """
+    name = lossless_name(payload) or base_name(payload)
+    module = load_lossless(name)
+    with _as_corrupt(name):
+        if kept is None:
+            return module.picture_file(payload[1:], shape), {}
+        return module.enclose_picture(payload[1:], shape, kept)

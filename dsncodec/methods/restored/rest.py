@@ -91,7 +91,10 @@ def unpack(section: bytes, base_file: bytes, kept: Sequence[bytes]) -> bytes:
     if how == bytes([_LZMA2]):
         if length > MOST_INFLATED:
             raise Corrupt(f"{length} bytes, at most {MOST_INFLATED} are inflated", field=REST)
-        rest = lzma2.inflate(packed, (1, length)).tobytes()
+        try:
+            rest = lzma2.inflate(packed, (1, length)).tobytes()
+        except lzma.LZMAError as exc:
+            raise Corrupt(f"the rest does not inflate: {exc}", field=REST) from exc
     else:
         rest = packed
     if how not in (bytes([_AS_IT_IS]), bytes([_LZMA2])) or len(rest) != length:
