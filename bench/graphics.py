@@ -241,7 +241,6 @@ PEERS: dict[str, Callable[[Image.Image], bytes]] = {
 }
 OURS: dict[str, dict[str, Any]] = {
     "quality 75": {"quality": 75},
-    "quality 95": {"quality": 95},
     "lossless": {"lossless": True},
 }
 
