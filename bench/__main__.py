@@ -59,6 +59,18 @@ STUDIES = {
         "bench.visual",
         "the tune for the eye: what its qualities mean by SSIMULACRA 2, and what each effort buys",
     ),
+    "kept": (
+        "bench.kept",
+        "JPEG files kept byte for byte: what is saved, what the restored view wins; --fit: its strength",
+    ),
+    "graphics": (
+        "bench.graphics",
+        "forty screenshots, plots, icons and drawings beside PNG, WebP, JPEG XL and AVIF without loss",
+    ),
+    "targets": (
+        "bench.targets",
+        "target_bytes and target_psnr_db beside all qualities, on flat pictures and on photographs",
+    ),
     "look": (
         "bench.look",
         "the two looks of method dsn: PSNR and feature distances; side by side as pictures",

@@ -48,6 +48,7 @@ TAGS = {
     129: "exif",
     130: "xmp ",
     131: "dpi ",
+    132: "rest",
 }
 METHODS = {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

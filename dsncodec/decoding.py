@@ -38,7 +38,8 @@ class ImageInfo:
     ``levels`` and ``chroma_levels`` are of method "dsn", the last four fields of "restored": the base
     codec's quality and PSNR, how much of the network's correction is added (0: no network), and the
     PSNR that it wins over the base codec's picture, as measured over the whole picture; of files tuned for the eye
-    ``gain_ssimulacra2`` stands in its place.
+    ``gain_ssimulacra2`` stands in its place. ``lossless``: the picture is what was given, pixel by pixel; ``kept``: the file
+    that was given is inside, byte by byte, and what is said of its quality is an estimate.
     """
 
     width: int
@@ -59,6 +60,8 @@ class ImageInfo:
     strength: float | None = None
     gain_db: float | None = None
     gain_ssimulacra2: float | None = None
+    lossless: bool = False
+    kept: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from . import methods
+from . import carriers, methods
 from .errors import SettingError
 from .metadata import METADATA, Dpi, bare_exif, checked_dpi
 from .methods import Job, OnProgress, Progress
 from .methods.rate_control import Target
 from .options import Options, deprecated, options_of_call
-from .planes import Picture
-from .reading import ImageLike, read_picture
+from .planes import Picture, filled
+from .reading import ImageLike, opened, read_picture
 from .validation import positive, whole
 
 
@@ -51,7 +52,7 @@ def encode(
         method: options, ``Restored``, ``DeepSampling``, ``LatentGrid``, ``CocoNet`` or ``Best``; or a method by name:
             "restored", "dsn", "latentgrid", "coconet" or "best". Default: the method that ``settings`` are of, else "restored".
         quality: 0..100, default 75. Bytes and quality rise with it. Of "restored" tuned for the eye, the default, it aims at that
-            SSIMULACRA 2 on photographs; else its numbers are about those of JPEG. Of "coconet":
+            SSIMULACRA 2 on photographs; else its numbers are about those of JPEG; 100 is without loss. Of "coconet":
             0.02 to 2 bits per pixel in equal ratios; default 0.3 bits per pixel. Of "latentgrid": lambda, in equal ratios.
         target_bytes, target_bpp: the best file that is not larger; bpp counts the whole file.
         target_psnr_db: the smallest file that reaches this PSNR, over R, G and B (or grey).
@@ -87,8 +88,29 @@ def encode(
     options = options_of_call(method, settings, effort, stacklevel=2)
     target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, target_ssimulacra2, options.fixed())
     coder = methods.coder(options)
-    picture = _with_metadata(read_picture(image), metadata, own)
-    return coder.encode(Job(picture, target, effort, threads, progress), options)
+    source = b""
+    if options.keep:
+        source = _whole_file(image)
+        if metadata is not None or any(value is not None for value in own.values()):
+            raise SettingError("keep brings the file back byte for byte: its metadata stays as it is")
+        picture = carriers.picture_of(source)
+    else:
+        picture = _with_metadata(read_picture(image), metadata, own)
+    if not options.is_lossless(target.quality):
+        picture = replace(picture, pixels=filled(picture.pixels))
+    return coder.encode(Job(picture, target, effort, threads, progress, source), options)
+
+
+def _whole_file(image: ImageLike) -> bytes:
+    """The bytes of a path, a binary file from where it stands, or bytes.
+
+    Raises:
+        SettingError: it is a picture already, and no file.
+    """
+    if isinstance(image, Image.Image) or (isinstance(image, np.ndarray) and image.ndim != 1):
+        raise SettingError(f"keep takes a path, a binary file or bytes, not {type(image).__name__}")
+    with opened(image) as stream:
+        return stream.read()
 
 
 def floats_to(report: Callable[..., None]) -> OnProgress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .metadata import bare_exif
 from .methods.coconet import bitstream as coordinates
 from .methods.dsn import bitstream as layer
 from .methods.restored import bitstream as base
+from .methods.restored import rest as originals
 from .methods.sections import decode_alpha, pooled, read_structure
 from .reading import Source, opened
 
@@ -80,8 +81,8 @@ def extract(
         format: "own": of the codec inside. The coded picture is its own, byte by byte; the ICC, EXIF and XMP of the .dsn
             file are put beside it, EXIF's orientation where readers look for it, alpha and dots per inch, as far as files of
             this kind carry them: AVIF all but these last, JPEG all but alpha, JPEG XL EXIF and XMP, JPEG 2000 ICC, EXIF and XMP,
-            as a .jp2 file. With
-            none of them there, the file is what the codec wrote. A codec's name asks for its kind of file; "png":
+            as a .jp2 file. With none of them there, the file is what the codec wrote. A file that was kept comes back byte by
+            byte as it was given. A codec's name asks for its kind of file; "png":
             pixels, or symbols as grey; "jp2": the same, lossless (needs glymur), or JPEG 2000 in boxes.
         bare: nothing but the codec's own bytes, or the symbols.
         stretch: of "png" and "jp2": spread the symbols over 0..255.
@@ -135,10 +136,16 @@ def _enclosed(coded: CodedPicture, format: str, kept: Kept) -> tuple[bytes, str,
             format,
             dict.fromkeys(kept.names, f"a {coded.extension} file has no place for it"),
         )
+    if coded.original is not None and kept is coded.kept:
+        return (
+            coded.original,
+            "jp2" if boxed and not coded.original.startswith(b"\xff\x4f") else coded.format,
+            {},
+        )
     in_boxes = bool(boxed) and format == "jp2"
     if not kept.names and not in_boxes:
         return coded.own_bytes, coded.format, {}
-    data, left_out = carriers.enclosed_base(coded.payload, coded.shape, kept)
+    data, left_out = coded.enclosed(kept)
     carries = set(kept.names) > set(left_out)
     if not carries and format != "jp2":
         data = coded.own_bytes
@@ -185,13 +192,14 @@ class CodedPlane:
 
 @dataclass(frozen=True)
 class CodedPicture:
-    """A base codec's whole picture, and what the .dsn file has beside it."""
+    """A base codec's whole picture, and what the .dsn file has beside it. ``original``: the file that was kept."""
 
     name: str
     backend: str
     payload: bytes
     shape: tuple[int, int, int]
     kept: Kept
+    original: bytes | None = None
     levels: int = 256
 
     @property
@@ -223,6 +231,35 @@ class CodedPicture:
         """The pixels, (rows, columns) or (rows, columns, 3), of 8 bits."""
         colour = carriers.eight_bits(carriers.decode_base(self.payload, self.shape))
         return colour[..., 0] if self.shape[2] == 1 else colour
+
+    def enclosed(self, kept: Kept) -> tuple[bytes, dict[str, str]]:
+        """The file with what its kind can carry of the rest; and what it cannot, and why."""
+        return carriers.enclosed_base(self.payload, self.shape, kept)
+
+
+class ExactPicture(CodedPicture):
+    """A whole picture without loss, (rows, columns, 1 to 4), alpha among its channels."""
+
+    boxed = ""
+
+    @property
+    def extension(self) -> str:
+        """The suffix that the payload deserves as a file."""
+        return carriers.LOSSLESS[self.backend].extension
+
+    @property
+    def own_bytes(self) -> bytes:
+        """The file as the codec wrote it."""
+        return carriers.lossless_file(self.payload, self.shape, None)[0]
+
+    def symbols(self) -> NDArray[np.uint8]:
+        """The pixels, (rows, columns[, 2 to 4])."""
+        pixels = carriers.decode_lossless(self.payload, self.shape)
+        return pixels[..., 0] if self.shape[2] == 1 else pixels
+
+    def enclosed(self, kept: Kept) -> tuple[bytes, dict[str, str]]:
+        """See ``CodedPicture``."""
+        return carriers.lossless_file(self.payload, self.shape, kept)
 
 
 @dataclass(frozen=True)
@@ -281,8 +318,13 @@ def read_plane(
     payload = payloads[_TAGS[name]]
     if name == "picture":
         scale = base.Parameters.unpack(payloads.get("PARM", b"")).scale
+        beside = _kept(header, payloads, scale)
+        if (codec := carriers.lossless_name(payload)) is not None:
+            shape = header.height, header.width, len(header.mode)
+            return ExactPicture(name, codec, payload, shape, replace(beside, alpha=None))
         shape = base.base_shape(header, scale)
-        return CodedPicture(name, carriers.base_name(payload), payload, shape, _kept(header, payloads, scale))
+        original = originals.original(header, payloads) if base.REST in payloads else None
+        return CodedPicture(name, carriers.base_name(payload), payload, shape, beside, original)
     if name == "network":
         network = coordinates.parse(header, payloads).network
         return CodedNetwork(name, network, (header.height, header.width, header.colour_planes))

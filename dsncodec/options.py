@@ -31,6 +31,18 @@ def setting(default: Any, help: str, metavar: str, kind: str) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar, "kind": kind})
 
 
+def flag(help: str, *aliases: str) -> Any:
+    """A field of options that is True or False, False by default. ``aliases`` are other names of it in the command."""
+    return field(default=False, metadata={"help": help, "metavar": None, "kind": "bool", "aliases": aliases})
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    """Raises SettingError unless this is True or False."""
+    if not isinstance(value, bool):
+        raise SettingError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 class Options:
     """What all methods' options share. ``method`` is the name on the wire; ``explicit`` names the settings that fix the
     operating point in the place of a quality or a target."""
@@ -40,6 +52,12 @@ class Options:
     explicit: ClassVar[tuple[str, ...]] = ()
     # settings that are of one picture: no default for several
     single: ClassVar[tuple[str, ...]] = ()
+    # whether the file that is given is to come back byte for byte
+    keep: bool = False
+
+    def is_lossless(self, quality: int | None) -> bool:
+        """Whether every pixel is to come back, at this quality."""
+        return self.keep
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from their defaults, by name."""
@@ -51,7 +69,7 @@ class Options:
 
     def fixed(self) -> list[str]:
         """The settings given that fix the operating point."""
-        return [name for name in self.explicit if getattr(self, name) is not None]
+        return [name for name in self.explicit if getattr(self, name) not in (None, False)]
 
     def _check(self, name: str, checked: Any) -> None:
         """Keep a checked value in the place of what the caller gave."""
@@ -74,22 +92,43 @@ class Restored(Options):
         scale: 1, or 2 for the base codec at half the size; None: with tune "psnr" from effort 4 on 2 at low rates, where it
             serves better.
         tune: "visual": what people see, by SSIMULACRA 2; "psnr": squared error.
+        lossless: every pixel comes back; so it does at ``quality`` 100, unless a base codec or a scale is named.
+        keep: the file that is given, a path, a binary file or bytes of a JPEG, AVIF, JPEG XL or JPEG 2000 file, comes back byte by
+            byte from ``extract``; a JPEG is recompressed by JPEG XL, and shown restored. No other setting goes with it.
     Raises:
         SettingError: an impossible value.
     """
 
     method = "restored"
     title = "a standard codec under a network (the default)"
-    explicit = ("base_quality",)
+    explicit = ("base_quality", "lossless", "keep")
 
     base: str = setting("auto", "the codec inside: avif (default), jpeg, jxl, j2k", "NAME", "str")
     base_quality: int | None = setting(None, "of the codec inside, its own scale", "0..100", "int")
     scale: int | None = setting(None, "the codec inside at full size, 1, or at half of it, 2", "1..4", "int")
 
     tune: str = setting("visual", "for the eye (visual, default) or for squared error (psnr)", "NAME", "str")
+    lossless: bool = flag("every pixel comes back")
+    keep: bool = flag(
+        "the file itself inside, of a JPEG a fifth smaller: extract gives it back byte for byte", "keep_jpeg"
+    )
+
+    @property
+    def may_be_lossless(self) -> bool:
+        """Whether the encoder may code without loss of its own accord."""
+        return self.base == "auto" and self.scale is None and self.base_quality is None
+
+    def is_lossless(self, quality: int | None) -> bool:
+        """See ``Options``."""
+        return self.lossless or self.keep or (quality == 100 and self.may_be_lossless)
 
     def __post_init__(self) -> None:
         _check_tune(self.tune)
+        self._check("lossless", _yes_or_no("lossless", self.lossless))
+        self._check("keep", _yes_or_no("keep", self.keep))
+        if (self.lossless or self.keep) and len(self.given()) > 1:
+            both = " and ".join(self.given())
+            raise SettingError(f"{both}: lossless and keep leave nothing else to choose")
         if self.base != "auto":
             # loads NumPy and the codec's package
             from . import carriers

@@ -105,3 +105,38 @@ def to_pixels(planes: NDArray[np.floating]) -> UInt8Array:
         # the inverse of TO_YCBCR, ITU-T T.871
         values = np.stack([y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb], -1)
     return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+# --- colours under alpha 0, which nobody sees
+
+
+def filled(pixels: UInt8Array, black: bool = False) -> UInt8Array:
+    """The same picture (H, W, channels) with one colour wherever alpha is 0: the mean of what shows, or black.
+
+    >>> filled(np.array([[[9, 255], [200, 0]]], np.uint8)).tolist()
+    [[[9, 255], [9, 0]]]
+    """
+    if pixels.shape[2] not in (2, 4):
+        return pixels
+    hidden = pixels[..., -1] == 0
+    if not hidden.any():
+        return pixels
+    count, out = int((~hidden).sum()), pixels.copy()
+    for channel in range(pixels.shape[2] - 1):
+        # in whole numbers: the same everywhere
+        total = int(pixels[..., channel].sum(where=~hidden, dtype=np.int64))
+        out[..., channel][hidden] = 0 if black or not count else (2 * total + count) // (2 * count)
+    return out
+
+
+def visible(pixels: UInt8Array) -> NDArray[np.bool_] | None:
+    """Where alpha, the last of 2 or 4 channels, is not 0, (H, W); None where that is everywhere, or nowhere."""
+    if pixels.shape[2] not in (2, 4):
+        return None
+    seen = np.asarray(pixels[..., -1] != 0)
+    return None if seen.all() or not seen.any() else seen
+
+
+def with_original(original: UInt8Array, shown: UInt8Array, seen: NDArray[np.bool_] | None) -> UInt8Array:
+    """A picture with the original's colours where none is seen, to be judged as a whole."""
+    return shown if seen is None else np.where(seen[..., None], shown, original)

@@ -62,6 +62,7 @@ CODES = {
     129: "exif",
     130: "xmp ",
     131: "dpi ",
+    132: "rest",
 }
 
 
@@ -419,6 +420,52 @@ def base_file(file: File) -> bytes:
     return rest
 
 
+def exact_picture(file: File) -> Array | None:
+    """Forms 24 and 25: (H, W, channels); None of a base codec's."""
+    form, rest = file.sections["BASE"][0], file.sections["BASE"][1:]
+    channels = len(file.mode)
+    if form == 24:
+        return imagecodecs.jpegxl_decode(rest).reshape(file.height, file.width, channels)
+    if form != 25:
+        return None
+    lead = file.width - 1 + 2**14 * (file.height - 1) + (2**28 if channels in (2, 4) else 0)
+    stream = b"\x2f" + struct.pack("<I", lead) + rest
+    chunk = b"VP8L" + struct.pack("<I", len(stream)) + stream + bytes(len(stream) % 2)
+    with Image.open(io.BytesIO(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk)) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    return pixels[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
+
+
+def original(file: File) -> bytes:
+    """Section rest: the file that was kept."""
+    section, at = file.sections["rest"], 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            value += (section[at] & 127) << shift
+            shift += 7
+            at += 1
+            if section[at - 1] < 128:
+                return value
+
+    length = varint()
+    how, section = section[at], section[at + 1 :]
+    if how == 1:
+        section = inflate(section, length)
+    assert how in (0, 1) and len(section) == length
+    at = 0
+    pieces = [(varint(), varint(), varint()) for _ in range(varint())]
+    source = base_file(file) + b"".join(file.sections.get(tag, b"") for tag in ("iccp", "exif", "xmp "))
+    out = b""
+    for offset, copied, literal in pieces:
+        out += source[offset : offset + copied] + section[at : at + literal]
+        at += literal
+    assert at == length
+    return out
+
+
 def deep_picture(file: File) -> Array | None:
     """Samples of 0 .. 1023, (ceil(H/s), ceil(W/s), 3); None where the file has 8 bits a sample."""
     if file.sections["BASE"][0] not in (16, 23):
@@ -458,6 +505,10 @@ def doubled(b: Array) -> Array:
 
 
 def restored_picture(file: File, threads: int) -> Array:
+    exact = exact_picture(file)
+    if exact is not None:
+        assert file.sections["PARM"] == b""
+        return exact
     parameters = file.sections["PARM"]
     weighed = parameters[0] > 127
     scale, q, p, t = scale_of(file), *parameters[1:4]
@@ -808,4 +859,7 @@ def decode_small(data: bytes) -> Array:
         )
     if file.method == 4:
         return with_alpha(grid_pixels(file, small=True), small_alpha(alpha_of(file), 8))
+    exact = exact_picture(file)
+    if exact is not None:
+        return exact
     return with_alpha(base_picture(file), small_alpha(alpha_of(file), scale_of(file)))

@@ -475,7 +475,8 @@ def test_the_largest_side(base: str) -> None:
 
 def test_auto_takes_the_first_that_holds_the_picture() -> None:
     def used(image: Image.Image) -> str:
-        return dsncodec.read_info(dsncodec.encode(image, effort=0, quality=0)).backends["BASE"]
+        data = dsncodec.encode(image, "restored", effort=0, base_quality=0)
+        return dsncodec.read_info(data).backends["BASE"]
 
     assert used(Image.new("L", (2**15, 1))) == "avif"
     assert used(Image.new("L", (2**15 + 1, 1))) == "jpeg"

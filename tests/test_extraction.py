@@ -212,8 +212,10 @@ def _with(image: Image.Image, orientation: int) -> Image.Image:
 def test_without_more_it_is_what_the_codec_wrote(base: str) -> None:
     """Byte for byte; so it is with everything, if nothing else is wanted."""
     plain = dsncodec.encode(pixels("RGB"), base=base, effort=3, quality=60, threads=1)
+    shown = pixels("RGBA").copy()
+    shown[..., 3] |= 1
     full = dsncodec.encode(
-        pixels("RGBA"),
+        shown,
         base=base,
         effort=3,
         quality=60,

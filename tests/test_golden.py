@@ -13,12 +13,12 @@ from PIL import Image
 
 import dsncodec
 from dsncodec import container
-from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec.carriers import BACKENDS, BASE_CODECS, LOSSLESS
 from dsncodec.methods import METHODS
 from dsncodec.methods.dsn.bitstream import parse
 from dsncodec.methods.sections import read_structure
 
-from .conftest import carrier, picture
+from .conftest import MODES, carrier, picture
 
 GOLDEN = Path(__file__).parent / "golden"
 ROWS = tomllib.loads((GOLDEN / "golden.toml").read_text("utf-8"))["file"]
@@ -47,7 +47,11 @@ def test_every_method_and_carrier_has_a_golden_file() -> None:
     found = [dsncodec.read_info(GOLDEN / row["name"]) for row in ROWS]
     assert {info.method for info in found} == set(METHODS)
     carried = {(info.method, name) for info in found for tag, name in info.backends.items() if tag != "ALPH"}
-    assert carried == {("dsn", name) for name in BACKENDS} | {("restored", name) for name in BASE_CODECS}
+    of_pictures = {*BASE_CODECS, *LOSSLESS}
+    assert carried == {("dsn", name) for name in BACKENDS} | {("restored", name) for name in of_pictures}
+    exact = {(next(iter(info.backends.values())), info.mode) for info in found if info.lossless}
+    assert exact == {(name, mode) for name in LOSSLESS for mode in MODES}
+    assert {info.backends["BASE"] for info in found if info.kept} == {"jpeg", "avif"}
     assert {(info.method, info.scale) for info in found} >= {("dsn", s) for s in (2, 3, 4)} | {
         ("restored", s) for s in (1, 2)
     }
@@ -84,7 +88,7 @@ def test_every_form_of_every_version_has_a_golden_file() -> None:
             found[2 if data[4] == 2 else 1].add(payloads[CARRIERS[header.method]][0])
     whole = {BASE_CODECS[name].wire_id for name in ("jxl", "j2k")}
     assert found[1] == of_dsn | {16, 17}
-    assert found[2] >= of_dsn | short | whole
+    assert found[2] >= of_dsn | short | whole | {row.wire_id for row in LOSSLESS.values()}
 
 
 @pytest.mark.parametrize(

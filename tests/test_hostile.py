@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import imagecodecs
 import pytest
@@ -21,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 import dsncodec
-from dsncodec.carriers import BACKENDS, BASE_CODECS
+from dsncodec import carriers
+from dsncodec.carriers import BACKENDS, BASE_CODECS, LOSSLESS
 from dsncodec.container import MAX_PIXELS
 from dsncodec.errors import DsnError, DsnWarning
 
@@ -189,6 +192,27 @@ def test_mutations_of_short_forms(base: str, tune: str, tmp_path: Path) -> None:
     file = mutations.taken_apart(data)
     short = BASE_CODECS[base].short_id if tune == "psnr" else BASE_CODECS[base].deep_short_id
     assert file.parts[1].payload[0] == short
+    seen = set()
+    for seed in range(100):
+        seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))
+    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
+    for side in (1, 31, 41, 2000):
+        list(entry_points.probe(bytes(replace(file, width=side, height=side)), entry_points.ALL, tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "avif", *LOSSLESS])
+def test_mutations_of_kept_files_and_of_pictures_without_loss(kind: str, tmp_path: Path) -> None:
+    image = picture("RGBA" if kind in LOSSLESS else "RGB", 40, 33)
+    if kind in LOSSLESS:
+        with mock.patch.object(carriers, "LOSSLESS", {kind: LOSSLESS[kind]}):
+            data = dsncodec.encode(image, lossless=True)
+    else:
+        buffer = io.BytesIO()
+        exif = Image.Exif()
+        exif[0x010F] = "a maker"
+        image.save(buffer, kind, exif=exif)
+        data = dsncodec.encode(buffer.getvalue(), keep=True)
+    file = mutations.taken_apart(data)
     seen = set()
     for seed in range(100):
         seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))

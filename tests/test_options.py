@@ -21,6 +21,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "base": st.sampled_from(["auto", "avif", "jpeg", "jxl", "j2k"]),
     "entropy_coder": st.sampled_from(["auto", "lzma2", "jpegls"]),
     "base_quality": st.integers(0, 100),
+    "lossless": st.just(False),
+    "keep": st.just(False),
     "levels": st.integers(2, 256),
     "chroma_levels": st.integers(2, 256),
     "seconds": st.floats(0.1, 1e6),
@@ -59,8 +61,8 @@ def test_every_setting_is_a_flag_and_an_option_of_pillow(cls: type[Options]) -> 
     encode_verb.add_settings(parser)
     flags = {action.dest: action for action in parser._actions}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        assert field.metadata["help"] and field.metadata["kind"] in ("int", "float", "str")
-        assert flags[field.name].metavar, field.name
+        assert field.metadata["help"] and field.metadata["kind"] in ("int", "float", "str", "bool")
+        assert flags[field.name].metavar or field.metadata["kind"] == "bool", field.name
         assert field.name in pillow_plugin._SETTINGS
 
 
@@ -70,6 +72,9 @@ def test_every_setting_is_a_flag_and_an_option_of_pillow(cls: type[Options]) -> 
         (lambda: Restored(base="zip"), "base codec 'zip'; one of auto, avif"),
         (lambda: Restored(scale=3), "scale must be a whole number from 1 to 2"),
         (lambda: Restored(base_quality=101), "base_quality must be a whole number from 0 to 100"),
+        (lambda: Restored(lossless=1), "lossless must be True or False, not 1"),  # type: ignore[arg-type]
+        (lambda: Restored(keep=True, base="jpeg"), "base and keep: lossless and keep leave nothing else"),
+        (lambda: Restored(keep=True, lossless=True), "lossless and keep: lossless and keep leave"),
         (lambda: DeepSampling(scale=5), "scale must be one of 2, 3, 4"),
         (lambda: DeepSampling(levels=1), "levels must be a whole number from 2 to 256"),
         (lambda: DeepSampling(entropy_coder="avif"), "entropy_coder 'avif'; one of auto, lzma2"),
@@ -105,6 +110,11 @@ def test_options_are_frozen() -> None:
 
 
 def test_a_fixed_point_and_a_target_are_one_too_many() -> None:
-    for fixed in (Restored(base_quality=40), DeepSampling(levels=16), CocoNet(width=4)):
+    for fixed in (
+        Restored(base_quality=40),
+        Restored(lossless=True),
+        DeepSampling(levels=16),
+        CocoNet(width=4),
+    ):
         with pytest.raises(SettingError, match="give one of quality, "):
             dsncodec.encode("nowhere.png", fixed, quality=50)

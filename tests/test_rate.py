@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from dsncodec import validation
 from dsncodec.errors import SettingError
 from dsncodec.methods.dsn import codec as dsn
 from dsncodec.methods.dsn.bitstream import Point, between, explicit_point, point_of_quality, table
-from dsncodec.methods.rate_control import _largest_within, _last_true
+from dsncodec.methods.rate_control import Exact, Target, _largest_within, _last_true, _Search, search
+from dsncodec.metrics import psnr_db
 from dsncodec.networks import registry
 
 
@@ -78,6 +80,7 @@ def test_largest_within_uses_the_room_there_is(target: int) -> None:
     class Coder:  # as far as it is asked
         points = (Point(4, 16, 16), Point(4, 64, 64), Point(3, 64, 64), Point(3, 256, 256))
         between = staticmethod(partial(dsn.Encoder.between, None))
+        uneven = False
 
     length = {4: 0, 3: 60}
 
@@ -86,12 +89,79 @@ def test_largest_within_uses_the_room_there_is(target: int) -> None:
 
     if target < 16:
         with pytest.raises(SettingError, match="16 bytes"):
-            _largest_within(Coder(), target, pack)  # type: ignore[arg-type]
+            _largest_within(_Search(Coder(), pack), target)  # type: ignore[arg-type]
         return
-    best = len(_largest_within(Coder(), target, pack))  # type: ignore[arg-type]
+    best = len(_largest_within(_Search(Coder(), pack), target))  # type: ignore[arg-type]
     assert best <= target
     expected = min(target, 316) if target >= 124 else min(target, 64)
     assert best == expected
+
+
+class Uneven:
+    """A picture of one pixel whose bytes and distances are given, as of a flat one."""
+
+    uneven, seen = True, None
+    colour = np.full((1, 1, 1), 255, np.uint8)
+
+    def __init__(self, sizes: list[int], distances: list[int]) -> None:
+        self.sizes, self.distances = sizes, distances
+        self.points = range(len(sizes))
+
+    def point_of_quality(self, quality: int) -> int:
+        return quality * (len(self.points) - 1) // 100
+
+    def between(self, low: int, high: int) -> list[int]:
+        return []
+
+    def size(self, point: int) -> int:
+        return self.sizes[point]
+
+    def distance(self, point: int) -> float:
+        return self.distances[point]
+
+    def reconstruct(self, point: int) -> np.ndarray:
+        return np.full((1, 1, 1), 255 - self.distances[point], np.uint8)
+
+    def pack(self, point: int) -> bytes:
+        return bytes([point]) * self.sizes[point]
+
+
+@given(data=st.data(), count=st.integers(2, 40))
+def test_of_uneven_files_the_best_one_tried_wins(data: st.DataObject, count: int) -> None:
+    """Sizes and distances that jump: a target is met wherever it can be, and by no file that another one tried beats."""
+    sizes = data.draw(st.lists(st.integers(1, 90), min_size=count, max_size=count))
+    distances = data.draw(st.lists(st.integers(1, 250), min_size=count, max_size=count))
+    ladder = Uneven(sizes, distances)
+    limit = data.draw(st.integers(min(sizes[0], sizes[-1]), 100))
+    found = search(ladder, Target(max_bytes=limit), ladder.pack)
+    assert len(found) <= limit
+    for end in (0, count - 1):
+        assert (
+            len(ladder.pack(end)) > limit
+            or found[0] == end
+            or sizes[end] <= sizes[found[0]]
+            or (distances[found[0]] <= distances[end])
+        )
+    wanted_db = psnr_db(ladder.colour, ladder.reconstruct(count - 1))
+    found = search(ladder, Target(psnr_db=wanted_db), ladder.pack)
+    assert distances[found[0]] <= distances[count - 1] and len(found) <= sizes[-1]
+
+
+@given(data=st.data(), exact=st.integers(1, 100))
+def test_the_file_without_loss_is_taken_where_it_is_no_larger(data: st.DataObject, exact: int) -> None:
+    sizes = sorted(data.draw(st.lists(st.integers(1, 90), min_size=9, max_size=9)))
+    ladder = Uneven(sizes, list(range(90, 0, -10)))
+    whole = bytes([99]) * exact
+    option = Exact(lambda limit: whole if exact <= limit else None, lambda: whole)
+    for quality in range(0, 101, 10):
+        found = search(ladder, Target(quality=quality), ladder.pack, option)
+        assert (found == whole) == (exact <= sizes[ladder.point_of_quality(quality)])
+    assert search(ladder, Target(psnr_db=80), ladder.pack, option) == whole
+    with pytest.raises(SettingError, match="the best of this picture is"):
+        search(ladder, Target(psnr_db=80), ladder.pack)
+    for limit in range(sizes[0], 100, 7):
+        found = search(ladder, Target(max_bytes=limit), ladder.pack, option)
+        assert (found == whole) == (exact <= limit)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), True, None, "7", 1j])

@@ -18,7 +18,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from .. import __version__, encoding, files, reading
+from .. import __version__, decoding, encoding, files, reading
 from ..errors import DsnError, SettingError, heard, reason
 from . import folders
 from .folders import Folder, LocalFolder
@@ -152,8 +152,10 @@ def _encoded(
         if standing is not None and not shard.force and not owned.has(task, standing):
             return replace(row, error=_foreign(task.output), replaces=_last(known)), None
         with heard() as said:
-            image = reading.loaded(data)
-            coded = encoding.encode(image, **shard.settings)
+            # what is kept is the file, and not what a program makes of it
+            picture = data if shard.settings.get("keep") else reading.loaded(data)
+            coded = encoding.encode(picture, **shard.settings)
+            info = decoding.read_info(coded)
     except Exception as exc:  # whatever is wrong with one picture, the others go on
         if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
             raise
@@ -164,8 +166,8 @@ def _encoded(
         row,
         output_sha256=digest,
         output_bytes=len(coded),
-        width=image.width,
-        height=image.height,
+        width=info.width,
+        height=info.height,
         warnings=list(dict.fromkeys(said)),
         replaces="" if standing in (None, digest) else standing,
     )

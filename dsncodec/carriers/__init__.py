@@ -35,6 +35,12 @@ What takes a base codec's file out of a .dsn file gives it the rest of that file
 
 The coded colours stay as they are, byte by byte. The second result says what the codec's kind of file cannot carry, and
 why.
+
+A file that somebody else wrote is parted into its picture and the rest::
+
+    adopt(file: bytes) -> Adopted
+
+Whole pictures without loss, alpha among their channels, are coded by modules of LOSSLESS: pixels (H, W, 1 to 4) <-> payload.
 """
 
 from __future__ import annotations
@@ -49,8 +55,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import budget
-from ..errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion
+from ..errors import Corrupt, DsnError, MissingComponent, SettingError, UnsupportedVersion, heard
 from ..metadata import Dpi, orientation, says_resolution
+from ..planes import Picture
+from ..reading import read_picture
 
 UInt8Array = NDArray[np.uint8]
 # what base codecs decode to: 8 bits a sample, or 10
@@ -119,6 +127,15 @@ class Kept:
     def orientation(self) -> int:
         """How the picture is to be turned, 1..8, by its EXIF; 1: not at all."""
         return orientation(self.exif)
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A file as others write it: ``file``, its picture alone, as this codec's ``decode`` reads it; and which bytes are the same in both, as
+    (where in the original, where in ``file``, how many)."""
+
+    file: bytes
+    spans: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -235,6 +252,40 @@ BASE_CODECS = {
         enclosed=".jp2",
         visual_scale=_VISUAL_J2K,
     ),
+}
+
+
+class LosslessModule(Protocol):
+    """What every module of LOSSLESS offers."""
+
+    def encode_picture(self, pixels: UInt8Array, thorough: bool) -> bytes:
+        """Raises SettingError: it cannot hold the picture. ``thorough``: seconds for the last percents."""
+
+    def decode_picture(self, payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+        """Raises Corrupt, or whatever a library raises."""
+
+    def picture_file(self, payload: bytes, shape: tuple[int, int, int]) -> bytes:
+        """A file that other programs read."""
+
+    def enclose_picture(
+        self, payload: bytes, shape: tuple[int, int, int], kept: Kept
+    ) -> tuple[bytes, dict[str, str]]:
+        """The same with what its kind can carry of the rest, and what it cannot, and why."""
+
+
+@dataclass(frozen=True)
+class Lossless:
+    """A row: the number on the wire, from the same range as those of base codecs; the module; the suffix of a file."""
+
+    wire_id: int
+    module: str
+    extension: str
+
+
+# Never reuse or renumber one
+LOSSLESS = {
+    "jxl": Lossless(24, "dsncodec.carriers.lossless.jxl", ".jxl"),
+    "webp": Lossless(25, "dsncodec.carriers.lossless.webp", ".webp"),
 }
 
 
@@ -392,12 +443,68 @@ def encode_base(
     return bytes([row.wire_id]) + file
 
 
+def picture_of(file: bytes) -> Picture:
+    """The picture and the metadata of a file that can be kept.
+
+    Raises:
+        SettingError: it is of another kind.
+        OSError: it is broken.
+    """
+    if kind_of(file) == "jxl":
+        module: Any = load_base("jxl")
+        picture: Picture = module.picture_of(file)
+        return picture
+    with heard():  # what .dsn files have no place for is kept with the file
+        return read_picture(file)
+
+
+def adopt(file: bytes, shape: tuple[int, int, int]) -> tuple[bytes, Adopted]:
+    """The payload of a file that was coded elsewhere, whose picture is (H, W, 1 or 3), and how it was parted.
+
+    Raises:
+        SettingError: of no kind that can be kept, or not as ``decode_base`` would read it.
+    """
+    name = kind_of(file)
+    row, module = BASE_CODECS[name], cast(Any, load_base(name))
+    adopted: Adopted = module.adopt(file)
+    payload = bytes([row.wire_id]) + adopted.file
+    short = _stripped(module, adopted.file, shape) if row.short_id is not None else None
+    if row.short_id is not None and short is not None and len(short) < len(adopted.file):
+        number = row.short_id
+        if row.deep_short_id is not None and module.is_deep(adopted.file):
+            number = row.deep_short_id
+        payload = bytes([number]) + short
+    return payload, adopted
+
+
+_STARTS = {
+    "jpeg": (b"\xff\xd8\xff",),
+    "jxl": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "j2k": (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"),
+}
+
+
+def kind_of(file: bytes) -> str:
+    """The base codec whose kind of file this is, by how it begins.
+
+    Raises:
+        SettingError: it is of another kind.
+    """
+    for name, starts in _STARTS.items():
+        if file.startswith(starts):
+            return name
+    if file[4:8] == b"ftyp" and file[8:12] in (b"avif", b"avis", b"mif1", b"miaf"):
+        return "avif"
+    raise SettingError("only JPEG, AVIF, JPEG XL and JPEG 2000 files can be kept as they are")
+
+
 def _stripped(module: Any, file: bytes, shape: tuple[int, ...]) -> bytes | None:
     """The short form of a base codec's file; None if that file would not come back byte for byte."""
     try:
         short: bytes = module.strip_container(file, shape)
         return short if module.restore_container(short, shape) == file else None
-    except (Corrupt, MissingComponent):
+    # whatever a library has against a file that was coded elsewhere
+    except Exception:
         return None
 
 
@@ -474,3 +581,65 @@ def decode_base(payload: bytes, shape: tuple[int, int, int]) -> Colour:
     if colour.shape != shape or colour.dtype not in fits:
         raise Corrupt(f"the {name} payload holds {colour.dtype} {colour.shape}", field=name)
     return colour
+
+
+# --- whole pictures without loss
+
+
+def encode_lossless(pixels: UInt8Array, thorough: bool) -> bytes:
+    """The smallest payload of a whole picture, (H, W, 1 to 4), alpha last: a byte that names the codec, then its own.
+
+    Raises:
+        SettingError: no codec holds it.
+    """
+    found: list[bytes] = []
+    for name, row in LOSSLESS.items():
+        try:
+            found.append(bytes([row.wire_id]) + load_lossless(name).encode_picture(pixels, thorough))
+        except SettingError:
+            continue
+    if not found:
+        rows, columns = pixels.shape[:2]
+        raise SettingError(f"no lossless codec holds {columns} x {rows} pixels")
+    return min(found, key=len)
+
+
+def load_lossless(name: str) -> LosslessModule:
+    """Import a module of LOSSLESS."""
+    module: Any = importlib.import_module(LOSSLESS[name].module)
+    return cast(LosslessModule, module)
+
+
+def lossless_name(payload: bytes) -> str | None:
+    """The name of the lossless codec that wrote a payload of section BASE; None: it is a base codec's."""
+    return next((name for name, row in LOSSLESS.items() if payload[:1] == bytes([row.wire_id])), None)
+
+
+def decode_lossless(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
+    """A payload back to pixels of exactly ``shape`` (H, W, 1 to 4).
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes.
+    """
+    name = lossless_name(payload) or base_name(payload)
+    with _as_corrupt(name):
+        pixels = load_lossless(name).decode_picture(payload[1:], shape)
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        raise Corrupt(f"the {name} payload holds {pixels.dtype} {pixels.shape}", field=name)
+    return pixels
+
+
+def lossless_file(
+    payload: bytes, shape: tuple[int, int, int], kept: Kept | None
+) -> tuple[bytes, dict[str, str]]:
+    """The file inside a payload, (H, W, 1 to 4), with what its kind can carry of the rest; and what it cannot, and why.
+
+    Raises:
+        CodestreamError: whatever is wrong with the bytes, as far as they are looked at.
+    """
+    name = lossless_name(payload) or base_name(payload)
+    module = load_lossless(name)
+    with _as_corrupt(name):
+        if kept is None:
+            return module.picture_file(payload[1:], shape), {}
+        return module.enclose_picture(payload[1:], shape, kept)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from ..errors import Corrupt
+from ..errors import Corrupt, SettingError
+from . import Adopted
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -33,3 +34,24 @@ def listed(data: bytes, field: str) -> list[tuple[bytes, bytes]]:
         found.append((kind, data[at + 8 : at + size]))
         at += size
     return found
+
+
+def codestream_in_boxes(file: bytes, kind: bytes, what: str) -> Adopted:
+    """The content of the one box of a kind.
+
+    Raises:
+        SettingError: there is none, or there are several; or what lies in boxes is broken.
+    """
+    found, at = [], 0
+    while at + 8 <= len(file):
+        size, name = struct.unpack_from(">I4s", file, at)
+        stop = at + size if size else len(file)
+        if size == 1 or stop < at + 8 or stop > len(file):
+            break
+        if name == kind:
+            found.append((at + 8, stop))
+        at = stop
+    if at != len(file) or len(found) != 1:
+        raise SettingError(f"this {what} file cannot be kept as it is: its codestream is not in one box")
+    (start, stop) = found[0]
+    return Adopted(file[start:stop], ((start, 0, stop - start),))

@@ -41,8 +41,8 @@ class Bits(Protocol):
     def take(self, count: int) -> int: ...
 
 
-def check(bits: Bits, rows: int, columns: int) -> None:
-    """Read a dictionary, with which a frame of this size begins.
+def check(bits: Bits, rows: int, columns: int, alpha: bool = False) -> None:
+    """Read a dictionary, with which a frame of this size begins, of colours alone or with ``alpha``.
 
     Raises:
         Corrupt: it asks for more work than the picture is, or cannot be read.
@@ -61,11 +61,12 @@ def check(bits: Bits, rows: int, columns: int) -> None:
         for at in range(count):
             for _ in range(2):
                 numbers.next(_OFFSET if at else _PLACE)
-            mode = numbers.next(_MODE)
-            if mode >= _WITH_ALPHA:
-                raise Corrupt("patches that are blended by alpha", field="jxl")
-            if mode == _MULTIPLY:
-                numbers.next(_CLAMP)
+            for _ in range(1 + alpha):
+                mode = numbers.next(_MODE)
+                if mode >= _WITH_ALPHA:
+                    raise Corrupt("patches that are blended by alpha", field="jxl")
+                if mode == _MULTIPLY:
+                    numbers.next(_CLAMP)
     numbers.finish()
 
 

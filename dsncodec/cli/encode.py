@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dsncodec
@@ -55,6 +56,8 @@ _REPORTED = (
     "strength",
     "gain_db",
     "gain_ssimulacra2",
+    "lossless",
+    "kept",
 )
 _READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
@@ -135,12 +138,17 @@ def _add_options(group: argparse._ArgumentGroup, cls: type[Options], added: set[
                 help += (
                     f"; {other.method}: the same" if same else f"; {other.method}: {twin.metadata['help']}"
                 )
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=_READERS[field.metadata["kind"]],
-            metavar=field.metadata["metavar"],
-            help=help,
-        )
+        names = [f"--{name.replace('_', '-')}" for name in (field.name, *field.metadata.get("aliases", ()))]
+        if field.metadata["kind"] == "bool":
+            # None where it is not given, as of all settings
+            group.add_argument(*names, action="store_const", const=True, dest=field.name, help=help)
+        else:
+            group.add_argument(
+                *names,
+                type=_READERS[field.metadata["kind"]],
+                metavar=field.metadata["metavar"],
+                help=help,
+            )
         added.add(field.name)
 
 
@@ -260,11 +268,17 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str, Any]:
     pictures = load("pictures")
-    image = pictures.open_picture(job)
-    data = dsncodec.encode(image, **settings_of(args), progress=progress)
+    settings = settings_of(args)
+    if settings.get("keep"):
+        source = _source(job)
+        data = dsncodec.encode(source, **settings)
+        image = None
+    else:
+        image = pictures.open_picture(job)
+        data = dsncodec.encode(image, **settings, progress=progress)
     info = asdict(dsncodec.read_info(data))
     report = {name: info[name] for name in _REPORTED}
-    if args.psnr or args.target_psnr_db is not None:
+    if image is not None and (args.psnr or args.target_psnr_db is not None):
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
         report["psnr_db"] = psnr if math.isfinite(psnr) else None
     if args.target_ssimulacra2 is not None:
@@ -275,6 +289,12 @@ def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str,
     write(str(job.target), data, args.force)
     keep_times(args, job, str(job.target))
     return report
+
+
+def _source(job: Job) -> bytes:
+    """The whole file."""
+    source = job.read()
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def describe(report: dict[str, Any]) -> str:

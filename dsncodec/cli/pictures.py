@@ -29,7 +29,7 @@ from ..metadata import (
     tags_of_picture,
     with_resolution,
 )
-from ..planes import squeezed
+from ..planes import squeezed, visible, with_original
 from ..reading import loaded, read_picture
 from .common import DSN, Job
 
@@ -187,18 +187,22 @@ def _saved(image: Image.Image, name: str, blocks: dict[str, Any]) -> bytes:
 
 
 def psnr_db(original: Image.Image, decoded: Image.Image) -> float:
-    """PSNR over R, G and B, or grey; alpha is not counted."""
-    return metrics.psnr_db(*_colours(original, decoded))
+    """PSNR over R, G and B, or grey, where alpha is not 0."""
+    ours, theirs, seen = _colours(original, decoded)
+    return metrics.psnr_db(ours, theirs) if seen is None else metrics.psnr_db(ours[seen], theirs[seen])
 
 
 def ssimulacra2(original: Image.Image, decoded: Image.Image) -> float:
-    """SSIMULACRA 2 of the colours, or grey; alpha is not counted."""
-    ours, theirs = _colours(original, decoded)
-    return metrics.ssimulacra2(squeezed(ours), squeezed(theirs))
+    """SSIMULACRA 2 of the colours, or grey; where alpha is 0 they count as equal."""
+    ours, theirs, seen = _colours(original, decoded)
+    return metrics.ssimulacra2(squeezed(ours), squeezed(with_original(ours, theirs, seen)))
 
 
-def _colours(original: Image.Image, decoded: Image.Image) -> tuple[UInt8Array, UInt8Array]:
-    """Both without alpha, (H, W, 1 or 3)."""
+def _colours(
+    original: Image.Image, decoded: Image.Image
+) -> tuple[UInt8Array, UInt8Array, NDArray[np.bool_] | None]:
+    """Both without alpha, (H, W, 1 or 3), and where they show."""
     planes = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}[decoded.mode]
     theirs = np.asarray(decoded).reshape(decoded.height, decoded.width, -1)[..., :planes]
-    return read_picture(original).pixels[..., :planes], theirs
+    pixels = read_picture(original).pixels
+    return pixels[..., :planes], theirs, visible(pixels)

@@ -56,13 +56,15 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A picture on its way into a file. ``threads`` None: the CPUs this process may use."""
+    """A picture on its way into a file. ``threads`` None: the CPUs this process may use. ``source``: the file that the picture was
+    read from, where that is to be kept."""
 
     picture: Picture
     target: Target
     effort: int = DEFAULT_EFFORT
     threads: int | None = None
     progress: OnProgress | None = None
+    source: bytes = b""
 
     def header(self, method: str) -> Header:
         """What the file of a method begins with."""
@@ -88,6 +90,8 @@ class Facts(TypedDict, total=False):
     strength: float | None
     gain_db: float | None
     gain_ssimulacra2: float | None
+    lossless: bool
+    kept: bool
 
 
 class ParsedFile(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
 from ..metrics import psnr_db, ssimulacra2
-from ..planes import squeezed
+from ..planes import squeezed, with_original
 from ..validation import positive, whole
 
 UInt8Array = NDArray[np.uint8]
@@ -85,10 +85,14 @@ class Ladder(Protocol[P]):
     """The operating points of one picture, from cheap to good."""
 
     colour: UInt8Array
+    # where the picture shows, (H, W); None: everywhere
+    seen: NDArray[np.bool_] | None
+    # whether bytes and PSNR may fall along the points: flat graphics
+    uneven: bool
 
     @property
     def points(self) -> Sequence[P]:
-        """What targets choose from; bytes and PSNR rise along them."""
+        """What targets choose from; bytes and PSNR rise along them, but for flat graphics."""
 
     def point_of_quality(self, quality: int) -> P:
         """The operating point of quality 0..100."""
@@ -99,24 +103,121 @@ class Ladder(Protocol[P]):
     def reconstruct(self, point: P) -> UInt8Array:
         """The colour planes a reader gets."""
 
+    def size(self, point: P) -> int:
+        """Bytes of what carries the colours there, with little work; of an uneven ladder alone."""
 
-def search(ladder: Ladder[P], target: Target, pack: Callable[[P], bytes]) -> bytes:
+    def distance(self, point: P) -> float:
+        """How far they are from the original, where it shows, on the ladder's own scale; of an uneven ladder alone."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A file without loss. ``within`` gives it if it has at most so many bytes, or None, without the work where that cannot be;
+    ``file`` gives it, whatever it takes."""
+
+    within: Callable[[int], bytes | None]
+    file: Callable[[], bytes]
+
+
+# Along the points of a flat picture: every so manieth is looked at, and this many to either side of the best
+STRIDE = 4
+BESIDE = 2
+# A lower point is only looked at for quality where it has nearly as many bytes
+NEARLY_AS_LARGE = 0.9
+
+
+class _Search(Generic[P]):
+    """Files of points of a ladder, each made once, and the PSNR of what they show."""
+
+    def __init__(self, ladder: Ladder[P], pack: Callable[[P], bytes]) -> None:
+        self.ladder, self.points, self._pack = ladder, ladder.points, pack
+        self.files: dict[P, bytes] = {}
+        self._psnr: dict[P, float] = {}
+
+    def file(self, point: P) -> bytes:
+        """A whole file."""
+        if point not in self.files:
+            self.files[point] = self._pack(point)
+        return self.files[point]
+
+    def psnr_db(self, point: P) -> float:
+        """Where the picture shows."""
+        if point not in self._psnr:
+            self._psnr[point] = seen_psnr_db(self.ladder, self.ladder.reconstruct(point))
+        return self._psnr[point]
+
+    def beside(self, index: int) -> list[int]:
+        """The neighbours of a point, and itself."""
+        return list(range(max(0, index - BESIDE), min(len(self.points), index + BESIDE + 1)))
+
+    def spread(self) -> list[int]:
+        """Points from end to end."""
+        return sorted({*range(0, len(self.points), STRIDE), len(self.points) - 1})
+
+
+def seen_psnr_db(ladder: Ladder[P], shown: UInt8Array) -> float:
+    """PSNR of a picture, where it shows."""
+    if ladder.seen is None:
+        return psnr_db(ladder.colour, shown)
+    return psnr_db(ladder.colour[ladder.seen], shown[ladder.seen])
+
+
+def search(
+    ladder: Ladder[P], target: Target, pack: Callable[[P], bytes], exact: Exact | None = None
+) -> bytes:
     """The codestream that serves the target.
 
     Args:
         pack: a whole codestream at an operating point; its length is the real file's.
+        exact: the file without loss, taken where it is no larger than the other, or alone reaches the target.
     Raises:
         SettingError: no operating point reaches the target; the message says how far they go.
     """
     rows, columns = ladder.colour.shape[:2]
     limit = target.bytes_for(rows * columns)
+    tries = _Search(ladder, pack)
     if limit is not None:
-        return _largest_within(ladder, limit, pack)
+        if exact is not None and (data := exact.within(limit)) is not None:
+            return data
+        return _largest_within(tries, limit)
+    try:
+        data = _reaching(tries, target)
+    except SettingError:
+        if exact is None or target.psnr_db is target.ssimulacra2:
+            raise
+        return exact.file()
+    if exact is not None and (whole := exact.within(len(data))) is not None:
+        return whole
+    if ladder.uneven and target.psnr_db is None and target.ssimulacra2 is None:
+        return _no_worse_below(tries, ladder.point_of_quality(_quality(target)))
+    return data
+
+
+def _reaching(tries: _Search[P], target: Target) -> bytes:
+    """The file of a quality, or the smallest one found that is good enough."""
+    ladder = tries.ladder
     if target.psnr_db is not None:
-        return pack(_cheapest_above(ladder, target.psnr_db))
+        return _cheapest_above(tries, target.psnr_db)
     if target.ssimulacra2 is not None:
-        return pack(_cheapest_scoring(ladder, target.ssimulacra2))
-    return pack(ladder.point_of_quality(DEFAULT_QUALITY if target.quality is None else target.quality))
+        return _cheapest_scoring(tries, target.ssimulacra2)
+    return tries.file(ladder.point_of_quality(_quality(target)))
+
+
+def _quality(target: Target) -> int:
+    return DEFAULT_QUALITY if target.quality is None else target.quality
+
+
+def _no_worse_below(tries: _Search[P], point: P) -> bytes:
+    """Of an uneven ladder: the file of a point, or of one a little below that is no larger and nearer to the original."""
+    ladder, points = tries.ladder, tries.points
+    at = list(points).index(point)
+    best = point
+    for other in points[max(0, at - BESIDE) : at]:
+        if ladder.size(other) >= NEARLY_AS_LARGE * ladder.size(point):
+            smaller = len(tries.file(other)) <= len(tries.file(best))
+            if smaller and ladder.distance(other) <= ladder.distance(best):
+                best = other
+    return tries.file(best)
 
 
 def _last_true(count: int, test: Callable[[int], bool]) -> int:
@@ -128,63 +229,92 @@ def _last_true(count: int, test: Callable[[int], bool]) -> int:
     return low
 
 
-def _largest_within(ladder: Ladder[P], max_bytes: int, pack: Callable[[P], bytes]) -> bytes:
-    """The best point that fits, then the finer ones between it and the next."""
-    files: dict[P, bytes] = {}
+def _largest_within(tries: _Search[P], max_bytes: int) -> bytes:
+    """The largest file that fits, of all that were tried: on the way to the last point that does, and between it and the next.
 
-    def fits(point: P) -> bool:
-        if point not in files:
-            files[point] = pack(point)
-        return len(files[point]) <= max_bytes
-
-    points = ladder.points
-    best = _last_true(len(points), lambda i: fits(points[i]))
-    if best < 0:
-        raise SettingError(
-            f"no setting reaches {max_bytes} bytes: the smallest file of this picture "
-            f"has {len(files[points[0]])} bytes"
-        )
-    point = points[best]
-    if best + 1 < len(points):
-        finer = ladder.between(point, points[best + 1])
-        last = _last_true(len(finer), lambda i: fits(finer[i]))
-        point = finer[last] if last >= 0 else point
-    return files[point]
+    Of an uneven ladder the nearest to the original of the largest ones that fit, of points from end to end and beside the last.
+    """
+    points = tries.points
+    last = _last_true(len(points), lambda i: len(tries.file(points[i])) <= max_bytes)
+    if tries.ladder.uneven:
+        return _nearest_within(tries, last, max_bytes)
+    if last < 0:
+        raise _too_small(tries, max_bytes)
+    if last + 1 < len(points):
+        finer = tries.ladder.between(points[last], points[last + 1])
+        _last_true(len(finer), lambda i: len(tries.file(finer[i])) <= max_bytes)
+    return max((file for file in tries.files.values() if len(file) <= max_bytes), key=len)
 
 
-def _cheapest_above(ladder: Ladder[P], target_db: float) -> P:
-    """The first point whose decoded picture has at least this PSNR."""
-    points, reached = ladder.points, dict[int, float]()
+def _too_small(tries: _Search[P], max_bytes: int) -> SettingError:
+    least = min(map(len, tries.files.values()))
+    return SettingError(
+        f"no setting reaches {max_bytes} bytes: the smallest file of this picture has {least} bytes"
+    )
+
+
+def _nearest_within(tries: _Search[P], last: int, max_bytes: int) -> bytes:
+    """Of an uneven ladder, whose last point that fits seems to be ``last``; see ``_largest_within``."""
+    ladder, points = tries.ladder, tries.points
+    sizes = {i: ladder.size(points[i]) for i in {*tries.spread(), *tries.beside(max(0, last))}}
+    most = max((i for i, size in sizes.items() if size <= max_bytes), default=0)
+    sizes |= {i: ladder.size(points[i]) for i in tries.beside(most)}
+    fitting = 0
+    for index in sorted(
+        (i for i, size in sizes.items() if size <= max_bytes), key=sizes.__getitem__, reverse=True
+    ):
+        fitting += len(tries.file(points[index])) <= max_bytes
+        if fitting == MOST_JUDGED:
+            break
+    found = [point for point, file in tries.files.items() if len(file) <= max_bytes]
+    if not found:
+        tries.file(points[min(sizes, key=sizes.__getitem__)])
+        raise _too_small(tries, max_bytes)
+    return tries.file(min(found, key=ladder.distance))
+
+
+def _cheapest_above(tries: _Search[P], target_db: float) -> bytes:
+    """The smallest file found whose decoded picture has at least this PSNR: of the first point that does, and those tried on the way;
+    of an uneven ladder also those beside it, and from end to end."""
+    points, uneven = tries.points, tries.ladder.uneven
 
     def falls_short(index: int) -> bool:
-        reached[index] = psnr_db(ladder.colour, ladder.reconstruct(points[index]))
-        return reached[index] < target_db
+        return tries.psnr_db(points[index]) < target_db
 
-    index = _last_true(len(points), falls_short) + 1
-    if index == len(points):
-        raise SettingError(
-            f"no setting reaches {target_db:g} dB: the best of this picture is {max(reached.values()):.2f} dB"
-        )
-    return points[index]
+    first = _last_true(len(points), falls_short) + 1
+    looked = {min(first, len(points) - 1), len(points) - 1} if first == len(points) else {first}
+    if uneven:
+        size = tries.ladder.size
+        smaller = [i for i in tries.spread() if first == len(points) or size(points[i]) < size(points[first])]
+        smaller = sorted(smaller, key=lambda i: size(points[i]), reverse=True)[:MOST_JUDGED]
+        looked |= {0, len(points) - 1, *smaller, *tries.beside(min(first, len(points) - 1))}
+    reaching = [i for i in sorted(looked) if not falls_short(i)]
+    if not reaching:
+        best = max(tries.psnr_db(points[i]) for i in looked)
+        raise SettingError(f"no setting reaches {target_db:g} dB: the best of this picture is {best:.2f} dB")
+    return min((tries.file(points[i]) for i in reaching), key=len)
 
 
 # Points of SSIMULACRA 2 that one step of quality buys, about, where nothing is known yet
 POINTS_A_STEP = 1.0
 MOST_SCORED = 4
+# Of the largest files of a flat picture that fit, so many are compared
+MOST_JUDGED = 4
 
 
-def _cheapest_scoring(ladder: Ladder[P], target: float) -> P:
-    """The first point found whose decoded picture has at least this SSIMULACRA 2: of at most ``MOST_SCORED`` that are coded, or
+def _cheapest_scoring(tries: _Search[P], target: float) -> bytes:
+    """The smallest file found whose decoded picture has at least this SSIMULACRA 2: of at most ``MOST_SCORED`` that are coded, or
     of more where none of those reaches it.
 
     Begins where quality says, and goes on where a straight line between what is known meets the target.
     """
-    points = list(ladder.points)
+    ladder, points = tries.ladder, list(tries.points)
     scores: dict[int, float] = {}
     low, high = -1, len(points)
     at = points.index(ladder.point_of_quality(round(target)))
     while high - low > 1 and (len(scores) < MOST_SCORED or high == len(points)):
-        scores[at] = ssimulacra2(squeezed(ladder.colour), squeezed(ladder.reconstruct(points[at])))
+        shown = with_original(ladder.colour, ladder.reconstruct(points[at]), ladder.seen)
+        scores[at] = ssimulacra2(squeezed(ladder.colour), squeezed(shown))
         low, high = (low, at) if scores[at] >= target else (at, high)
         wanted = target - scores[at]
         if low in scores and high in scores:
@@ -196,8 +326,9 @@ def _cheapest_scoring(ladder: Ladder[P], target: float) -> P:
         else:
             at += math.floor(wanted / POINTS_A_STEP) if wanted < 0 else math.ceil(wanted / POINTS_A_STEP) + 1
         at = min(max(at, low + 1), high - 1)
-    if high == len(points):
+    reaching = [i for i, score in scores.items() if score >= target]
+    if not reaching:
         raise SettingError(
             f"no setting reaches a SSIMULACRA 2 of {target:g}: the best of this picture is {max(scores.values()):.2f}"
         )
-    return points[high]
+    return min((tries.file(points[i]) for i in reaching), key=len)

@@ -23,6 +23,7 @@ CODES = {
     "iccp": 128,
     "exif": 129,
     "xmp ": 130,
+    "rest": 131,
 }  # of version 2
 SIZES = (
     0,

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 import dsncodec
-from dsncodec import container
+from dsncodec import carriers, container
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.methods.dsn.bitstream import parse
 from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters
@@ -73,6 +73,32 @@ def weighed(mode: str, weights: tuple[int, ...], model_id: bytes, scale: int = 1
         Parameters.unpack(sections["PARM"]), weights=weights, gain_points=0.0, strength=0, model_id=model_id
     )
     return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
+
+
+def lossless(mode: str, codec: str) -> bytes:
+    """A picture without loss, as if this codec had made the smaller file."""
+    with mock.patch.object(carriers, "LOSSLESS", {codec: carriers.LOSSLESS[codec]}):
+        return dsncodec.encode(picture(mode), lossless=True)
+
+
+def kept(kind: str) -> bytes:
+    """A file of another kind, kept: with metadata, a comment, and bytes behind its end."""
+    mode = "L" if kind == "jpeg-grey" else "RGB"
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112], exif[0x010E] = 6, "a collar"
+    settings = {"exif": exif, "icc_profile": bytes(range(256))}
+    if kind == "avif":
+        picture(mode).save(buffer, "AVIF", quality=60, **settings)
+    else:
+        picture(mode, 161, 120).save(
+            buffer, "JPEG", quality=80, comment="a flag", progressive=mode == "L", **settings
+        )
+    data = buffer.getvalue()
+    if kind == "jpeg-whole":
+        # libjxl holds no more: the file itself is inside
+        with mock.patch.object(carriers, "_stripped", lambda *_: None):
+            return dsncodec.encode(data, keep=True)
+    return dsncodec.encode(data + (b"" if kind == "avif" else b"a film"), keep=True)
 
 
 def coconet(mode: str, variant: str) -> bytes:
@@ -141,6 +167,10 @@ def cases() -> dict[str, Callable[[], bytes]]:
         if row.hypotheses > 1
         for mode in ("RGB", "LA")
     }
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        for codec in carriers.LOSSLESS:
+            made[f"{mode.lower()}-lossless-{codec}"] = partial(lossless, mode, codec)
+    made |= {f"{kind}-kept": partial(kept, kind) for kind in ("jpeg", "jpeg-grey", "jpeg-whole", "avif")}
     made |= {
         f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)
         for mode, v in (("RGB", "paper"), ("LA", "sine"))

@@ -12,14 +12,14 @@ from ...errors import Corrupt
 UInt8Array = NDArray[np.uint8]
 
 
-def _filters(size: int) -> list[dict[str, int]]:
+def filters(size: int) -> list[dict[str, int]]:
     """The reader chooses the dictionary, never the file: no larger than the data itself."""
     return [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": max(4096, min(size, 2**26))}]
 
 
 def encode(symbols: UInt8Array, levels: int, effort: int) -> bytes:
     """One byte per symbol, row by row, through LZMA2 at preset 9."""
-    return lzma.compress(symbols.tobytes(), lzma.FORMAT_RAW, filters=_filters(symbols.size))
+    return lzma.compress(symbols.tobytes(), lzma.FORMAT_RAW, filters=filters(symbols.size))
 
 
 def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
@@ -30,7 +30,7 @@ def decode(payload: bytes, shape: tuple[int, int], levels: int) -> UInt8Array:
 def inflate(payload: bytes, shape: tuple[int, int]) -> UInt8Array:
     """Raw LZMA2 to an array of exactly ``shape``; Corrupt when it holds more or less."""
     size = shape[0] * shape[1]
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(size))
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters(size))
     data = decoder.decompress(payload, max_length=size)
     if len(data) == size and not decoder.eof:  # the end marker may still be unread
         data += decoder.decompress(b"", max_length=1)

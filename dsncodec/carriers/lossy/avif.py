@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 
-from ...errors import Corrupt, MissingComponent
+from ...errors import Corrupt, MissingComponent, SettingError
 from ...planes import pixels_of
-from .. import Kept, checked_output
+from .. import Adopted, Kept, checked_output
 from ..boxes import box, listed
 
 UInt8Array = NDArray[np.uint8]
@@ -415,3 +415,106 @@ def _sequence(header: bytes) -> tuple[int, int, int]:
     if deep and profile > 1 and take(1):
         raise Corrupt("12 bits a sample", field="avif")
     return rows, columns, _DEEP if deep else 8
+
+
+# --- files as others write them
+
+
+def adopt(file: bytes) -> Adopted:
+    """The coded picture of an AVIF file in boxes of one picture, with the properties that say how it is decoded.
+
+    Its alpha, turns and metadata are left out; Pillow tells them as alpha and EXIF.
+    Source: ISO/IEC 14496-12, 8.11; 23008-12, 6.
+
+    Raises:
+        SettingError: a film, a grid, a crop, or boxes that no writer known here makes.
+    """
+    try:
+        boxes = _boxes(file)
+        meta = _boxes(boxes[b"meta"][4:])
+        number = int.from_bytes(meta[b"pitm"][4:6], "big")
+        if b"moov" in boxes or meta[b"pitm"][0] or _kind_of_item(meta[b"iinf"], number) != b"av01":
+            raise Corrupt("a film, or a picture of several parts", field="avif")
+        start, length = _place_of_item(meta[b"iloc"], number)
+        coded = file[start : start + length]
+        ipco = listed(_boxes(meta[b"iprp"])[b"ipco"], "avif")
+        chosen = [ipco[at - 1] for at in _properties_of_item(_boxes(meta[b"iprp"])[b"ipma"], number) if at]
+    except (Corrupt, KeyError, IndexError, struct.error) as exc:
+        raise SettingError(f"this AVIF file cannot be kept as it is: {exc}") from exc
+    if any(kind == b"clap" for kind, _ in chosen):
+        raise SettingError("this AVIF file cannot be kept as it is: its picture is cropped")
+    said = [one for one in chosen if one[0] in _DECODING and (one[0] != b"colr" or one[1][:4] == b"nclx")]
+    before = _around_picture(said, len(coded))
+    return Adopted(before + coded, ((start, len(before), len(coded)),))
+
+
+_DECODING = (b"ispe", b"pixi", b"av1C", b"colr")
+
+
+def _kind_of_item(iinf: bytes, number: int) -> bytes:
+    """What an item is, by its entry of version 2."""
+    start = 6 if iinf[0] == 0 else 8
+    for _, content in listed(iinf[start:], "avif"):
+        if content[0] == 2 and int.from_bytes(content[4:6], "big") == number:
+            return content[8:12]
+    raise Corrupt("no such item", field="avif")
+
+
+def _place_of_item(iloc: bytes, number: int) -> tuple[int, int]:
+    """Where the one extent of an item is in the file."""
+    version, sizes, more = iloc[0], iloc[4] >> 4, iloc[4] & 15
+    base_size = iloc[5] >> 4
+    if version > 1 or sizes not in (4, 8) or more not in (4, 8) or (version == 1 and iloc[5] & 15):
+        raise Corrupt("places of another form", field="avif")
+    count, at = int.from_bytes(iloc[6:8], "big"), 8
+
+    def take(size: int) -> int:
+        nonlocal at
+        at += size
+        if at > len(iloc):
+            raise Corrupt("half a place", field="avif")
+        return int.from_bytes(iloc[at - size : at], "big")
+
+    for _ in range(count):
+        item = take(2)
+        method = take(2) if version == 1 else 0
+        take(2)
+        base, extents = take(base_size), take(2)
+        places = [(take(sizes), take(more)) for _ in range(extents)]
+        if item == number:
+            if method & 15 or len(places) != 1:
+                raise Corrupt("a picture in several pieces", field="avif")
+            return base + places[0][0], places[0][1]
+    raise Corrupt("a picture without a place", field="avif")
+
+
+def _properties_of_item(ipma: bytes, number: int) -> list[int]:
+    """The numbers of an item's properties, from 1."""
+    if ipma[0] or ipma[3] & 1:
+        raise Corrupt("properties of another form", field="avif")
+    at = 8
+    for _ in range(int.from_bytes(ipma[4:8], "big")):
+        item, count = int.from_bytes(ipma[at : at + 2], "big"), ipma[at + 2]
+        if item == number:
+            return [one & 0x7F for one in ipma[at + 3 : at + 3 + count]]
+        at += 3 + count
+    raise Corrupt("a picture without properties", field="avif")
+
+
+def _around_picture(properties: list[tuple[bytes, bytes]], length: int) -> bytes:
+    """All of an AVIF file but its coded picture, which is the last in it."""
+    kind = box(b"ftyp", b"avif" + bytes(4) + b"avifmif1miaf")
+    handler = box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+    item = box(b"infe", bytes([2, 0, 0, 0, 0, 1, 0, 0]) + b"av01Color\0")
+    items = box(b"iinf", bytes(4) + struct.pack(">H", 1) + item)
+    links = bytes(at + (_ESSENTIAL if name == b"av1C" else 0) for at, (name, _) in enumerate(properties, 1))
+    known = box(
+        b"iprp",
+        box(b"ipco", b"".join(box(*one) for one in properties))
+        + box(b"ipma", struct.pack(">IIHB", 0, 1, 1, len(links)) + links),
+    )
+    primary = box(b"pitm", bytes(4) + struct.pack(">H", 1))
+    before = len(kind) + 12 + len(handler) + len(primary) + 8 + _ILOC.size + len(items) + len(known) + 8
+    where = box(b"iloc", _ILOC.pack(0, 0x44, 0, 1, 1, 0, 1, before, length))
+    meta = box(b"meta", bytes(4) + handler + primary + where + items + known)
+    return kind + meta + struct.pack(">I4s", 8 + length, b"mdat")

@@ -12,8 +12,8 @@ from PIL import Image, features
 
 from ... import budget
 from ...errors import Corrupt, MissingComponent
-from .. import Kept, checked_output
-from ..boxes import box
+from .. import Adopted, Kept, checked_output
+from ..boxes import box, codestream_in_boxes
 from ..lossless.j2k import size_of
 
 UInt8Array = NDArray[np.uint8]
@@ -151,3 +151,17 @@ def _check(payload: bytes, components: int) -> None:
     start = b"\xff\x90\0\x0a\0\0" + whole.to_bytes(4, "big") + b"\0\1\xff\x93"
     if not known or tile != start or payload[-2:] != b"\xff\xd9":
         raise Corrupt("not one tile in one piece, or not to its end", field="j2k")
+
+
+# --- files as others write them
+
+
+def adopt(file: bytes) -> Adopted:
+    """The codestream in a JP2 file, or the file that is one.
+
+    Raises:
+        SettingError: no codestream in one piece, with boxes of 32 bits.
+    """
+    if file[:2] == b"\xff\x4f":
+        return Adopted(file, ((0, 0, len(file)),))
+    return codestream_in_boxes(file, b"jp2c", "JPEG 2000")

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ...errors import Corrupt, MissingComponent
+from ...errors import Corrupt, MissingComponent, SettingError
 from ...metadata import EXIF_IN_JPEG, Dpi
 from ...planes import pixels_of
-from .. import Kept
+from .. import Adopted, Kept
 from ..lossless import jxl
 
 UInt8Array = NDArray[np.uint8]
@@ -217,3 +217,61 @@ def _needs_libjxl() -> None:
         raise MissingComponent(
             "imagecodecs is built without libjxl: install a wheel of imagecodecs from PyPI"
         )
+
+
+# --- files as others write them: segments that say nothing of the coded picture are cut out
+
+
+def adopt(file: bytes) -> Adopted:
+    """A JPEG file without its metadata, its thumbnails, its comments, and what is behind its end.
+
+    Segments of JFIF and Adobe stay: they say what the components mean.
+
+    Raises:
+        SettingError: not a JPEG file that ``decode`` reads.
+    """
+    keep: list[tuple[int, int]] = [(0, 2)]
+    at = 2
+    try:
+        while True:
+            start = at
+            while file[at] == 0xFF:
+                at += 1
+            marker, length = file[at], int.from_bytes(file[at + 1 : at + 3], "big")
+            if at == start or length < 2:
+                raise Corrupt("impossible markers", field="jpeg")
+            if marker == _START_OF_SCAN:
+                break
+            stop = at + 1 + length
+            content = file[at + 3 : at + 10]
+            beside = marker == _COMMENT or (
+                marker in _APPLICATIONS and not content.startswith(_MEANINGFUL.get(marker, _NOTHING))
+            )
+            if not beside:
+                keep.append((start, stop))
+            at = stop
+    except IndexError as exc:
+        raise SettingError("the JPEG file ends before its picture") from exc
+    except Corrupt as exc:
+        raise SettingError(f"the JPEG file cannot be kept: {exc}") from exc
+    keep.append((start, _end(file, start)))
+    base = b"".join(file[a:b] for a, b in keep)
+    spans, inside = [], 0
+    for a, b in keep:
+        spans.append((a, inside, b - a))
+        inside += b - a
+    return Adopted(base, tuple(spans))
+
+
+_COMMENT, _APPLICATIONS = 0xFE, range(0xE0, 0xF0)
+_MEANINGFUL, _NOTHING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}, b"\0" * 10
+
+
+def _end(file: bytes, at: int) -> int:
+    """Behind EOI; of a file that has none, its end."""
+    while match := _MARKER.search(file, at):
+        at = match.end()
+        if match[1][0] == _END:
+            return at
+        at += int.from_bytes(file[at : at + 2], "big")
+    return len(file)

@@ -6,10 +6,11 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Corrupt
-from .. import Kept, checked_output, jxl_patches
-from ..boxes import box
-from ..lossless.jxl import SIDES, Bits, open_contents, read_size, skip_contents, u32
+from ...errors import Corrupt, SettingError
+from ...planes import Picture
+from .. import Adopted, Kept, checked_output, jxl_patches
+from ..boxes import codestream_in_boxes, listed
+from ..lossless.jxl import SIDES, Bits, in_boxes, open_contents, read_size, skip_contents, u32
 
 UInt8Array = NDArray[np.uint8]
 
@@ -52,8 +53,6 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> UInt8Array:
 
 # --- what else a file carries: boxes around the codestream
 
-_SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
-
 
 def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
     """The codestream in boxes, with EXIF and XMP beside it.
@@ -68,12 +67,7 @@ def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes
     if kept.icc:
         left_out["icc"] = "the colours of this JPEG XL are coded as sRGB, and a profile would change them"
     shape_of(file)  # raises unless the header is one of the two that this module knows
-    parts = [_SIGNATURE]
-    if kept.exif:
-        parts.append(box(b"Exif", bytes(4) + kept.exif))
-    if kept.xmp:
-        parts.append(box(b"xml ", kept.xmp))
-    return b"".join([*parts, box(b"jxlc", _turned(file, kept.orientation))]), left_out
+    return in_boxes(_turned(file, kept.orientation), kept), left_out
 
 
 def _turned(codestream: bytes, orientation: int) -> bytes:
@@ -188,3 +182,38 @@ def _u64(bits: Bits) -> int:
     if chosen == 3:
         raise Corrupt("a number that this codec does not write", field="jxl")
     return value + (0, 1, 17)[chosen]
+
+
+# --- files as others write them
+
+
+def adopt(file: bytes) -> Adopted:
+    """The codestream in a JPEG XL file, or the file that is one.
+
+    Raises:
+        SettingError: no codestream in one piece, with boxes of 32 bits.
+    """
+    if file.startswith(b"\xff\x0a"):
+        return Adopted(file, ((0, 0, len(file)),))
+    return codestream_in_boxes(file, b"jxlc", "JPEG XL")
+
+
+def picture_of(file: bytes) -> Picture:
+    """Colours, EXIF and XMP of a file whose codestream ``decode`` reads; compressed boxes are not opened.
+
+    Raises:
+        SettingError: it is another one.
+        OSError: it is broken.
+    """
+    codestream = adopt(file).file
+    try:
+        shape = shape_of(codestream)
+        colour = decode(codestream, shape)
+    except Corrupt as exc:
+        raise SettingError(f"this JPEG XL file cannot be kept as it is: {exc}") from exc
+    except Exception as exc:
+        raise OSError(f"the picture cannot be read: {exc}") from exc
+    boxes = dict(listed(file, "jxl")) if codestream is not file else {}
+    exif = boxes.get(b"Exif", b"")
+    skipped = 4 + int.from_bytes(exif[:4], "big")
+    return Picture(colour, "L" if shape[2] == 1 else "RGB", b"", exif[skipped:], boxes.get(b"xml ", b""))

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ... import carriers, container
 from ...container import Header
+from ...metrics import mean_squared_error
 from ...networks import registry
 from ...networks.inference import Window, common, grown, moved, network, scaled, tiles
 from ...options import DeepSampling
-from ...planes import crop_padded, to_pixels, to_planes
+from ...planes import crop_padded, to_pixels, to_planes, visible
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, FIDELITY, Job, rate_control
 from ..sections import encode_alpha
@@ -72,6 +73,7 @@ class Encoder:
         self.entropy_coder = entropy_coder
         self.colour = pixels[..., : header.colour_planes]
         self.alpha = pixels[..., -1] if header.has_alpha else None
+        self.seen, self.uneven = visible(pixels), False
         self._latents: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def latents(self, scale: int) -> tuple[FloatArray, FloatArray]:
@@ -165,6 +167,14 @@ class Encoder:
     def _alpha_payload(self) -> bytes:
         assert self.alpha is not None
         return encode_alpha(self.alpha, self.effort)
+
+    def size(self, point: Point) -> int:
+        """Bytes of all sections."""
+        return sum(len(payload) for _, payload in self.sections(point))
+
+    def distance(self, point: Point) -> float:
+        """The mean squared error."""
+        return mean_squared_error(self.colour, self.reconstruct(point))
 
     def reconstruct(self, point: Point) -> UInt8Array:
         """The colour planes a reader of this operating point gets, (H, W, 1 or 3)."""

@@ -1,7 +1,8 @@
 """A base codec's picture and what is known of it: the half of the method "restored" that runs no network.
 
-Sections: ``PARM`` (below), ``BASE`` (the base codec's own file), and with alpha ``ALPH`` (the plane
-itself through an entropy backend, lossless).
+Sections: ``PARM`` (below), ``BASE`` (the base codec's own file, or the whole picture without loss), and beside a base codec
+with alpha ``ALPH`` (the plane itself through an entropy backend, lossless). Of a file that was kept, ``rest``: what that had
+beside the base codec's picture.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .half_size import doubled, half_shape
 UInt8Array = NDArray[np.uint8]
 
 SCALES = (1, 2)
-TAGS = frozenset({"PARM", "BASE", "ALPH"})
+REST = "rest"
+TAGS = frozenset({"PARM", "BASE", "ALPH", REST})
 # what ``extract`` takes out unless told otherwise
 MAIN_PART = "picture"
 UNIT_STRENGTH = 64  # the strength at which the network's correction is added as it is
@@ -37,8 +39,11 @@ _PARM = struct.Struct("<BBBBB")
 _WEIGHED = 0x80
 _WEIGHED_PARM = struct.Struct("<BBBB4s")
 MOST_WEIGHTS = 16
+_LOSSLESS = b""  # the whole section, where BASE is a picture without loss
 UNIT_WEIGHT = 32  # the weight with which a correction is added as it is
 GAIN_STEP_POINTS = 0.05
+# Quality and PSNR of a base codec's picture that was coded elsewhere
+NOT_KNOWN = (0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Parameters:
 
     A network with several corrections has ``weights`` in the place of a strength: of each correction, in 32nds, -128..127.
     Its ``gain_points`` is what it wins of SSIMULACRA 2.
+
+    ``lossless``: BASE is the whole picture, and the rest says nothing.
     """
 
     quality: int
@@ -63,6 +70,7 @@ class Parameters:
     scale: int = 1
     weights: tuple[int, ...] = ()
     gain_points: float = 0.0
+    lossless: bool = False
 
     @property
     def runs_network(self) -> bool:
@@ -86,8 +94,10 @@ class Parameters:
         return Parameters.unpack(self.pack())
 
     def pack(self) -> bytes:
-        """5 bytes, and the first 4 of the network's id where one is run, 8 and the weights of a network that has several; see
-        docs/format.md."""
+        """5 bytes, and the first 4 of the network's id where one is run, 8 and the weights of a network that has several, none of
+        a picture without loss; see docs/format.md."""
+        if self.lossless:
+            return _LOSSLESS
         steps = (
             (self.psnr_db, PSNR_STEP_DB),
             (self.gain_db, GAIN_STEP_DB),
@@ -104,6 +114,8 @@ class Parameters:
     @classmethod
     def unpack(cls, payload: bytes) -> Parameters:
         """Raises Corrupt unless these are bytes that mean something."""
+        if payload == _LOSSLESS:
+            return LOSSLESS
         if payload and payload[0] & _WEIGHED:
             return cls._unpack_weighed(payload)
         model_id = payload[_PARM.size :]
@@ -135,6 +147,9 @@ class Parameters:
             weights,
             points * GAIN_STEP_POINTS,
         )
+
+
+LOSSLESS = Parameters(100, 99.0, 0, 0.0, NO_MODEL, lossless=True)
 
 
 @dataclass(frozen=True)
@@ -188,8 +203,12 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
     Raises:
         CodestreamError: a section is missing, or does not hold what the header promises.
     """
-    parameters = Parameters.unpack(required(sections, "PARM"))
-    payload = required(sections, "BASE")
+    parameters, payload = _both(sections)
+    if (name := carriers.lossless_name(payload)) is not None:
+        pixels = carriers.decode_lossless(payload, (header.height, header.width, len(header.mode)))
+        exact = np.ascontiguousarray(pixels[..., : header.colour_planes])
+        plane = pixels[..., -1] if header.has_alpha else None
+        return Parsed(header, parameters, name, exact, exact, plane)
     alpha = decode_alpha(header, sections)
     decoded = carriers.decode_base(payload, base_shape(header, parameters.scale))
     colour = decoded
@@ -198,14 +217,28 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
     return Parsed(header, parameters, carriers.base_name(payload), decoded, colour, alpha)
 
 
+def _both(sections: dict[str, bytes]) -> tuple[Parameters, bytes]:
+    """PARM and BASE.
+
+    Raises:
+        Corrupt: one is missing, or only one of them is of a picture without loss.
+    """
+    parameters, payload = Parameters.unpack(required(sections, "PARM")), required(sections, "BASE")
+    if parameters.lossless != (carriers.lossless_name(payload) is not None):
+        raise Corrupt("either this or BASE is of a picture without loss, not both", field="PARM")
+    return parameters, payload
+
+
 def validate(header: Header, sections: dict[str, bytes]) -> None:
     """All that can be checked without decoding.
 
     Raises:
         CodestreamError: a section is missing, or names what this release does not have.
     """
-    parameters = Parameters.unpack(required(sections, "PARM"))
-    base = carriers.base_name(required(sections, "BASE"))
+    parameters, payload = _both(sections)
+    if parameters.lossless:
+        return
+    base = carriers.base_name(payload)
     if parameters.runs_network:
         check_weights(
             parameters, registry.restoration_of_wire_id(parameters.model_id, base, parameters.scale)
@@ -227,7 +260,11 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         first_bytes: the first byte of each other section that the method knows.
     """
     found = Parameters.unpack(parameters)
-    used = {"BASE": carriers.base_name(first_bytes["BASE"])} if "BASE" in first_bytes else {}
+    used = {}
+    if "BASE" in first_bytes:
+        first = first_bytes["BASE"]
+        used["BASE"] = carriers.lossless_name(first) or carriers.base_name(first)
+    known = not found.lossless and (found.quality, found.psnr_db) != NOT_KNOWN
     try:
         model = registry.restoration_of_wire_id(found.model_id).name if found.runs_network else ""
     except UnsupportedVersion:
@@ -239,16 +276,23 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "backends": used | alpha_backend(first_bytes),
         "model": model,
         "model_id": found.model_id.hex() if found.runs_network else "",
-        "base_quality": found.quality,
-        "base_psnr_db": found.psnr_db,
+        "base_quality": found.quality if known else None,
+        "base_psnr_db": found.psnr_db if known else None,
         "strength": float(found.shares[0]),
-        "gain_db": None if found.weights else round(found.gain_db, 2),
+        "gain_db": None if found.weights or not known else round(found.gain_db, 2),
         "gain_ssimulacra2": round(found.gain_points, 2) if found.weights else None,
+        "lossless": found.lossless,
+        "kept": REST in first_bytes,
     }
 
 
 def summary(facts: Mapping[str, object]) -> str:
     """The settings in a few words."""
+    if facts["lossless"]:
+        return "lossless"
+    if facts["kept"]:
+        network = f"shown at strength {facts['strength']:.2f}" if facts["model"] else "shown as it is"
+        return f"the original file, {network}"
     half = " at half the size" if facts["scale"] == 2 else ""
     gain = (
         f"+{facts['gain_db']:.2f} dB"

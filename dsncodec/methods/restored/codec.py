@@ -22,17 +22,19 @@ from numpy.typing import NDArray
 
 from ... import carriers, container
 from ...container import Header
-from ...metrics import SSIMULACRA2_SMALLEST, mean_squared_error
+from ...metrics import SSIMULACRA2_SMALLEST
 from ...networks import registry
 from ...networks.inference import Tile, Window, common, moved, network, tiles
 from ...options import Restored
-from ...planes import TO_YCBCR, crop_padded
+from ...planes import TO_YCBCR, crop_padded, visible
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, FIDELITY, Job, rate_control
 from ..sections import encode_alpha
+from . import exact, kept
 from .bitstream import NO_MODEL, UNIT_STRENGTH, UNIT_WEIGHT, Parameters, Parsed, check_weights
+from .exact import is_flat
 from .half_size import doubled, half_shape, halved
-from .judge import Judge, SquaredJudge, VisualJudge
+from .judge import Judge, SquaredJudge, VisualJudge, squared_error
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -128,6 +130,7 @@ class Encoder:
         self.base, self.tune = base, tune
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.alpha = pixels[..., -1] if header.has_alpha else None
+        self.seen, self.uneven = visible(pixels), is_flat(pixels)
         self._payloads: dict[tuple[BaseLayer, int], bytes] = {}
         self._coded: dict[tuple[BaseLayer, int], Coded] = {}
         self._pictures: dict[bytes, UInt8Array] = {}  # payload -> what a reader gets, of the last point alone
@@ -162,6 +165,14 @@ class Encoder:
             )
         return self._pictures[best.payload]
 
+    def size(self, point: int) -> int:
+        """Bytes of the base codec's payload."""
+        return self._size(BaseLayer(self._base, self.scale or 1), point)
+
+    def distance(self, point: int) -> float:
+        """By the tune's judge."""
+        return self._best(point)[1].distance
+
     @property
     def _base(self) -> str:
         return self.base if self.base != "auto" else self._bases[0]
@@ -188,7 +199,7 @@ class Encoder:
     @cached_property
     def _judge(self) -> Judge:
         visual = self.tune == "visual" and min(self.colour.shape[:2]) >= SSIMULACRA2_SMALLEST
-        return VisualJudge(self.colour) if visual else SquaredJudge(self.colour)
+        return VisualJudge(self.colour, self.seen) if visual else SquaredJudge(self.colour, self.seen)
 
     @cached_property
     def _halving_distance(self) -> float:
@@ -298,7 +309,7 @@ class Encoder:
         """
         decoded = self._decoded(layer, payload)
         plain = carriers.eight_bits(decoded)
-        error = mean_squared_error(self.colour, plain)
+        error = squared_error(self.colour, plain, self.seen)
         psnr = 10 * math.log10(255**2 / error) if error else 99.0
         parameters = Parameters(quality, psnr, 0, 0.0, NO_MODEL, layer.scale).rounded()
         distance, similarity = self._judge(plain.__getitem__)
@@ -348,7 +359,7 @@ class Encoder:
         strength = seen.strength
         while strength and seen.gain_db(strength) >= LEAST_GAIN_DB:
             shown, seen = self._look(corrections, strength)
-            mse = mean_squared_error(self.colour, shown)
+            mse = squared_error(self.colour, shown, self.seen)
             distance, similar = self._judge(shown.__getitem__)
             gain_db = 10 * math.log10(error / mse) if mse else 99.0
             fine = gain_db >= LEAST_GAIN_DB and similar >= plain[0].similarity - SIMILARITY_LOSS
@@ -409,10 +420,14 @@ class Encoder:
         """What is missing in a tile, cut at the picture's edges, in grey levels."""
         wanted: FloatArray = self.colour[tile.inner].astype(np.float32)
         wanted -= levels(restorer.decoded[tile.inner])
+        if self.seen is not None:
+            wanted[~self.seen[tile.inner]] = 0
         return wanted
 
     def _least_squares(self, restorer: Restorer, tile: Tile, corrections: FloatArray) -> LeastSquares:
         wanted = self._wanted(restorer, tile).ravel()
+        if self.seen is not None:
+            corrections = corrections * self.seen[tile.inner][..., None]
         rows = corrections.reshape(len(corrections), -1)
         # sums of float32 in the order of the samples; a matrix product takes another on other processors
         along = [float(np.vdot(row, wanted)) for row in rows]
@@ -594,6 +609,10 @@ def encode(job: Job, options: Restored) -> bytes:
         SettingError: the target is out of reach.
     """
     header = job.header(options.method)
+    if options.keep:
+        return kept.encode(job, header)
+    if options.is_lossless(job.target.quality):
+        return exact.encode(job, header)
     # a base quality means full size, unless told otherwise
     scale = 1 if options.base_quality is not None and options.scale is None else options.scale
     encoder = Encoder(header, job.picture.pixels, job.threads, job.effort, scale, options.base, options.tune)
@@ -603,4 +622,5 @@ def encode(job: Job, options: Restored) -> bytes:
 
     if options.base_quality is not None:
         return pack(options.base_quality)
-    return rate_control.search(encoder, job.target, pack)
+    found = exact.alternative(job, header) if options.may_be_lossless else None
+    return rate_control.search(encoder, job.target, pack, found)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...metrics import Ssimulacra2, mean_squared_error
-from ...planes import squeezed
+from ...planes import squeezed, with_original
 from .. import Window
 from .similarity import Similarity
 
@@ -18,8 +18,19 @@ UInt8Array = NDArray[np.uint8]
 Shown = Callable[[Window], UInt8Array]
 
 
+# where a picture shows, (H, W); None: everywhere
+Seen = NDArray[np.bool_] | None
+
+
+def squared_error(colour: UInt8Array, shown: UInt8Array, seen: Seen) -> float:
+    """The mean over all samples that show."""
+    if seen is None:
+        return mean_squared_error(colour, shown)
+    return mean_squared_error(colour[seen], shown[seen])
+
+
 class Judge(Protocol):
-    """Made from the original (H, W, 1 or 3)."""
+    """Made from the original (H, W, 1 or 3), and from where it shows."""
 
     def __call__(self, shown: Shown) -> tuple[float, float]:
         """The distance of a picture, 0 when equal; and how similar it must stay whatever its distance, 1 when equal."""
@@ -28,13 +39,14 @@ class Judge(Protocol):
 class SquaredJudge:
     """The mean squared error over all samples, and SSIM of luma."""
 
-    def __init__(self, colour: UInt8Array) -> None:
-        self._colour, self._similarity = colour, Similarity(colour)
+    def __init__(self, colour: UInt8Array, seen: Seen = None) -> None:
+        self._colour, self._seen, self._similarity = colour, seen, Similarity(colour)
 
     def __call__(self, shown: Shown) -> tuple[float, float]:
         """See ``Judge``."""
         picture = shown((slice(0, self._colour.shape[0]), slice(0, self._colour.shape[1])))
-        return mean_squared_error(self._colour, picture), self._similarity(picture)
+        error = squared_error(self._colour, picture, self._seen)
+        return error, self._similarity(with_original(self._colour, picture, self._seen))
 
 
 class VisualJudge:
@@ -44,7 +56,8 @@ class VisualJudge:
     MOST_PIXELS = 2**21
     SIDE = 512
 
-    def __init__(self, colour: UInt8Array) -> None:
+    def __init__(self, colour: UInt8Array, seen: Seen = None) -> None:
+        self._colour, self._seen = colour, seen
         rows, columns = colour.shape[:2]
         self._parts = [(slice(0, rows), slice(0, columns))]
         if rows * columns > self.MOST_PIXELS:
@@ -62,8 +75,15 @@ class VisualJudge:
 
     def __call__(self, shown: Shown) -> tuple[float, float]:
         """See ``Judge``."""
-        scores = [reference(squeezed(shown(part))) for reference, part in zip(self._references, self._parts)]
+        scores = [
+            reference(squeezed(with_original(self._colour[part], shown(part), self._in(part))))
+            for reference, part in zip(self._references, self._parts)
+        ]
         return 100 - float(np.mean(scores)), 1.0
+
+    def _in(self, part: tuple[slice, slice]) -> Seen:
+        """Where a part shows."""
+        return None if self._seen is None else self._seen[part]
 
 
 def _places(last: int, count: int) -> list[int]:
