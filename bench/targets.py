@@ -97,7 +97,8 @@ def cases(name: str, rgb: UInt8Array, kind: str, effort: int) -> list[Case]:
     files.append(dsncodec.encode(rgb, lossless=True, effort=effort))
     every = [(len(data), _db(rgb, data)) for data in files]
     found = []
-    sizes, levels = [size for size, _ in every[:-1]], [level for _, level in every[:-1]]
+    sizes = [size for size, _ in every[:-1]]
+    levels = [level for _, level in every if math.isfinite(level)]
     for share in SHARES:
         limit = round(min(sizes) * (max(sizes) / min(sizes)) ** share)
         data = dsncodec.encode(rgb, target_bytes=limit, **settings)
