@@ -109,6 +109,7 @@ def _extracted(data: bytes, folder: Path) -> None:
             max_pixels=None,
             bare=False,
             quiet=True,
+            preserve_times=False,
         )
         try:
             extract.extract(args, Job(str(source), f"{target}.{form}"))
