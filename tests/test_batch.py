@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import dsncodec
-from dsncodec.batch import folders
+from dsncodec.batch import folders, run
 from dsncodec.batch.run import MANIFEST, Batch, Row, Shard, Task, encode_shard
 from dsncodec.cli import main
 from dsncodec.errors import DsnError, MissingComponent, SettingError
@@ -279,7 +279,9 @@ def test_a_picture_that_kills_its_workers_is_named(local: Urls) -> None:
     assert all(Path(local[1], os.path.splitext(name)[0] + ".dsn").exists() for name in NAMES)
 
 
-def test_workers_that_all_die_end_the_run(local: Urls) -> None:
+def test_workers_that_all_die_end_the_run(local: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where each takes longer to die than the time between two looks at the executor."""
+    monkeypatch.setattr(run, "LOOK_EVERY_S", 0.01)
     with pytest.raises(DsnError, match="no worker lives long enough"):
         ran(local, start=lambda: batch_tasks.Doing(2, batch_tasks.always_fatal))
 
@@ -484,7 +486,6 @@ def test_a_cluster_of_threads_shares_memory_folders() -> None:
 @DASK
 def test_a_cluster_without_workers_ends_the_run(local: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
-    from dsncodec.batch import run
     from dsncodec.batch.dask import connected, executor, watched
 
     monkeypatch.setattr(run, "LOOK_EVERY_S", 0.05)
@@ -501,7 +502,6 @@ def test_a_lost_scheduler_ends_the_run_in_one_line(
     local: Urls, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     distributed = pytest.importorskip("distributed")
-    from dsncodec.batch import run
     from dsncodec.batch.dask import connected, watched
 
     monkeypatch.setattr(run, "LOOK_EVERY_S", 0.05)

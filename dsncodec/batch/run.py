@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -423,16 +423,7 @@ def _rows_of(
             broken = not _submit(
                 executor, quarantined if alone else waiting, running, 1 if alone else capacity()
             )
-            done = concurrent.futures.wait(
-                running,
-                timeout=LOOK_EVERY_S,
-                return_when=concurrent.futures.ALL_COMPLETED
-                if broken
-                else concurrent.futures.FIRST_COMPLETED,
-            ).done
-            if not done and running:
-                capacity()  # raises where there is nobody left
-                continue
+            done = _some_done(running, broken, capacity)
             for future in done:
                 shard, fault = running.pop(future), _fault(future)
                 if fault is None:
@@ -457,6 +448,22 @@ def _rows_of(
         executor.shutdown(wait=not isinstance(exc, DsnError))
         raise
     executor.shutdown()
+
+
+def _some_done(
+    running: Collection[Future[list[Row]]], broken: bool, capacity: Callable[[], int]
+) -> set[Future[list[Row]]]:
+    """Wait for the first of what is running, or for all of a broken executor.
+
+    Raises:
+        DsnError: nobody is left to do them, as ``capacity`` says.
+    """
+    when = concurrent.futures.ALL_COMPLETED if broken else concurrent.futures.FIRST_COMPLETED
+    while True:
+        done = concurrent.futures.wait(running, timeout=LOOK_EVERY_S, return_when=when).done
+        if done or not running:
+            return done
+        capacity()
 
 
 def _submit(

@@ -50,7 +50,7 @@ class Budget:
 BUDGETS = {
     "dsn": Budget(12, 0.01),
     "restored": Budget(12, 0.01),
-    "coconet": Budget(120, 0.02),
+    "coconet": Budget(120, 0.02, 2),
     "latentgrid": Budget(8, 0.01),
     "jxl": Budget(12, 0.01),
     "jxl lossy": Budget(30, 0.01),
