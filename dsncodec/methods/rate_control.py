@@ -110,6 +110,10 @@ class Ladder(Protocol[P]):
         """How far they are from the original, where it shows, on the ladder's own scale; of an uneven ladder alone."""
 
 
+class _OutOfReach(Exception):
+    """No operating point meets the target; the message says how far they go."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """A file without loss. ``within`` gives it if it has at most so many bytes, or None, without the work where that cannot be;
@@ -182,9 +186,9 @@ def search(
         return _largest_within(tries, limit)
     try:
         data = _reaching(tries, target)
-    except SettingError:
-        if exact is None or target.psnr_db is target.ssimulacra2:
-            raise
+    except _OutOfReach as exc:
+        if exact is None:
+            raise SettingError(str(exc)) from None
         return exact.file()
     if exact is not None and (whole := exact.within(len(data))) is not None:
         return whole
@@ -291,7 +295,7 @@ def _cheapest_above(tries: _Search[P], target_db: float) -> bytes:
     reaching = [i for i in sorted(looked) if not falls_short(i)]
     if not reaching:
         best = max(tries.psnr_db(points[i]) for i in looked)
-        raise SettingError(f"no setting reaches {target_db:g} dB: the best of this picture is {best:.2f} dB")
+        raise _OutOfReach(f"no setting reaches {target_db:g} dB: the best of this picture is {best:.2f} dB")
     return min((tries.file(points[i]) for i in reaching), key=len)
 
 
@@ -328,7 +332,7 @@ def _cheapest_scoring(tries: _Search[P], target: float) -> bytes:
         at = min(max(at, low + 1), high - 1)
     reaching = [i for i, score in scores.items() if score >= target]
     if not reaching:
-        raise SettingError(
+        raise _OutOfReach(
             f"no setting reaches a SSIMULACRA 2 of {target:g}: the best of this picture is {max(scores.values()):.2f}"
         )
     return min((tries.file(points[i]) for i in reaching), key=len)
