@@ -21,7 +21,7 @@ from .results import write_csv, write_report
 
 # set -> its pictures, and the part of their sides that they have
 SETS = {"B100": (12, 1), "Urban100 (first 50)": (8, 2)}
-RATES = (0.1, 0.2, 0.3)
+RATES = (0.15, 0.2, 0.3)
 JUDGES = ("lpips", "dists", "butteraugli")
 SCORES = ("RGB PSNR, dB", "SSIMULACRA 2", *JUDGES)
 
