@@ -930,6 +930,8 @@ def test_impossible_regions(region: str, file: Path, call: Call) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", [["--target-bytes", "30"], ["--target-psnr", "250"]])
 def test_unreachable_targets(target: list[str], method: str, photo: Path, call: Call) -> None:
+    if method == "restored" and "--target-psnr" in target:
+        pytest.skip("a picture without loss reaches it")
     tune = ["--tune", "psnr"] if method == "restored" else []
     code, _, err = call("encode", photo, *target, *tune, "--method", method)
     assert code == 1

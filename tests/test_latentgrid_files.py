@@ -414,6 +414,7 @@ def test_a_large_picture_of_few_bytes_allocates_little() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
+@pytest.mark.filterwarnings("ignore:.*follow the last section:dsncodec.errors.DsnWarning")
 def test_every_truncation_and_change(mode: str, path: str) -> None:
     data = campaigns.small_file("latentgrid", "plain", mode, 5, 4)
     began = time.perf_counter()

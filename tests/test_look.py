@@ -202,6 +202,6 @@ def test_pillow_refuses_what_the_file_has_not(path: Path, tmp_path: Path) -> Non
     with opened(path) as image, pytest.raises(ValueError, match="unknown decoder 'sharp'"):
         image.decoder = "sharp"
     other = tmp_path / "b.dsn"
-    other.write_bytes(dsncodec.encode(picture("RGB", 20, 15), method="restored", effort=0))
-    with opened(other) as image, pytest.raises(ValueError, match="method restored"):
+    other.write_bytes(dsncodec.encode(picture("RGB", 20, 15), dsncodec.LatentGrid(steps=2, tune="psnr")))
+    with opened(other) as image, pytest.raises(ValueError, match="method latentgrid"):
         image.decoder = "perceptual"

@@ -310,7 +310,6 @@ def test_target_psnr_db_is_an_option(method: str, mode: str) -> None:
         {"target_bytes": 1},
         {"quality": 50, "target_bytes": 900},
         {"threads": 0},
-        {"method": 6},
         {"exif": "text"},
     ],
 )
@@ -662,6 +661,7 @@ def test_every_changed_byte_is_an_os_error(tiny: bytes) -> None:
 
 @pytest.mark.parametrize("reduce", [False, True])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("ignore:.*follow the last section:dsncodec.errors.DsnWarning")
 def test_bytes_changed_with_care_give_a_picture_or_an_os_error(
     reduce: bool, tiny: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

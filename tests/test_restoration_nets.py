@@ -215,7 +215,10 @@ def test_shipped_recipes() -> None:
     for path in found:
         recipe = tasks.read(path).recipe
         for_the_eye = isinstance(recipe, VisualRecipe)
-        assert for_the_eye == ("-visual-" in path.stem) and recipe.name == path.stem
+        assert (
+            for_the_eye == ("-visual-" in path.stem or "-perceptual-" in path.stem)
+            and recipe.name == path.stem
+        )
         assert isinstance(recipe, (RestorationRecipe, VisualRecipe))
         assert recipe.data.codec in BASE_CODECS and recipe.data.codec == path.stem.split("-")[1]
         assert for_the_eye or recipe.data.scale == (2 if "-half-" in path.stem else 1)

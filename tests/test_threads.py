@@ -109,6 +109,8 @@ settings = json.loads(sys.argv[1])
 dsncodec.decode(dsncodec.encode(np.zeros((1, 1), np.uint8), entropy_coder="lzma2", scale=2, threads=1), preview=True)
 import dsncodec.networks.inference
 
+# numba brings SciPy, whose BLAS may start threads of its own when it is loaded
+dsncodec.metrics.ssimulacra2(np.zeros((16, 16, 3), np.uint8), np.ones((16, 16, 3), np.uint8))
 before = len(os.listdir("/proc/self/task"))
 data = dsncodec.encode(image, threads=1, **settings)
 dsncodec.decode(data, threads=1)

@@ -96,7 +96,8 @@ def test_pictures_tuned_for_the_eye(codec: str) -> None:
         assert np.abs(eight.astype(int).mean((0, 1)) - rgb.mean((0, 1))).max() < 3
         sizes.append(size)
         scores.append(ssimulacra2(rgb, eight))
-    assert sizes == sorted(sizes) and scores == sorted(scores) and scores[-1] > 80
+    assert sizes == sorted(sizes) and scores == sorted(scores)
+    assert scores[-1] > (40 if codec.endswith("-half") else 80)
     steps = np.unique(got)
     assert (len(steps) > 256) == (codec == "avif-iq10")
 

@@ -310,7 +310,9 @@ class Batch:
         outputs: dict[str, str] = {}
         for name in found:
             fresh = usual[name] if count[usual[name]] == 1 else name + ".dsn"
-            output = rows[name].output if name in rows else fresh
+            # a manifest is data: of what it says only the other name of the two is believed
+            known = rows[name].output if name in rows else fresh
+            output = known if known in (usual[name], name + ".dsn") else fresh
             if output in outputs:
                 raise SettingError(f"{outputs[output]} and {name} would both become {output}")
             outputs[output] = name

@@ -573,7 +573,7 @@ def complain_of_links(count: int, folder: str) -> None:
 
 
 def shown(path: str) -> str:
-    """A path as it can be printed, whatever bytes it is made of: no character of it moves a terminal's cursor.
+    r"""A path as it can be printed, whatever bytes it is made of: no character of it moves a terminal's cursor.
 
     >>> shown("a\x1b]0;b\n.png")
     'a\\x1b]0;b\\n.png'

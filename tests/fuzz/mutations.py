@@ -23,7 +23,8 @@ CODES = {
     "iccp": 128,
     "exif": 129,
     "xmp ": 130,
-    "rest": 131,
+    "dpi ": 131,
+    "rest": 132,
 }  # of version 2
 SIZES = (
     0,

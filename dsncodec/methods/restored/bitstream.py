@@ -259,7 +259,9 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         parameters: the PARM section.
         first_bytes: the first byte of each other section that the method knows.
     """
-    found = Parameters.unpack(parameters)
+    found, first = Parameters.unpack(parameters), first_bytes.get("BASE", b"")
+    if (found.lossless or first) and found.lossless != (carriers.lossless_name(first) is not None):
+        raise Corrupt("either this or BASE is of a picture without loss, not both", field="PARM")
     used = {}
     if "BASE" in first_bytes:
         first = first_bytes["BASE"]
