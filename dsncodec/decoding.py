@@ -79,6 +79,7 @@ def decode(
     decoder: str = ...,
     as_array: Literal[False] = ...,
     max_pixels: int | None = ...,
+    max_seconds: float | None = ...,
     threads: int | None = ...,
     **old_names: Any,
 ) -> Image.Image: ...
@@ -94,6 +95,7 @@ def decode(
     decoder: str = ...,
     as_array: Literal[True],
     max_pixels: int | None = ...,
+    max_seconds: float | None = ...,
     threads: int | None = ...,
     **old_names: Any,
 ) -> UInt8Array: ...

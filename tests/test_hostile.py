@@ -182,6 +182,16 @@ def test_mutations_at_every_entry_point(number: int, tmp_path: Path) -> None:
     assert ("decode", "done") in seen and ("decode", "Corrupt") in seen  # neither harmless nor hopeless
 
 
+def open_mutations(file: mutations.File, tmp_path: Path) -> None:
+    """A hundred mutations by every entry point, some of which open and some of which do not; and the file under other sizes."""
+    seen = set()
+    for seed in range(100):
+        seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))
+    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
+    for side in (1, 31, 41, 2000):
+        list(entry_points.probe(bytes(replace(file, width=side, height=side)), entry_points.ALL, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("base", "tune"), [("avif", "psnr"), ("avif", "visual"), ("jpeg", "psnr"), ("j2k", "psnr")]
 )
@@ -192,12 +202,7 @@ def test_mutations_of_short_forms(base: str, tune: str, tmp_path: Path) -> None:
     file = mutations.taken_apart(data)
     short = BASE_CODECS[base].short_id if tune == "psnr" else BASE_CODECS[base].deep_short_id
     assert file.parts[1].payload[0] == short
-    seen = set()
-    for seed in range(100):
-        seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))
-    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
-    for side in (1, 31, 41, 2000):
-        list(entry_points.probe(bytes(replace(file, width=side, height=side)), entry_points.ALL, tmp_path))
+    open_mutations(file, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "avif", *LOSSLESS])
@@ -213,12 +218,7 @@ def test_mutations_of_kept_files_and_of_pictures_without_loss(kind: str, tmp_pat
         image.save(buffer, kind, exif=exif)
         data = dsncodec.encode(buffer.getvalue(), keep=True)
     file = mutations.taken_apart(data)
-    seen = set()
-    for seed in range(100):
-        seen |= set(entry_points.probe(mutations.mutated([file], seed)[1], entry_points.ALL, tmp_path))
-    assert ("decode", "done") in seen and ("decode", "Corrupt") in seen
-    for side in (1, 31, 41, 2000):
-        list(entry_points.probe(bytes(replace(file, width=side, height=side)), entry_points.ALL, tmp_path))
+    open_mutations(file, tmp_path)
 
 
 def test_files_are_taken_apart_and_put_together() -> None:
