@@ -66,19 +66,25 @@ CODES = {
 }
 
 
+def varint_at(data: bytes, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, the lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        value += (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
 def parse_2(data: bytes) -> File:
     """Version 2: the parameters and a table of sections in the header, then the payloads."""
     at = 6
 
     def varint() -> int:
         nonlocal at
-        value, shift = 0, 0
-        while True:
-            value += (data[at] & 127) << shift
-            shift += 7
-            at += 1
-            if data[at - 1] < 128:
-                return value
+        value, at = varint_at(data, at)
+        return value
 
     width, height = varint(), varint()
     file = File(2, data[5] // 16, MODES[data[5] % 16], width, height)
@@ -442,13 +448,8 @@ def original(file: File) -> bytes:
 
     def varint() -> int:
         nonlocal at
-        value = shift = 0
-        while True:
-            value += (section[at] & 127) << shift
-            shift += 7
-            at += 1
-            if section[at - 1] < 128:
-                return value
+        value, at = varint_at(section, at)
+        return value
 
     length = varint()
     how, section = section[at], section[at + 1 :]
