@@ -782,13 +782,7 @@ def grid_symbols(file: File, w: Weights) -> list[Array]:
         widths.append(math.ceil(widths[-1] / 2))
     count = math.ceil(file.height / 512)
     for b in range(count):
-        length = shift = 0
-        while True:
-            at += 1
-            length += (lats[at - 1] & 127) << shift
-            shift += 7
-            if lats[at - 1] < 128:
-                break
+        length, at = varint_at(lats, at)
         ends = heights if b == count - 1 else [512 * (b + 1) >> k for k in range(7)]
         shapes = [(end - (512 * b >> k), width) for k, (end, width) in enumerate(zip(ends, widths))]
         parts.append(band_of(w, lats[at : at + length], shapes))
