@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from PIL import Image
 
 from . import budget, container, methods
 from .budget import Allowance
-from .container import MAX_PIXELS, Header
+from .container import MAX_PIXELS, Header, Section
 from .errors import Corrupt, LimitExceeded, SettingError
 from .metadata import METADATA, from_wire
-from .methods import ParsedFile
+from .methods import Facts, ParsedFile
 from .methods.sections import NO_SIZE, read_structure
 from .metrics import bpp
 from .options import deprecated
@@ -346,21 +346,28 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
         if "PARM" not in sections:
             raise Corrupt("the section is missing", field="PARM")
         parameters = container.read_payload(stream, sections["PARM"])
-        parser = methods.parser(header.method)
-        first_bytes = {}
-        for tag in [tag for tag in sections if tag in parser.TAGS and tag != "PARM"]:
-            stream.seek(sections[tag].offset)
-            first_bytes[tag] = stream.read(min(1, sections[tag].length))
+        facts = read_facts(stream, header, sections, parameters)
     return ImageInfo(
         width=header.width,
         height=header.height,
         mode=header.mode,
         method=header.method,
-        **parser.describe(header, parameters, first_bytes),
+        **facts,
         sections={tag: section.length for tag, section in sections.items()},
         size_bytes=size_bytes,
         bpp=bpp(size_bytes, header.width, header.height),
     )
+
+
+def read_facts(
+    stream: BinaryIO, header: Header, sections: dict[str, Section], parameters: bytes
+) -> Facts:
+    """What the method says of a file, from its PARM section and the first byte of its other sections. Raises CodestreamError."""
+    parser, first_bytes = methods.parser(header.method), {}
+    for tag in [tag for tag in sections if tag in parser.TAGS and tag != "PARM"]:
+        stream.seek(sections[tag].offset)
+        first_bytes[tag] = stream.read(min(1, sections[tag].length))
+    return parser.describe(header, parameters, first_bytes)
 
 
 def is_dsn(source: Source) -> bool:

@@ -115,7 +115,7 @@ class DsnImageFile(ImageFile.ImageFile):
                 for tag, section in sections.items()
                 if tag == "PARM" or tag not in parser.TAGS
             }
-            facts = parser.describe(header, payloads.get("PARM", b""), {})
+            facts = decoding.read_facts(stream, header, sections, payloads.get("PARM", b""))
         self._mode, self._size = header.mode, (header.width, header.height)
         self.info.update(decoding.metadata(payloads))
         told = (
