@@ -28,6 +28,7 @@ VERBS = {  # name -> module, what it is for
         "take the small picture out of .dsn files, running no network",
     ),
     "extract": ("dsncodec.cli.extract", "take a coded plane out of .dsn files as an ordinary file"),
+    "compare": ("dsncodec.cli.compare", "say how far a picture is from another, and show where"),
     "upsample": ("dsncodec.cli.upsample", "enlarge pictures with Up-SNet, or a network fitted to them"),
     "downsample": ("dsncodec.cli.downsample", "shrink pictures with Down-SNet"),
     "denoise": ("dsncodec.cli.denoise", "remove noise from pictures with networks fitted to them"),

@@ -26,6 +26,8 @@ from .common import (
 )
 
 NONE = "none"
+# where there is no terminal for a bar
+LINE_EVERY_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -213,7 +215,7 @@ def _with_settings(codec: Any, count: int | None) -> Any:
 
 def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any, panel: Any) -> Any:
     store = bench["store"].Store(Path(args.output, pictures.name))
-    progress = Progress(pictures.name, args.quiet)
+    progress = Progress(pictures.name, args.quiet, line_every_s=LINE_EVERY_S)
     rows, failures = bench["measure"].run(
         pictures,
         codecs,

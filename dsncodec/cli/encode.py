@@ -9,7 +9,6 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import dsncodec
@@ -27,6 +26,7 @@ from .common import (
     add_output,
     add_threads,
     add_times,
+    amount,
     byte_count,
     fit_line,
     keep_times,
@@ -34,6 +34,7 @@ from .common import (
     plan,
     positive,
     run_all,
+    share,
     take_last_as_output,
 )
 
@@ -269,15 +270,15 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str, Any]:
     pictures = load("pictures")
     settings = settings_of(args)
+    source = job.read()
     if settings.get("keep"):
-        source = _source(job)
         data = dsncodec.encode(source, **settings)
         image = None
     else:
-        image = pictures.open_picture(job)
+        image = pictures.opened_picture(source)
         data = dsncodec.encode(image, **settings, progress=progress)
     info = asdict(dsncodec.read_info(data))
-    report = {name: info[name] for name in _REPORTED}
+    report = {"source_bytes": _size(source)} | {name: info[name] for name in _REPORTED}
     if image is not None and (args.psnr or args.target_psnr_db is not None):
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
         report["psnr_db"] = psnr if math.isfinite(psnr) else None
@@ -291,15 +292,16 @@ def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str,
     return report
 
 
-def _source(job: Job) -> bytes:
-    """The whole file."""
-    source = job.read()
-    return source if isinstance(source, bytes) else Path(source).read_bytes()
+def _size(source: bytes | str) -> int:
+    """Bytes of a file; 0 of a pipe by its path."""
+    return len(source) if isinstance(source, bytes) else os.path.getsize(source)
 
 
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
-    words = [f"{report['size_bytes']:,} bytes", f"{report['bpp']:.3f} bpp"]
+    before, after = report["source_bytes"], report["size_bytes"]
+    smaller = f"{amount(before)} -> {amount(after)}, {share(before, after)}; " if before else ""
+    words = [f"{smaller}{after:,} bytes", f"{report['bpp']:.3f} bpp"]
     words.append(parser(report["method"]).summary(report))
     if report["backends"]:
         words.append("+".join(dict.fromkeys(report["backends"].values())))
