@@ -400,13 +400,17 @@ def tell_others(folder: str, others: Sequence[str | os.PathLike[str]], quiet: bo
     kinds = Counter(Path(name).suffix.lower() or "without suffix" for name in others)
     plugins = load("reading").PLUGINS
     shown_kinds = {
-        kind: count for kind, count in kinds.items() if kind not in DSN and (not quiet or kind in plugins)
+        kind: count
+        for kind, count in kinds.items()
+        if kind not in DSN and (not quiet or kind in plugins or kind in load("reading").RAW_SUFFIXES)
     }
     if not shown_kinds:
         return []
     said = ", ".join(f"{count} {shown(kind)}" for kind, count in sorted(shown_kinds.items()))
     needed = sorted({plugins[kind] for kind in shown_kinds if kind in plugins})
     hint = f" (for some: pip install {' '.join(needed)})" if needed else ""
+    if shown_kinds.keys() & load("reading").RAW_SUFFIXES:
+        hint += " (raw files of cameras: develop them to .tif or .png first)"
     complain(f"{shown(folder)}: files left out as no pictures: {said}{hint}")
     return [f"no pictures: {said}"]
 

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ import dsncodec
 from ..errors import SettingError
 from ..files import check_free, write
 from ..methods import OnProgress, Progress, parser
-from ..options import ALL_NAMES, CLASSES, Options, options_of_call
+from ..options import ALL_NAMES, CLASSES, Options, Restored, options_of_call
 from ..validation import whole
 from .common import (
     DSN,
@@ -60,6 +60,8 @@ _REPORTED = (
     "lossless",
     "kept",
 )
+# settings of the default method that stand with quality
+_EVERYDAY = ("lossless", "keep")
 _READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """What decides the bytes of a file; ``settings_of`` reads it."""
-    rate = parser.add_argument_group("how small and how good (one of these; default: -q 75)")
+    rate = parser.add_argument_group("How small and how good (one of these; default: -q 75)")
     rate.add_argument(
         "-q",
         "--quality",
@@ -111,8 +113,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="how the picture is coded (default: what the settings are of, else restored)",
     )
     added: set[str] = set()
+    _add_options(rate, Restored, added, only=_EVERYDAY)
     for cls in CLASSES.values():
-        _add_options(parser.add_argument_group(f"--method {cls.method}: {cls.title}"), cls, added)
+        title = f"{cls.title[0].upper()}{cls.title[1:]} (--method {cls.method})"
+        _add_options(parser.add_argument_group(title), cls, added)
     parser.add_argument("--backend", metavar="NAME", help="the former name of --base and --entropy-coder")
     parser.add_argument(
         "--effort",
@@ -126,10 +130,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_options(group: argparse._ArgumentGroup, cls: type[Options], added: set[str]) -> None:
+def _add_options(
+    group: argparse._ArgumentGroup, cls: type[Options], added: set[str], only: Collection[str] = ()
+) -> None:
     """A flag for each setting of a method; one that several methods have stands with the first, and says what it is of each."""
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name in added:
+        if field.name in added or (only and field.name not in only):
             continue
         help = field.metadata["help"]
         for other in CLASSES.values():
