@@ -162,6 +162,7 @@ def test_jpeg_2000_and_jpeg_xl_come_back_byte_for_byte() -> None:
         (lambda: PHOTO, "keep takes a path, a binary file or bytes, not Image"),
         (lambda: np.zeros((3, 3), np.uint8), "keep takes a path, a binary file or bytes, not ndarray"),
         (lambda: saved(PHOTO, "JPEG2000", mct=1), "this j2k file cannot be kept as it is"),
+        (lambda: saved(PHOTO.convert("CMYK")), r"recompresses 1 or 3 components, and it has 4 \(CMYK\)"),
         (
             lambda: saved(PHOTO, "AVIF", save_all=True, append_images=[PHOTO]),
             "cannot be kept as it is: a film|kept",
@@ -171,6 +172,19 @@ def test_jpeg_2000_and_jpeg_xl_come_back_byte_for_byte() -> None:
 def test_what_cannot_be_kept_is_refused_with_words(file: Callable[[], object], says: str) -> None:
     with pytest.raises(SettingError, match=says):
         dsncodec.encode(file(), KEEP)  # type: ignore[arg-type]
+
+
+def test_an_avif_of_several_parts_is_called_so() -> None:
+    """Cameras and encoders of large pictures write grids of tiles."""
+    file = saved(PHOTO, "AVIF")
+    assert file.count(b"av01") == 1
+    for kind, says in (
+        (b"grid", "put together from several"),
+        (b"iovl", "from several"),
+        (b"hvc1", "another form"),
+    ):
+        with pytest.raises(SettingError, match=says):
+            carriers.load_base("avif").adopt(file.replace(b"av01", kind))
 
 
 @given(cut=st.integers(0, 900), at=st.integers(0, 900), value=st.integers(0, 255))

@@ -433,8 +433,13 @@ def adopt(file: bytes) -> Adopted:
         boxes = _boxes(file)
         meta = _boxes(boxes[b"meta"][4:])
         number = int.from_bytes(meta[b"pitm"][4:6], "big")
-        if b"moov" in boxes or meta[b"pitm"][0] or _kind_of_item(meta[b"iinf"], number) != b"av01":
-            raise Corrupt("a film, or a picture of several parts", field="avif")
+        if b"moov" in boxes:
+            raise Corrupt("a film", field="avif")
+        kind = _kind_of_item(meta[b"iinf"], number) if not meta[b"pitm"][0] else b""
+        if kind in (b"grid", b"iovl"):
+            raise Corrupt("a picture put together from several", field="avif")
+        if kind != b"av01":
+            raise Corrupt("a picture of another form", field="avif")
         start, length = _place_of_item(meta[b"iloc"], number)
         coded = file[start : start + length]
         ipco = listed(_boxes(meta[b"iprp"])[b"ipco"], "avif")

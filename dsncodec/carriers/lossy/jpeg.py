@@ -228,7 +228,7 @@ def adopt(file: bytes) -> Adopted:
     Segments of JFIF and Adobe stay: they say what the components mean.
 
     Raises:
-        SettingError: not a JPEG file that ``decode`` reads.
+        SettingError: not a JPEG file that ``decode`` reads, or one of four components.
     """
     keep: list[tuple[int, int]] = [(0, 2)]
     at = 2
@@ -243,6 +243,11 @@ def adopt(file: bytes) -> Adopted:
             if marker == _START_OF_SCAN:
                 break
             stop = at + 1 + length
+            if marker in _FRAMES and file[at + 8] == 4:
+                raise SettingError(
+                    "this JPEG file cannot be kept as it is: JPEG XL recompresses 1 or 3 components, and it has 4 (CMYK): "
+                    "encode it without keep"
+                )
             content = file[at + 3 : at + 10]
             beside = marker == _COMMENT or (
                 marker in _APPLICATIONS and not content.startswith(_MEANINGFUL.get(marker, _NOTHING))
@@ -263,6 +268,8 @@ def adopt(file: bytes) -> Adopted:
     return Adopted(base, tuple(spans))
 
 
+# SOF0 to SOF15 of ITU-T T.81, B.1.1.3, less tables, extensions and conditioning among them
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COMMENT, _APPLICATIONS = 0xFE, range(0xE0, 0xF0)
 _MEANINGFUL, _NOTHING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}, b"\0" * 10
 
