@@ -268,8 +268,6 @@ def adopt(file: bytes) -> Adopted:
     return Adopted(base, tuple(spans))
 
 
-# SOF0 to SOF15 of ITU-T T.81, B.1.1.3, less tables, extensions and conditioning among them
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COMMENT, _APPLICATIONS = 0xFE, range(0xE0, 0xF0)
 _MEANINGFUL, _NOTHING = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}, b"\0" * 10
 
