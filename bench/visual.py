@@ -19,6 +19,7 @@ from dsncodec.bench.peers import opened, saved
 from dsncodec.bench.referees import REFEREES
 from dsncodec.bench.report import table
 from dsncodec.methods.restored.codec import HALF_SIZES
+from dsncodec.options import Options
 
 from . import features
 from .common import image_paths, in_parallel, rgb_of
@@ -35,7 +36,13 @@ OWN = {
 }
 OURS = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
 QUALITIES = (35, 50, 65, 80)
-PARTS = ("scale", "effort", "half")
+PARTS = ("scale", "methods", "effort", "half")
+METHODS = {
+    "restored": dsncodec.Restored(),
+    "latentgrid": dsncodec.LatentGrid(steps=400),
+    "dsn": dsncodec.DeepSampling(),
+}
+PROMISED = (20, 30, 40, 50, 60, 70, 80, 90)
 # AVIF's own qualities at which half the size is tried
 HALF_AT = (6, 12, 18, 24, 30, 36, 42)
 LEAST_GAIN = HALF_SIZES["visual"].least_gain
@@ -55,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     weights = args.loss_networks or f"{args.data}/loss_network"
     parts: dict[str, Callable[[Sequence[Path]], str]] = {
         "scale": scale,
+        "methods": methods,
         "effort": effort,
         "half": partial(half, folder=weights),
     }
@@ -114,6 +122,26 @@ def points_of(own: Sequence[int], scores: NDArray[np.float64]) -> tuple[tuple[in
     rising = np.maximum.accumulate(scores)
     found = [(q, round(float(np.interp(q, rising, own)))) for q in OURS if q < rising[-1]]
     return ((0, 0), *found, (100, 100))
+
+
+def methods(paths: Sequence[Path]) -> str:
+    """Medians and quartiles of SSIMULACRA 2 and the median rate by method and quality."""
+    rows: list[list[object]] = []
+    for name, options in METHODS.items():
+        found = np.array(in_parallel(partial(_by_quality, options), paths))  # (pictures, qualities, 2)
+        for k, quality in enumerate(PROMISED):
+            low, middle, high = np.percentile(found[:, k, 0], (25, 50, 75))
+            rate = float(np.median(found[:, k, 1]))
+            rows.append([name, quality, *(f"{v:.1f}" for v in (middle, low, high)), f"{rate:.2f}"])
+    names = ("method", "quality", "median", "lower quartile", "upper quartile", "median bpp")
+    write_csv("visual-methods.csv", names, rows)
+    return f"SSIMULACRA 2 by method and quality, {len(paths)} tuning pictures; latentgrid with 400 steps.\n\n{table(names, rows)}"
+
+
+def _by_quality(options: Options, path: Path) -> list[tuple[float, float]]:
+    rgb = rgb_of(path)
+    files = [dsncodec.encode(rgb, options, quality=quality, threads=1) for quality in PROMISED]
+    return [(_score(rgb, data), metrics.bpp(len(data), rgb.shape[1], rgb.shape[0])) for data in files]
 
 
 # --- what effort buys
