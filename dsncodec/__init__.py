@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .about import versions
+    from .comparison import Comparison, compare
     from .decoding import ImageInfo, Rows, decode, decode_rows, is_dsn, read_info, verify
     from .encoding import Metadata, encode
     from .errors import (
@@ -39,6 +40,7 @@ __version__ = "0.3.0"
 _HOME = {
     "encoding": ["Metadata", "encode"],
     "about": ["versions"],
+    "comparison": ["Comparison", "compare"],
     "decoding": ["ImageInfo", "Rows", "decode", "decode_rows", "is_dsn", "read_info", "verify"],
     "errors": [
         "CodestreamError",
@@ -66,6 +68,7 @@ __all__ = [
     "Best",
     "CocoNet",
     "CodestreamError",
+    "Comparison",
     "Corrupt",
     "DeepSampling",
     "DsnError",
@@ -85,6 +88,7 @@ __all__ = [
     "SettingError",
     "Truncated",
     "UnsupportedVersion",
+    "compare",
     "complete",
     "decode",
     "decode_rows",

@@ -100,7 +100,7 @@ class Restored(Options):
     """
 
     method = "restored"
-    title = "a standard codec under a network (the default)"
+    title = "a standard codec under a network, the default"
     explicit = ("base_quality", "lossless", "keep")
 
     base: str = setting("auto", "the codec inside: avif (default), jpeg, jxl, j2k", "NAME", "str")
@@ -210,7 +210,7 @@ class LatentGrid(Options):
     """
 
     method = "latentgrid"
-    title = "grids of symbols, fitted to the picture (needs numba)"
+    title = "grids of symbols, fitted to the picture; needs numba"
 
     seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
@@ -240,7 +240,7 @@ class CocoNet(Options):
     """
 
     method = "coconet"
-    title = "one network fitted to the picture (needs torch)"
+    title = "one network fitted to the picture; needs torch"
     explicit = ("width",)
     single = ("preview", "checkpoint")
 

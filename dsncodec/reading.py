@@ -51,6 +51,52 @@ PLUGINS = {
     ".hif": "pillow-heif",
     ".jxl": "pillow-jxl-plugin",
 }
+# Files of cameras before they are developed
+RAW_SUFFIXES = frozenset(
+    [
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dcr",
+        ".dng",
+        ".erf",
+        ".gpr",
+        ".iiq",
+        ".kdc",
+        ".mef",
+        ".mos",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".sr2",
+        ".srf",
+        ".srw",
+        ".x3f",
+    ]
+)
+_RAW = "a camera's raw file: develop it to .tif or .png first"
+# what they begin with that are no TIFF: Fujifilm, Sigma, Minolta, Olympus, Panasonic, Canon before 2004
+_RAW_STARTS = (
+    b"FUJIFILMCCD-RAW",
+    b"FOVb",
+    b"\0MRM",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"II\x1a\0\0\0HEAPCCDR",
+)
+# brands of ISOBMFF, ISO/IEC 23008-12, table B.1
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+_JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # of JPEG 2000: where a codestream begins, and the box that says its colours are YCbCr
 _SIZ, _SYCC = b"\xff\x4f\xff\x51", b"colr\1\0\0\0\0\0\x12"
 _DNG_VERSION, _SUB_IFDS, _SUBFILE_TYPE = 0xC612, 0x014A, 0x00FE
@@ -166,9 +212,18 @@ def loaded(source: Source) -> Image.Image:
     Warns:
         LossWarning: frames, precision and colours that are left behind.
     """
-    with opened(source) as stream, _pillow_errors(source):
+    with opened(source) as stream:
         head = stream.read(_HEAD)
         stream.seek(0)
+        image, lost = _loaded(source, stream, head)
+    for what in lost:
+        warn(what, about=name_of(source))
+    return image
+
+
+def _loaded(source: Source, stream: BinaryIO, head: bytes) -> tuple[Image.Image, list[str]]:
+    """The picture, and what of it is left behind."""
+    with _pillow_errors(source, head):
         image: Image.Image = _identified(stream)
         _refuse_raw(image, head)
         lost = [*_frames(image), *_precision(image, head)]
@@ -180,9 +235,7 @@ def loaded(source: Source) -> Image.Image:
             image.info["exif"] = exif
         if isinstance(image, ImageFile.ImageFile):
             image.fp = None  # what is in memory must not seek in a file that is closed
-    for what in lost:
-        warn(what, about=name_of(source))
-    return image
+    return image, lost
 
 
 def _deep_jpeg_2000(image: Image.Image, stream: BinaryIO, bits: int) -> Image.Image:
@@ -237,14 +290,12 @@ def _load_plugins() -> bool:
 
 
 @contextmanager
-def _pillow_errors(source: Any = None) -> Iterator[None]:
+def _pillow_errors(source: Any = None, head: bytes = b"") -> Iterator[None]:
     """Everything that Pillow may raise over bytes as an OSError."""
     try:
         yield
     except UnidentifiedImageError as exc:
-        suffix = os.path.splitext(name_of(source))[1].lower()
-        needed = f"; {suffix} files need a plugin: pip install {PLUGINS[suffix]}" if suffix in PLUGINS else ""
-        raise OSError(f"not a picture in any format that Pillow reads{needed}") from exc
+        raise OSError(_unidentified(os.path.splitext(name_of(source))[1].lower(), head)) from exc
     except MemoryError as exc:
         raise OSError(errno.ENOMEM, "the picture is larger than memory") from exc
     except (OSError, SettingError):
@@ -253,14 +304,25 @@ def _pillow_errors(source: Any = None) -> Iterator[None]:
         raise OSError(f"the picture cannot be read: {reason(exc)}") from exc
 
 
+def _unidentified(suffix: str, head: bytes) -> str:
+    """Why Pillow does not know a file, by its first bytes or its name, and what would help."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if brand == b"crx " or head.startswith(_RAW_STARTS) or suffix in RAW_SUFFIXES:
+        return _RAW
+    if brand in _HEIC_BRANDS and suffix not in PLUGINS:
+        suffix = ".heic"
+    elif head.startswith(_JXL_STARTS):
+        suffix = ".jxl"
+    needed = f"; {suffix} files need a plugin: pip install {PLUGINS[suffix]}" if suffix in PLUGINS else ""
+    return f"not a picture in any format that Pillow reads{needed}"
+
+
 def _refuse_raw(image: Image.Image, head: bytes) -> None:
     """Raises OSError: what Pillow would read of a camera's raw file is the small preview in it."""
     tags = getattr(image, "tag_v2", {})
     reduced = _SUB_IFDS in tags and tags.get(_SUBFILE_TYPE) == 1
     if image.format == "TIFF" and (_DNG_VERSION in tags or reduced or head[8:10] == b"CR"):
-        raise OSError(
-            "a camera's raw file: Pillow reads only the preview in it; develop it to .tif or .png first"
-        )
+        raise OSError(f"{_RAW}; Pillow reads only the preview in it")
 
 
 def _frames(image: Image.Image) -> list[str]:

@@ -55,7 +55,7 @@ LAYERS = (
     ("methods", "codecs", "rate"),
     ("fit",),
     ("encoding", "decoding", "api"),
-    ("processing", "restore", "extraction"),
+    ("processing", "restore", "extraction", "comparison"),
     ("batch", "folders", "remote", "cluster", "pillow_plugin", "bench"),
     ("train",),
     ("cli",),

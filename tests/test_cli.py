@@ -158,7 +158,10 @@ def test_bad_usage(arguments: list[str], call: Call) -> None:
 def test_round_trip(method: str | None, words: str, photo: Path, call: Call) -> None:
     code, out, err = call("encode", photo, "--psnr", *(["--method", method] if method else []))
     assert (code, err) == (0, "")
-    assert re.search(rf"photo\.dsn: [\d,]+ bytes, \d+\.\d{{3}} bpp, \d+\.\d\d dB, {words}", out)
+    assert re.search(
+        rf"photo\.dsn: [\d.]+ KB -> [\d.]+ (KB|bytes), [\d.]+ %; [\d,]+ bytes, \d+\.\d{{3}} bpp, \d+\.\d\d dB, {words}",
+        out,
+    )
     target = photo.with_name("back.png")
     code, out, err = call("decode", photo.with_suffix(".dsn"), "-o", target)
     assert (code, err) == (0, "")

@@ -209,6 +209,7 @@ ABOVE = {
     "dsncodec.encoding": 5,
     "dsncodec.decoding": 5,
     "dsncodec.processing": 6,
+    "dsncodec.comparison": 6,
     "dsncodec.extraction": 6,
     "dsncodec.batch": 7,
     "dsncodec.pillow_plugin": 7,

@@ -184,6 +184,7 @@ def dataclasses_of_the_package() -> dict[str, Any]:
     """One of each public dataclass, every field another than its default where it has a plain one."""
     data = dsncodec.encode(picture("RGBA", 12, 9), effort=0, threads=1)
     made = {
+        "Comparison": dsncodec.compare(picture("RGBA", 12, 9), data),
         "Extracted": dsncodec.extract(data, format="png"),
         "ImageInfo": dsncodec.read_info(data),
         "Metadata": dsncodec.Metadata(b"icc", b"exif", b"xmp", (300.0, 150.0)),

@@ -110,6 +110,12 @@ def starts(sources: Path, place: Path) -> list[str]:
 
 
 SPECIAL = {
+    "compare": [
+        Call(
+            "compare",
+            lambda s, p: ["compare", str(s / "photo.png"), str(s / "coded.dsn"), "-o", str(p / "sheet.png")],
+        ),
+    ],
     "batch": [
         Call("batch", lambda s, p: ["batch", str(s / "pictures"), str(p), "-j", "1", *EXTRA["encode"]]),
     ],

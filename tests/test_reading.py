@@ -551,6 +551,39 @@ def test_a_file_that_needs_a_plugin_says_which(tmp_path: Path) -> None:
             loaded(path)
 
 
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pip install pillow-heif"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "pip install pillow-heif"),
+        (b"\xff\x0a\x7f\x00", "pip install pillow-jxl-plugin"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "pip install pillow-jxl-plugin"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw file: develop it"),
+        (b"FUJIFILMCCD-RAW 0201FF", "raw file: develop it"),
+        (b"FOVb\0\0\2\0", "raw file: develop it"),
+        (b"IIU\0\x18\0\0\0", "raw file: develop it"),
+    ],
+)
+def test_what_a_file_needs_is_known_by_its_first_bytes(
+    head: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its name is; where no plugin reads it."""
+    monkeypatch.setattr(reading, "_load_plugins", lambda: False)
+    if {"HEIF", "JXL"} & set(Image.OPEN):
+        pytest.skip("a plugin is here")
+    with pytest.raises(OSError, match=words):
+        loaded(head + bytes(64))
+
+
+@pytest.mark.parametrize("suffix", sorted(reading.RAW_SUFFIXES))
+def test_raw_files_are_called_so_by_name(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(bytes(64))
+    with pytest.raises(OSError, match="raw file: develop it"):
+        loaded(path)
+    assert suffix not in reading.suffixes()
+
+
 # --- one channel
 
 

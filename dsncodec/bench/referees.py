@@ -125,6 +125,21 @@ class Panel:
         """Those that judge."""
         return list(self._judges)
 
+    def scores(self, reference: UInt8Array, picture: UInt8Array) -> dict[str, float]:
+        """What they say of one picture beside a reference; nothing of those that cannot judge one so small.
+
+        Args:
+            reference, picture: (H, W, 3).
+        Raises:
+            DsnError: a referee failed.
+        """
+        side = min(reference.shape[:2])
+        return {
+            name: judge(reference)(picture)
+            for name, judge in self._judges.items()
+            if side >= REFEREES[name].smallest
+        }
+
     def lacks(self, row: Row) -> bool:
         """Whether a row has no score of one of them that could judge a picture of its size."""
         return any(np.isnan(getattr(row, name)) for name in self._judges if _can(name, row))

@@ -21,7 +21,7 @@ import numpy as np
 
 import dsncodec
 
-from ..errors import SettingError
+from ..errors import MissingComponent, SettingError
 from ..files import Written, replacing
 from ..metrics import bd_rate, quality_at
 from .measure import Failure, PictureSet
@@ -83,6 +83,14 @@ class Measured:
     pictures: PictureSet
     rows: dict[str, list[Row]]
     failures: list[Failure]
+
+
+def check_installed() -> None:
+    """Raises MissingComponent unless what ``write`` needs is installed: known before hours of measuring, not after them."""
+    try:
+        require("matplotlib.pyplot")
+    except MissingComponent as exc:
+        raise MissingComponent(f"{exc}; the report needs it: pip install dsncodec[bench]") from exc
 
 
 def build(

@@ -41,24 +41,29 @@ def code(
     *,
     jobs: int,
     timeout_s: float,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Samples as the page shows them, and what went wrong.
 
     A codec whose nearest file is more than a quarter away from the wanted bytes is left out: two pictures
     at other rates cannot be compared.
 
+    Args:
+        progress: called with versions done, versions in all, and what is at hand.
     Returns:
         For each picture its name, size and pixels, and for each codec setting, bytes, bpp, SSIMULACRA 2, PSNR and pixels;
         pixels are lossless WebP in data URLs.
     """
     tasks = [Task(name, codec.key, path, target_bpp) for path in paths for name, codec in codecs]
     versions: dict[tuple[str, str], dict[str, Any]] = {}
-    failures = []
+    failures, done = [], 0
     for event in processes.run(versions_of, tasks, jobs, timeout_s * TRIALS):
         if event.kind == "result":
             versions[event.task.path, event.task.codec] = event.value
         elif event.kind == "failed":
             failures.append(f"{event.task.codec} on {event.task.path}: {event.value}")
+        done += event.is_last
+        progress(done, len(tasks), f"{event.task.codec} {Path(event.task.path).name}")
     samples = []
     for path in paths:
         picture = shown_part(read_rgb(path))

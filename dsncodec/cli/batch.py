@@ -17,6 +17,7 @@ from .common import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     Progress,
+    Tally,
     add_links,
     add_talk,
     complain,
@@ -69,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         if url.startswith("memory://"):
             raise SettingError(f"{url} lives and dies with one process: use it from Python, with threads")
     batch = load("batch").Batch(args.source, args.target, settings_of(args), args.force, args.follow_links)
-    tell_others(args.source, batch.others, args.quiet)
+    skipped = tell_others(args.source, batch.others, args.quiet)
     if batch.links:
-        complain_of_links(len(batch.links), args.source)
+        skipped.append(complain_of_links(len(batch.links), args.source))
     counts, losses = {"encoded": 0, "unchanged": 0, "failed": 0}, 0
-    progress, start = Progress(args.target, args.quiet), time.monotonic()
+    progress, tally = Progress(args.target, args.quiet), Tally()
     try:
         with _workers(args) as (executor, capacity):
             for row in batch.run(executor, capacity):
@@ -81,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
                 progress.clear()
                 if row.error:
                     complain(f"{shown(row.picture)}: {row.error}")
+                    tally.failed(row.error, row.output, row.picture)
+                else:
+                    tally.done(row.source_bytes, row.output_bytes)
                 if not row.unchanged:
                     losses += bool(row.warnings)
                     for said in row.warnings:
@@ -96,9 +100,12 @@ def run(args: argparse.Namespace) -> int:
     if losses:
         complain(f"{losses} of {len(batch.tasks)} files with warnings, above")
     if not args.quiet and not args.json:
-        rate = counts["encoded"] / max(time.monotonic() - start, 1e-9)
+        rate = counts["encoded"] / max(time.monotonic() - tally.start, 1e-9)
         said = ", ".join(f"{count} {what}" for what, count in counts.items())
         print(f"{shown(args.source)} -> {shown(args.target)}: {said}; {rate:.1f} a second")
+        print(tally.summary())
+        if said := tally.left_out(skipped):
+            print(f"left out: {said}")
     return EXIT_FAILED if counts["failed"] else EXIT_DONE
 
 

@@ -26,6 +26,8 @@ from .common import (
 )
 
 NONE = "none"
+# where there is no terminal for a bar
+LINE_EVERY_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +134,8 @@ def run(args: argparse.Namespace) -> int:
     if not codecs:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise SettingError(f"none of the codecs can run here: {reasons}")
+    # matplotlib, which draws at the end
+    bench["report"].check_installed()
     for path in args.show:
         if path != NONE and not os.path.isfile(path):
             raise SettingError(f"--show {path}: no such file")
@@ -143,9 +147,16 @@ def run(args: argparse.Namespace) -> int:
         _say(args, f"{name} is left out: {why}")
     try:
         measured = [_measured(args, bench, pictures, codecs, panel) for pictures in sets]
+        progress = _progress(args, "before/after view")
         samples, failures = bench["samples"].code(
-            _shown(args, sets), codecs, args.show_bpp, jobs=args.jobs, timeout_s=args.timeout
+            _shown(args, sets),
+            codecs,
+            args.show_bpp,
+            jobs=args.jobs,
+            timeout_s=args.timeout,
+            progress=progress.show,
         )
+        progress.clear()
     except KeyboardInterrupt:
         complain(f"stopped; the same command goes on from the rows in {args.output}")
         return EXIT_INTERRUPTED
@@ -211,9 +222,13 @@ def _with_settings(codec: Any, count: int | None) -> Any:
     return replace(codec, settings=tuple(codec.settings[place] for place in places))
 
 
+def _progress(args: argparse.Namespace, name: str) -> Progress:
+    return Progress(name, args.quiet, line_every_s=LINE_EVERY_S)
+
+
 def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, codecs: Any, panel: Any) -> Any:
     store = bench["store"].Store(Path(args.output, pictures.name))
-    progress = Progress(pictures.name, args.quiet)
+    progress = _progress(args, pictures.name)
     rows, failures = bench["measure"].run(
         pictures,
         codecs,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import errno
-import functools
 import importlib
 import json
 import math
@@ -39,6 +38,7 @@ DSN = frozenset({".dsn"})
 _PARTS = {
     "batch": "dsncodec.batch.run",
     "cluster": "dsncodec.batch.dask",
+    "comparison": "dsncodec.comparison",
     "pictures": "dsncodec.cli.pictures",
     "planes": "dsncodec.planes",
     "reading": "dsncodec.reading",
@@ -172,19 +172,18 @@ def fit_line(
 ) -> methods.OnProgress | None:
     """What shows on a terminal how far a fit is, how good in ``quality``'s words, and the bits per pixel where they are
     said; None where nobody looks."""
-    if args.quiet or args.jobs > 1 or not sys.stderr.isatty():
+    bar = Progress("", args.quiet or args.jobs > 1)
+    if bar.silent:
         return None
-    last, mean = 0.0, 0.0
+    mean = 0.0
 
     def show(progress: methods.Progress) -> None:
-        nonlocal last, mean
+        nonlocal mean
         mean = 0.95 * mean + 0.05 * progress.mse if mean else progress.mse
-        if time.monotonic() - last > 0.2:
-            last = time.monotonic()
-            text = f"\r\x1b[K{min(progress.done, 1):4.0%}  {quality(mean)}"
-            if progress.bpp is not None:
-                text += f"  {progress.bpp:.3f} bpp"
-            print(text, end="", file=sys.stderr, flush=True)
+        text = quality(mean)
+        if progress.bpp is not None:
+            text += f"  {progress.bpp:.3f} bpp"
+        bar.part(progress.done, text)
 
     return show
 
@@ -379,27 +378,41 @@ def _files(args: argparse.Namespace, text: str, wanted: frozenset[str]) -> list[
         return [(text, os.path.basename(text))]
     paths, others = survey(text, wanted)
     if wanted != DSN:
-        tell_others(text, others, args.quiet)
+        skipped_of(args).extend(tell_others(text, others, args.quiet))
     if not args.follow_links and (links := sum(path.is_symlink() for path in paths)):
-        complain_of_links(links, text)
+        skipped_of(args).append(complain_of_links(links, text))
         paths = [path for path in paths if not path.is_symlink()]
     found = [(str(path), str(path.relative_to(text))) for path in paths]
     return found or [(text, "")]
 
 
-def tell_others(folder: str, others: Sequence[str | os.PathLike[str]], quiet: bool) -> None:
-    """Say which files of a folder are taken for no pictures: how many of each kind, and what some need to be some."""
+def skipped_of(args: argparse.Namespace) -> list[str]:
+    """What of its folders a run has left out, in words, for the lines at the end."""
+    if not hasattr(args, "skipped"):
+        args.skipped = []
+    found: list[str] = args.skipped
+    return found
+
+
+def tell_others(folder: str, others: Sequence[str | os.PathLike[str]], quiet: bool) -> list[str]:
+    """Say which files of a folder are taken for no pictures: how many of each kind, and what some need to be some. Gives it in
+    few words, or nothing."""
     kinds = Counter(Path(name).suffix.lower() or "without suffix" for name in others)
     plugins = load("reading").PLUGINS
     shown_kinds = {
-        kind: count for kind, count in kinds.items() if kind not in DSN and (not quiet or kind in plugins)
+        kind: count
+        for kind, count in kinds.items()
+        if kind not in DSN and (not quiet or kind in plugins or kind in load("reading").RAW_SUFFIXES)
     }
     if not shown_kinds:
-        return
+        return []
     said = ", ".join(f"{count} {shown(kind)}" for kind, count in sorted(shown_kinds.items()))
     needed = sorted({plugins[kind] for kind in shown_kinds if kind in plugins})
     hint = f" (for some: pip install {' '.join(needed)})" if needed else ""
+    if shown_kinds.keys() & load("reading").RAW_SUFFIXES:
+        hint += " (raw files of cameras: develop them to .tif or .png first)"
     complain(f"{shown(folder)}: files left out as no pictures: {said}{hint}")
+    return [f"no pictures: {said}"]
 
 
 def _output_is_folder(args: argparse.Namespace) -> bool:
@@ -484,17 +497,20 @@ def run_all(
 
     Args:
         work: does one job and returns its report, which --json prints; a module's function, so that
-            other processes can be given it.
+            other processes can be given it. Of reports with ``source_bytes`` and ``size_bytes`` the sums are said at the end.
         describe: a report in words, to follow the file's name.
     Returns:
         The exit code.
     """
-    status, losses = EXIT_DONE, 0
+    status, losses, tally = EXIT_DONE, 0, Tally()
     answers = sys.stderr if any(job.target == STDOUT for job in jobs) else sys.stdout
     for outcome in _with_progress(args, jobs, _outcomes(args, jobs, work)):
         if outcome.error:
             complain(f"{shown(outcome.job.source)}: {outcome.error}")
             status = EXIT_FAILED
+            tally.failed(outcome.error, outcome.job.target, outcome.job.source)
+        elif "source_bytes" in outcome.report:
+            tally.done(outcome.report["source_bytes"], outcome.report["size_bytes"])
         if args.json:
             print(outcome.as_json(), flush=True)
         elif not outcome.error and not args.quiet:
@@ -507,6 +523,13 @@ def run_all(
             return EXIT_INTERRUPTED
     if losses and len(jobs) > 1:
         complain(f"{losses} of {len(jobs)} files with warnings, above")
+    if tally.files and len(jobs) > 1 and not args.quiet and not args.json:
+        skipped = tally.left_out(skipped_of(args))
+        print(
+            "\n".join([tally.summary(), *([f"left out: {skipped}"] if skipped else [])]),
+            file=answers,
+            flush=True,
+        )
     return status
 
 
@@ -567,9 +590,10 @@ def complain(message: str) -> None:
     print(f"dsncodec: {_escaped(message)}", file=sys.stderr, flush=True)
 
 
-def complain_of_links(count: int, folder: str) -> None:
-    """Say that links in a folder are left out."""
+def complain_of_links(count: int, folder: str) -> str:
+    """Say that links in a folder are left out. Gives it in few words."""
     complain(f"{count} links in {shown(folder)} are not followed: --follow-links")
+    return f"links: {count}"
 
 
 def shown(path: str) -> str:
@@ -588,41 +612,146 @@ def _escaped(text: str) -> str:
 def _with_progress(
     args: argparse.Namespace, jobs: list[Job], outcomes: Iterator[Outcome]
 ) -> Iterator[Outcome]:
-    """On a terminal, a line that says which file is being worked on, until there is an outcome."""
-    if args.quiet or not sys.stderr.isatty():
-        yield from outcomes
-        return
-    say = functools.partial(print, end="", file=sys.stderr, flush=True)
-    width = shutil.get_terminal_size().columns - 1
+    """On a terminal, a line that says which file is being worked on, and a bar where there are several, until there is an
+    outcome."""
+    progress = Progress("", args.quiet)
     for done, job in enumerate(jobs):
-        say(f"[{done + 1}/{len(jobs)}] {shown(job.source)}"[:width])
+        progress.show(done, len(jobs), job.source)
         outcome = next(outcomes)
-        say("\r\x1b[K")
+        progress.clear()
         yield outcome
 
 
-class Progress:
-    """One line on a terminal: how far, how long still, and what is at hand."""
+def on_terminal() -> bool:
+    """Whether somebody may be looking at stderr."""
+    return sys.stderr.isatty()
 
-    def __init__(self, name: str, quiet: bool) -> None:
-        self.name, self.silent = name, quiet or not sys.stderr.isatty()
-        self.start, self.first = time.monotonic(), -1
+
+class Progress:
+    """One line on a terminal: how far, how long still, and what is at hand. Elsewhere nothing, or a plain line every ``line_every_s``
+    seconds."""
+
+    REDRAW_S = 0.1
+
+    def __init__(self, name: str, quiet: bool, line_every_s: float = math.inf) -> None:
+        self.name, self._bar = name, not quiet and on_terminal()
+        self.silent = quiet or (not self._bar and line_every_s == math.inf)
+        self._every_s = self.REDRAW_S if self._bar else line_every_s
+        self.start = time.monotonic()
+        # lines come after a while, a bar at once
+        self._last = -math.inf if self._bar else self.start
+        # where this began, and where it was last; what begins again, counts from there
+        self._first = self._share = math.inf
 
     def show(self, done: int, total: int, what: str) -> None:
-        """Draw it."""
-        if self.silent:
+        """So many of all; one of one has no bar."""
+        if not self.silent:
+            self._draw(done / max(total, 1), f"{done}/{total}" if total > 1 else "", what, bar=total > 1)
+
+    def part(self, share: float, what: str) -> None:
+        """So much of all, 0..1."""
+        if not self.silent:
+            share = min(share, 1.0)
+            self._draw(share, f"{share:4.0%}", what)
+
+    def _draw(self, share: float, counted: str, what: str, bar: bool = True) -> None:
+        now = time.monotonic()
+        if share < self._share:
+            self._first, self.start = share, now
+        self._share = share
+        if now - self._last < self._every_s and share < 1:
             return
-        if self.first < 0:
-            self.first = done - 1
-        seconds = (time.monotonic() - self.start) * (total - done) / max(done - self.first, 1)
-        left = f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
-        filled = 24 * done // max(total, 1)
-        bar = "#" * filled + "-" * (24 - filled)
-        line = f"{shown(self.name)} [{bar}] {done}/{total} {left} {shown(what)}"
-        columns = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{line[:columns]}", end="", file=sys.stderr, flush=True)
+        self._last = now
+        filled = int(24 * share)
+        parts = [
+            shown(self.name),
+            "[" + "#" * filled + "-" * (24 - filled) + "]" if bar and self._bar else "",
+        ]
+        parts += [counted, self._left(share, now), shown(what)]
+        line = " ".join(part for part in parts if part)
+        if self._bar:
+            line = f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}"
+        print(line, end="" if self._bar else "\n", file=sys.stderr, flush=True)
+
+    def _left(self, share: float, now: float) -> str:
+        """How long still, where something is known of it."""
+        gone = share - self._first
+        if gone <= 0 or now - self.start < 1:
+            return ""
+        seconds = (now - self.start) * (1 - share) / gone
+        return f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
 
     def clear(self) -> None:
         """Leave the terminal as it was."""
-        if not self.silent:
+        if self._bar:
+            self._last = -math.inf
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+# --- how much, for people -------------------------------------------------------------------------
+
+
+def amount(size_bytes: int) -> str:
+    """A number of bytes in few digits.
+
+    >>> amount(812), amount(4_240), amount(91_499), amount(1_250_000)
+    ('812 bytes', '4.2 KB', '91 KB', '1.2 MB')
+    """
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    value, units = size_bytes / 1000, ["KB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.1f} {units[0]}" if value < 9.95 else f"{value:.0f} {units[0]}"
+
+
+def share(before: int, after: int) -> str:
+    """One number of bytes in percent of another.
+
+    >>> share(91_000, 19_000), share(1000, 4), share(0, 7)
+    ('21 %', '0.4 %', '')
+    """
+    if not before:
+        return ""
+    percent = 100 * after / before
+    return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
+
+
+class Tally:
+    """What became of many files, for the lines at the end."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.files = self.before = self.after = 0
+        self.errors: Counter[str] = Counter()
+
+    def done(self, before: int, after: int) -> None:
+        """One file, and its bytes."""
+        self.files, self.before, self.after = self.files + 1, self.before + before, self.after + after
+
+    def failed(self, error: str, *names: str | None) -> None:
+        """One that came to nothing; ``names`` are of this file alone, and stand for all like it."""
+        for name in sorted(filter(None, names), key=len, reverse=True):
+            error = error.replace(name, "its file")
+        self.errors[error] += 1
+
+    def summary(self) -> str:
+        """Files, bytes, what is saved, seconds.
+
+        >>> tally = Tally()
+        >>> tally.done(90_000, 30_000), tally.summary().rpartition(",")[0]
+        (None, '1 file, 90 KB -> 30 KB, 67 % saved')
+        """
+        saved = self.before - self.after
+        words = [
+            f"{self.files} file{'s' if self.files != 1 else ''}",
+            f"{amount(self.before)} -> {amount(self.after)}",
+        ]
+        if self.before:
+            words.append(f"{share(self.before, abs(saved))} {'saved' if saved >= 0 else 'more'}")
+        return ", ".join([*words, f"{time.monotonic() - self.start:.1f} s"])
+
+    def left_out(self, skipped: Sequence[str] = ()) -> str:
+        """What was not done, and why; empty: nothing. ``skipped`` are files that were left out before."""
+        failed = [f"{count} failed: {shown(error)}" for error, count in self.errors.most_common()]
+        return "; ".join([*skipped, *failed])

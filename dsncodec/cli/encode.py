@@ -7,9 +7,8 @@ import dataclasses
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import dsncodec
@@ -17,7 +16,7 @@ import dsncodec
 from ..errors import SettingError
 from ..files import check_free, write
 from ..methods import OnProgress, Progress, parser
-from ..options import ALL_NAMES, CLASSES, Options, options_of_call
+from ..options import ALL_NAMES, CLASSES, Options, Restored, options_of_call
 from ..validation import whole
 from .common import (
     DSN,
@@ -27,6 +26,7 @@ from .common import (
     add_output,
     add_threads,
     add_times,
+    amount,
     byte_count,
     fit_line,
     keep_times,
@@ -34,6 +34,7 @@ from .common import (
     plan,
     positive,
     run_all,
+    share,
     take_last_as_output,
 )
 
@@ -59,6 +60,8 @@ _REPORTED = (
     "lossless",
     "kept",
 )
+# settings of the default method that stand with quality
+_EVERYDAY = ("lossless", "keep")
 _READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 
@@ -74,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """What decides the bytes of a file; ``settings_of`` reads it."""
-    rate = parser.add_argument_group("how small and how good (one of these; default: -q 75)")
+    rate = parser.add_argument_group("How small and how good (one of these; default: -q 75)")
     rate.add_argument(
         "-q",
         "--quality",
@@ -110,8 +113,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="how the picture is coded (default: what the settings are of, else restored)",
     )
     added: set[str] = set()
+    _add_options(rate, Restored, added, only=_EVERYDAY)
     for cls in CLASSES.values():
-        _add_options(parser.add_argument_group(f"--method {cls.method}: {cls.title}"), cls, added)
+        title = f"{cls.title[0].upper()}{cls.title[1:]} (--method {cls.method})"
+        _add_options(parser.add_argument_group(title), cls, added)
     parser.add_argument("--backend", metavar="NAME", help="the former name of --base and --entropy-coder")
     parser.add_argument(
         "--effort",
@@ -125,10 +130,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_options(group: argparse._ArgumentGroup, cls: type[Options], added: set[str]) -> None:
+def _add_options(
+    group: argparse._ArgumentGroup, cls: type[Options], added: set[str], only: Collection[str] = ()
+) -> None:
     """A flag for each setting of a method; one that several methods have stands with the first, and says what it is of each."""
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name in added:
+        if field.name in added or (only and field.name not in only):
             continue
         help = field.metadata["help"]
         for other in CLASSES.values():
@@ -269,15 +276,15 @@ def code(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str, Any]:
     pictures = load("pictures")
     settings = settings_of(args)
+    source = job.read()
     if settings.get("keep"):
-        source = _source(job)
         data = dsncodec.encode(source, **settings)
         image = None
     else:
-        image = pictures.open_picture(job)
+        image = pictures.opened_picture(source)
         data = dsncodec.encode(image, **settings, progress=progress)
     info = asdict(dsncodec.read_info(data))
-    report = {name: info[name] for name in _REPORTED}
+    report = {"source_bytes": _size(source)} | {name: info[name] for name in _REPORTED}
     if image is not None and (args.psnr or args.target_psnr_db is not None):
         psnr = pictures.psnr_db(image, dsncodec.decode(data, max_pixels=None, threads=args.threads))
         report["psnr_db"] = psnr if math.isfinite(psnr) else None
@@ -291,15 +298,16 @@ def _coded(args: argparse.Namespace, job: Job, progress: _Progress) -> dict[str,
     return report
 
 
-def _source(job: Job) -> bytes:
-    """The whole file."""
-    source = job.read()
-    return source if isinstance(source, bytes) else Path(source).read_bytes()
+def _size(source: bytes | str) -> int:
+    """Bytes of a file; 0 of a pipe by its path."""
+    return len(source) if isinstance(source, bytes) else os.path.getsize(source)
 
 
 def describe(report: dict[str, Any]) -> str:
     """The report in words."""
-    words = [f"{report['size_bytes']:,} bytes", f"{report['bpp']:.3f} bpp"]
+    before, after = report["source_bytes"], report["size_bytes"]
+    smaller = f"{amount(before)} -> {amount(after)}, {share(before, after)}; " if before else ""
+    words = [f"{smaller}{after:,} bytes", f"{report['bpp']:.3f} bpp"]
     words.append(parser(report["method"]).summary(report))
     if report["backends"]:
         words.append("+".join(dict.fromkeys(report["backends"].values())))

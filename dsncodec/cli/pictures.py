@@ -52,7 +52,11 @@ def open_picture(job: Job) -> Image.Image:
     Raises:
         OSError: missing, or not a picture, or a broken one, whatever Pillow called it.
     """
-    source = job.read()
+    return opened_picture(job.read())
+
+
+def opened_picture(source: bytes | str) -> Image.Image:
+    """The whole picture of a path or of a file's bytes. Raises OSError, as ``open_picture``."""
     with _quiet():
         return loaded(source)
 

@@ -17,7 +17,7 @@ import dsncodec
 
 from ..errors import SettingError
 from ..files import replacing
-from .common import EXIT_DONE, EXIT_INTERRUPTED, add_talk, complain, load, positive
+from .common import EXIT_DONE, EXIT_INTERRUPTED, Progress, add_talk, complain, load, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = _trainer(load("loop"), task, out, args.device, args.anneal)
     if trainer.step and not args.quiet:
         complain(f"going on from step {trainer.step} of {trainer.checkpoint}")
+    trainer.watch = bar = Progress(recipe.name, args.quiet)
     try:
         talk = contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext()
         with talk, _ending_at_a_step(trainer):
@@ -97,9 +98,12 @@ def run(args: argparse.Namespace) -> int:
         if trainer.stopping and trainer.progress < 1:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
+        bar.clear()
         trainer.save()
         complain(f"stopped at step {trainer.step}; the same command goes on from there")
         return EXIT_INTERRUPTED
+    finally:
+        bar.clear()
     if not args.quiet:
         print(f"{recipe.name}: {trainer.step} steps -> {trainer.checkpoint}")
     return EXIT_DONE
@@ -114,13 +118,17 @@ def _train_inits(args: argparse.Namespace, path: Path) -> int:
     out = Path(args.output or Path("runs", recipe.name))
     with contextlib.redirect_stderr(io.StringIO()) if args.quiet else contextlib.nullcontext():
         trainer = inits.Trainer(recipe, out, args.force)
+        trainer.watch = bar = Progress(recipe.name, args.quiet)
         try:
             trainer.run(args.log_every)
         except KeyboardInterrupt:
+            bar.clear()
             complain(
                 f"stopped; {len(trainer.done)} of {len(recipe.lmbdas)} inits are in {out}; the same command goes on"
             )
             return EXIT_INTERRUPTED
+        finally:
+            bar.clear()
     if not args.quiet:
         print(f"{recipe.name}: {len(trainer.done)} inits -> {out}")
     return EXIT_DONE

@@ -21,6 +21,7 @@ from ..errors import SettingError
 from ..files import write
 from .optim.muon import Muon
 from .recipe import OptimSettings, Recipe
+from .watch import Watch
 
 Batch = tuple[Tensor, ...]  # each (N, ...): one entry per sample
 
@@ -130,6 +131,7 @@ class Trainer:
         self.nets = task.networks().to(self.device)
         self.checkpoint = self.out / "checkpoint.pt"
         self.stopping = False
+        self.watch: Watch | None = None
         if self.recipe.start_from and not self.checkpoint.exists() and anneal is None:
             self._load_from(self.recipe.start_from)
         self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -287,6 +289,8 @@ class Trainer:
                         "was before, if it was written: go on from it with a lower lr or matrix_lr"
                     )
                 running = loss if not running else 0.99 * running + 0.01 * loss
+                if self.watch is not None:
+                    self.watch.part(self.progress, f"step {self.step}  loss {running:.4g}")
                 self.seconds = before + time.monotonic() - started
                 self.core_seconds = core_before + time.process_time() - core_started
                 if time.monotonic() - last_log > log_every or self.progress >= 1:
@@ -299,6 +303,8 @@ class Trainer:
                         "loss": round(running, 6),
                     }
                     row |= {name: round(value, 3) for name, value in scores.items()}
+                    if self.watch is not None:
+                        self.watch.clear()
                     if fresh:
                         log.writerow(row)
                         fresh = False

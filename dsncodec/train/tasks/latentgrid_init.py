@@ -42,6 +42,7 @@ from ..data.images import find_images
 from ..export.latentgrid_init import Info, TrainedInit, short
 from ..optim.adam import Adam
 from ..recipe import fill, read_table
+from ..watch import Watch
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -211,6 +212,7 @@ class Trainer:
     def __init__(self, recipe: InitsRecipe, out: str | Path, force: bool = False) -> None:
         """Raises FileExistsError: without ``force``, a file is there that this run would replace, and none of its own."""
         self.recipe, self.out = recipe, Path(out)
+        self.watch: Watch | None = None
         self.done: dict[float, TrainedInit] = {}
         self.written = {path for path in [self.out / "log.csv", *map(self._path, recipe.lmbdas)] if force}
         if force:
@@ -349,6 +351,8 @@ class Trainer:
             state.steps += 1
             state.seconds = before + time.monotonic() - begun
             losses += [values for values, _ in found]
+            if self.watch is not None:
+                self.watch.part((step + 1) / total, f"lambda {short(lmbda)}")
             if time.monotonic() - last > log_every or step + 1 == total:
                 last = time.monotonic()
                 self._log(lmbda, (step + 1) / total, state, losses, log)
@@ -405,6 +409,8 @@ class Trainer:
             raise SettingError(f"recipe {self.recipe.name}: the loss is no number after {state.steps} steps")
         log.writerow(values)
         line = "  ".join(f"{name} {value}" for name, value in zip(LOG, values))
+        if self.watch is not None:
+            self.watch.clear()
         print(f"{self.recipe.name}: {progress:6.1%}  {line}", file=sys.stderr, flush=True)
 
 
