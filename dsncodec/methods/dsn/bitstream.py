@@ -25,7 +25,6 @@ from .quantise import check_levels
 
 UInt8Array = NDArray[np.uint8]
 
-LEAST_SCORE = 10.0  # of SSIMULACRA 2: the scale of quality begins there
 STRIP = 64  # rows of the layer that are floats at one time, an even number
 TAGS = frozenset({"PARM", "LUMA", "CHRO", "ALPH"})
 # what ``extract`` takes out unless told otherwise
@@ -48,20 +47,14 @@ def table() -> list[Point]:
 
 
 def point_of_quality(quality: int) -> Point:
-    """The operating point of quality 0..100: the one whose SSIMULACRA 2 on photographs is about that, from the cheapest at 0 to the
-    best at 100. Scores below ``LEAST_SCORE`` share the qualities below it evenly.
+    """The operating point of quality 0..100: the one whose SSIMULACRA 2 on photographs is nearest to that; the cheapest at 0.
 
     Raises:
         SettingError: not a whole number in 0..100.
     """
-    rows = registry.quality_table()
-    known = [
-        (0.0, 0),
-        *((row[3], i) for i, row in enumerate(rows) if row[3] >= LEAST_SCORE),
-        (100.0, len(rows) - 1),
-    ]
-    scores, places = zip(*known)
-    return table()[int(np.interp(whole("quality", quality, 0, 100), scores, places) + 0.5)]
+    wanted, scores = whole("quality", quality, 0, 100), [row[3] for row in registry.quality_table()]
+    scores[0] = 0.0
+    return table()[min(range(len(scores)), key=lambda i: abs(scores[i] - wanted))]
 
 
 def explicit_point(scale: int | None, levels: int | None, chroma_levels: int | None) -> Point:

@@ -43,7 +43,7 @@ UInt8Array = NDArray[np.uint8]
 TILE = 256  # pixels of a side, a multiple of every network's unit
 # of SSIMULACRA 2: below, running a network is not worth a reader's time
 LEAST_GAIN_POINTS = 0.05
-# What is tried of the weights that least squares finds
+# What is tried of the weights that least squares finds, until it helps
 WEIGHED_SHARES = (1.0, 0.5)
 # of the first correction's energy
 RIDGE = 1e-3
@@ -380,10 +380,9 @@ class Encoder:
     def _weighed(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array]
     ) -> tuple[Coded, UInt8Array | None]:
-        """By the weights that leave least of the squared error, and by half of them; the nearer by the judge, if it is nearer
-        than the plain picture. Of a picture whose corrections are not kept the network runs where the judge looks."""
+        """By the weights that leave least of the squared error, if the judge finds that nearer than the plain picture, or else by
+        half of them. Of a picture whose corrections are not kept the network runs where the judge looks."""
         restorer = corrections.restorer
-        best: tuple[Coded, UInt8Array | None] = plain
         solved = self._first_look(corrections).weights
         for share in WEIGHED_SHARES:
             weights = tuple(int(w) for w in np.clip(np.rint(solved * share * UNIT_WEIGHT), -128, 127))
@@ -393,12 +392,12 @@ class Encoder:
             whole = self._added(corrections, said.shares) if corrections.kept else None
             seen = partial(restorer.shown, shares=said.shares) if whole is None else whole.__getitem__
             distance, similarity = self._judge(seen)
-            if distance < best[0].distance - LEAST_GAIN_POINTS:
+            if distance < plain[0].distance - LEAST_GAIN_POINTS:
                 gain = plain[0].distance - distance
                 said = replace(said, gain_points=gain).rounded()
                 payload, similar = plain[0].payload, plain[0].plain_similarity
-                best = Coded(payload, said, distance, similarity, similar), whole
-        return best
+                return Coded(payload, said, distance, similarity, similar), whole
+        return plain
 
     def _strengthened(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array], error: float
