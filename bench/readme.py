@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsncodec.bench import report
+from dsncodec.bench.plots import plot
 
 from .results import newest
 from .sets import TITLES
@@ -30,7 +31,7 @@ def first_screen() -> str:
     plotted = next(found for found in data["sets"] if found["name"] == SET)
     lead = report.leading(data)
     for name, dark in (("rate-distortion", False), ("rate-distortion-dark", True)):
-        report.plot(data, plotted, lead.key, PLOTS / name, dark=dark, formats=(".svg",))
+        plot(data, plotted, lead.key, lead.axis, PLOTS / name, dark=dark, formats=(".svg",))
     return f"""<picture>
   <source media="(prefers-color-scheme: dark)" srcset="plots/rate-distortion-dark.svg">
   <img alt="{lead.label} against bits per pixel over {plotted["pictures"]} pictures of B100" src="plots/rate-distortion.svg">

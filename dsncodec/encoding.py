@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from . import carriers, methods
 from .errors import SettingError
+from .files import check_out, write_out
 from .metadata import METADATA, Dpi, bare_exif, checked_dpi
 from .methods import Job, OnProgress, Progress
 from .methods.rate_control import Target
@@ -43,6 +45,7 @@ def encode(
     metadata: Metadata | None = None,
     threads: int | None = None,
     progress: OnProgress | None = None,
+    out: str | os.PathLike[str] | BinaryIO | None = None,
     **settings: Any,
 ) -> bytes:
     """Code a picture.
@@ -66,6 +69,8 @@ def encode(
         progress: called now and then by methods that fit, see ``Progress``; a last time with ``done`` 1, or with ``interrupted``
             where Ctrl-C has ended a fit of latent grids early: then the file is the best so far, and may be short of
             ``target_psnr_db``.
+        out: a path or a binary file that gets the codestream, too, whole or not at all: a path is written beside its place and
+            renamed, and replaces what is there; to a file it is written when it is done, from where the file stands.
         settings: fields of the method's options, by name. And Pillow's ``icc_profile``, ``exif``, ``xmp``, ``dpi``: each in the
             place of the image's own, ``b""`` leaves it out; XMP may be text.
     Returns:
@@ -73,7 +78,7 @@ def encode(
     Raises:
         SettingError: an impossible setting, more than one target, or a target out of reach.
         MissingComponent: torch, which "coconet" needs, or numba, which "latentgrid" needs, is not installed.
-        OSError: a path, file or bytes that cannot be read as a picture, whatever is wrong with them.
+        OSError: a path, file or bytes that cannot be read as a picture, whatever is wrong with them; ``out`` cannot be written.
     Warns:
         LossWarning: what of the picture the file does not have: frames behind the first, bits beyond 8, kinds of metadata that
             have no place.
@@ -88,6 +93,8 @@ def encode(
     options = options_of_call(method, settings, effort, stacklevel=2)
     target = Target.of(quality, target_bytes, target_bpp, target_psnr_db, target_ssimulacra2, options.fixed())
     coder = methods.coder(options)
+    if out is not None:
+        check_out(out)
     source = b""
     if options.keep:
         source = _whole_file(image)
@@ -98,7 +105,10 @@ def encode(
         picture = _with_metadata(read_picture(image), metadata, own)
     if not options.is_lossless(target.quality):
         picture = replace(picture, pixels=filled(picture.pixels))
-    return coder.encode(Job(picture, target, effort, threads, progress, source), options)
+    data = coder.encode(Job(picture, target, effort, threads, progress, source), options)
+    if out is not None:
+        write_out(out, data)
+    return data
 
 
 def _whole_file(image: ImageLike) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import SettingError
 
@@ -193,6 +195,31 @@ def write(target: str, data: bytes, force: bool) -> None:
         return
     with replacing(target, force) as partial:
         partial.write_bytes(data)
+
+
+def check_out(out: str | os.PathLike[str] | BinaryIO) -> None:
+    """Look at where a result is to go, before any work is spent on it.
+
+    Raises:
+        SettingError: neither a path nor a binary file.
+        OSError: the path is that of a folder.
+    """
+    if isinstance(out, (str, os.PathLike)):
+        check_free(os.fspath(out), force=True)
+    elif isinstance(out, io.TextIOBase) or not hasattr(out, "write"):
+        raise SettingError(f"out must be a path or a binary file, not {type(out).__name__}")
+
+
+def write_out(out: str | os.PathLike[str] | BinaryIO, data: bytes) -> None:
+    """Write a result to a path, whose file it replaces, or to a file from where it stands."""
+    if isinstance(out, (str, os.PathLike)):
+        with replacing(os.fspath(out), force=True) as partial:
+            partial.write_bytes(data)
+        return
+    left = memoryview(data)
+    while left:  # an unbuffered file takes less than it is given
+        count = out.write(left)
+        left = left[len(left) if count is None else count :]
 
 
 def write_parts(target: str, parts: Iterable[bytes], force: bool) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dsncodec import extras
+from dsncodec.cli import bench as command
 from dsncodec.cli import main
 from dsncodec.errors import MissingComponent
 
@@ -53,3 +56,15 @@ def test_without_the_extra_it_says_so(
     monkeypatch.setattr(extras.importlib, "import_module", absent)
     assert main(["bench", str(folder)]) == 1
     assert "pip install dsncodec[bench]" in capsys.readouterr().err
+
+
+def test_three_pictures_to_choose_from_and_one_of_each_folder() -> None:
+    def shown(*sets: list[str], asked: list[str] = []) -> list[str]:
+        found = [SimpleNamespace(usable=[SimpleNamespace(path=path) for path in paths]) for paths in sets]
+        return command._shown(argparse.Namespace(show=asked), found)
+
+    assert shown(["a", "b", "c", "d"]) == ["a", "b", "c"]
+    assert shown(["a", "b"], ["x"]) == ["a", "x", "b"]
+    assert shown(["a", "b"], [], ["x"], ["y"], ["z"]) == ["a", "x", "y", "z"]
+    assert shown(["a"], asked=["m", "n"]) == ["m", "n"]
+    assert shown(["a"], asked=["none"]) == shown([]) == []

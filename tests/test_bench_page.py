@@ -423,6 +423,35 @@ def test_published_curves(show: Open) -> None:
     assert curves_drawn(browser) == set(GAIN_DB)
 
 
+def test_the_verdict_and_the_pictures_come_first(show: Open) -> None:
+    report = copy.deepcopy(REPORT) | {"anchor": "avif-6"}
+    for one, words in zip(report["sets"], ("Ours needs fewer bytes.", "Ours needs more.")):
+        one["verdict"] = words
+    browser = show(report)
+    assert texts(browser, "#verdict p") == ["set14: Ours needs fewer bytes.", "urban: Ours needs more."]
+    places = [find(browser, f"#{name}").location["y"] for name in ("verdict", "pictures", "bar", "rate")]
+    assert places == sorted(places)
+    shown = [find(browser, f"#{side}").get_attribute("value") for side in ("left", "right")]
+    assert shown == ["avif-6", "dsn"]
+    click(browser, "#thumbs button:nth-child(2)")
+    assert [find(browser, f"#{side}").get_attribute("value") for side in ("left", "right")] == shown
+
+
+def test_curves_have_the_colours_that_plots_have(show: Open) -> None:
+    pytest.importorskip("matplotlib")
+    from dsncodec.bench.page import colours
+    from dsncodec.bench.plots import styles_of
+
+    browser, page = show(), colours()
+    for key, style in styles_of(REPORT["codecs"]):
+        line = find(browser, f"#rate-plot [data-series='{key}'] path")
+        hexes = page[style.colour]
+        rgb = ", ".join(str(int(hexes[at : at + 2], 16)) for at in (1, 3, 5))
+        assert line.value_of_css_property("stroke") == f"rgb({rgb})", key
+        dash = line.get_attribute("stroke-dasharray") or ""
+        assert [float(part) for part in dash.split()] == list(style.dash), key
+
+
 def test_divider(show: Open) -> None:
     browser = show()
     divider = find(browser, "#divider")
@@ -430,7 +459,7 @@ def test_divider(show: Open) -> None:
     divider.send_keys("\ue014")  # right arrow
     assert divider.get_attribute("aria-valuenow") == "52"
     divider.send_keys("\ue010")  # end
-    assert divider.get_attribute("aria-valuetext") == "100 % Original, 0 % JPEG"
+    assert divider.get_attribute("aria-valuetext") == "100 % Original, 0 % dsncodec"
     divider.send_keys("\ue011")  # home
     drag(browser, "#stage", (0, 0), (100, 0))
     width = browser.execute_script("return document.getElementById('stage').clientWidth")

@@ -270,7 +270,7 @@ def test_no_name_is_a_formula(name: str, tmp_path: Path) -> None:
 
 
 def test_dollars_in_a_title_are_dollars() -> None:
-    report = pytest.importorskip("dsncodec.bench.report")
+    plots = pytest.importorskip("dsncodec.bench.plots")
     matplotlib = pytest.importorskip("matplotlib.mathtext")
     parser = matplotlib.MathTextParser("agg")
-    assert parser.parse(report._untypeset(r"a$\frac$ $x$"))
+    assert parser.parse(plots._untypeset(r"a$\frac$ $x$"))

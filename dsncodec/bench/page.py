@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -12,6 +13,22 @@ from typing import Any
 _REPORT, _SCRIPT_HASH = "@REPORT@", "@SCRIPT_SHA256@"  # each is in page.html once
 _SCRIPT_START, _SCRIPT_END = '<script id="program">', "</script>"
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+_COLOUR = re.compile(r"--(\w+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)")
+
+
+def _page() -> str:
+    return resources.files(__package__).joinpath("page.html").read_text("utf-8")
+
+
+def colours(dark: bool = False) -> dict[str, str]:
+    """The page's colours by name, in one of its schemes.
+
+    >>> colours()["paper"], colours(dark=True)["ink"]
+    ('#ffffff', '#e8eaed')
+    """
+    return {name: pair[dark] for name, *pair in _COLOUR.findall(_page())}
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -32,7 +49,7 @@ def render(report: Mapping[str, Any]) -> str:
     (2, True)
     """
     text = json.dumps(dict(report), allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
-    page = resources.files(__package__).joinpath("page.html").read_text("utf-8")
+    page = _page()
     script = page.partition(_SCRIPT_START)[2].partition(_SCRIPT_END)[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page.replace(_SCRIPT_HASH, digest, 1).replace(_REPORT, text, 1)

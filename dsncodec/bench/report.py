@@ -22,11 +22,12 @@ import numpy as np
 import dsncodec
 
 from ..errors import MissingComponent, SettingError
-from ..files import Written, replacing
+from ..files import Written
 from ..metrics import bd_rate, quality_at
 from .measure import Failure, PictureSet
 from .page import render
 from .peers import Codec, require
+from .plots import plot, plot_name
 from .store import Row, guarded
 
 
@@ -41,6 +42,11 @@ class Metric:
     scale: Literal["as is", "similarity", "distance"]
     plotted: bool = False
     tabled: bool = False
+
+    @property
+    def axis(self) -> str:
+        """Its name beside an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def scaled(self, value: float) -> float:
         """On the scale that BD-rate integrates over, where more is better.
@@ -112,7 +118,7 @@ def build(
     """
     rows = [row for one in measured for found in one.rows.values() for row in found]
     metrics = [metric for metric in METRICS if any(not math.isnan(getattr(row, metric.key)) for row in rows)]
-    return {
+    report: dict[str, Any] = {
         "title": title,
         "command": command,
         "made_by": made_by(codecs),
@@ -127,6 +133,9 @@ def build(
         "published": published(),
         "samples": list(samples),
     }
+    for one in report["sets"]:
+        one["verdict"] = verdict(report, one)
+    return report
 
 
 def made_by(codecs: Iterable[Codec]) -> list[str]:
@@ -390,6 +399,62 @@ def _speeds(rows: dict[str, list[Row]], anchor: str) -> dict[str, Any]:
     return found
 
 
+# --- the verdict
+
+
+def verdict(report: dict[str, Any], one: dict[str, Any]) -> str:
+    """What comes of a set, in words: the first codec of ours, or the one of the fewest bytes, beside the anchor."""
+    anchor, lead = report["anchor"], leading(report)
+    labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
+    if not one["curves"]:
+        return "No picture was coded by every codec."
+    against = one["bd_rate"][lead.key].get(anchor, {})
+    ours = [c["key"] for c in report["codecs"] if c["kind"] == "ours" and c["key"] in one["curves"]]
+    test = next((key for key in ours if key != anchor), None)
+    if test is None:
+        known = {key: cell["percent"] for key, cell in against.items() if cell is not None}
+        test = min(known, key=known.__getitem__, default=None)
+    if test is None:
+        return (
+            f"{labels[anchor]} was measured alone." if anchor in one["curves"] else "Nothing to compare with."
+        )
+    cell = against.get(test)
+    if cell is None:
+        return (
+            f"{labels[test]} and {labels.get(anchor, anchor)} share too little {lead.label} to be compared."
+        )
+    words = [f"{labels[test]} needs {_bytes(cell['percent'])} than {labels[anchor]} at equal {lead.label}"]
+    over = one["over_pictures"][lead.key].get(test)
+    if over and over["pictures"] > 1:
+        best, worst = over["best"], over["worst"]
+        if round(best) * round(worst) > 0:
+            words.append(f"on single pictures {abs(best):.0f} to {_bytes(worst)}")
+        else:
+            words.append(f"on single pictures from {_bytes(best)} to {_bytes(worst)}")
+    text = ", ".join(words) + "."
+    counted = one["worse"].get(test, {}).get(lead.key)
+    if counted and counted["files"]:
+        text += f" Of its files {counted['worse']} of {counted['files']} are worse at the same bytes."
+    speed = one["speed"].get(test, {})
+    if "encode_ratio" in speed and "decode_ratio" in speed:
+        times = [
+            f"{speed[f'{column}_ratio'][1]:.2g} times as long to {column}" for column in ("encode", "decode")
+        ]
+        text += f" It takes {' and '.join(times)}."
+    return text
+
+
+def _bytes(percent: float) -> str:
+    """A BD-rate in words.
+
+    >>> _bytes(-14.6), _bytes(3.2), _bytes(0.2)
+    ('15 % fewer bytes', '3 % more bytes', 'as many bytes')
+    """
+    if round(percent) == 0:
+        return "as many bytes"
+    return f"{abs(percent):.0f} % {'fewer' if percent < 0 else 'more'} bytes"
+
+
 # --- Markdown
 
 
@@ -505,6 +570,7 @@ def markdown(report: dict[str, Any]) -> str:
     """The report for reading in a repository."""
     labels = {codec["key"]: codec["label"] for codec in report["codecs"]}
     parts = [f"# {report['title']}\n"]
+    parts += [f"**{_plain(one['name'])}.** {_plain(one['verdict'])}\n" for one in report["sets"]]
     parts.append(
         "Rates are of whole files, each decoded again before anything was measured. Curves are means over a set's\n"
         "pictures at one setting; BD-rate is by PCHIP on ln(bpp) over the range both curves cover (negative: fewer\n"
@@ -522,7 +588,7 @@ def markdown(report: dict[str, Any]) -> str:
             parts.append("No picture was coded by every codec.\n")
         else:
             lead = leading(report)
-            parts += [f"![{lead.label}]({_plot_name(one, lead.key)}.svg)\n", summary(report, one)]
+            parts += [f"![{lead.label}]({plot_name(one, lead.key)}.svg)\n", summary(report, one)]
             parts += [
                 text
                 for text in (say(report, one) for say in (container_lines, worse_counts, worse_named))
@@ -575,131 +641,6 @@ def curves_csv(report: dict[str, Any]) -> str:
     return buffer.getvalue()
 
 
-# --- plots
-
-
-def _untypeset(text: str) -> str:
-    """Text that matplotlib shows as it is: between two dollars it would be mathematics."""
-    return text.replace("$", r"\$")
-
-
-_FAMILY_COLOURS = (  # key begins with -> colour; Okabe and Ito's, told apart by colour-blind readers too
-    ("restored-jpeg", "#4d4d4d"),
-    ("restored-jxl", "#00664b"),
-    ("restored-j2k", "#8a4a70"),
-    ("restored", "#d55e00"),
-    ("dsn", "#8c4a1f"),
-    ("avif", "#0072b2"),
-    ("jxl", "#009e73"),
-    ("j2k", "#cc79a7"),
-    ("webp", "#b59a00"),
-    ("jpegli", "#a6761d"),
-    ("jpeg", "#7f7f7f"),
-    ("twin", "#e69f00"),
-)
-_DASHES = ("-", "--", ":", "-.")
-_TICKS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
-
-
-def _plot_name(one: dict[str, Any], metric: str) -> str:
-    return f"{one['name']}-{metric.removesuffix('_db').replace('_', '-')}"
-
-
-def plot(
-    report: dict[str, Any],
-    one: dict[str, Any],
-    metric: str,
-    path: Path,
-    *,
-    dark: bool = False,
-    formats: Sequence[str] = (".svg", ".png"),
-) -> None:
-    """Rate against one metric, as path.svg and path.png.
-
-    Raises:
-        MissingComponent: matplotlib is not installed.
-    """
-    pyplot = require("matplotlib.pyplot")
-    label, unit = next((row.label, row.unit) for row in METRICS if row.key == metric)
-    ink, paper = ("#d7dae0", "#0d1117") if dark else ("#1c1e21", "#ffffff")
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "dsncodec",
-        "font.family": "sans-serif",
-        "text.color": ink,
-        "axes.labelcolor": ink,
-        "axes.edgecolor": ink,
-        "xtick.color": ink,
-        "ytick.color": ink,
-        "axes.facecolor": paper,
-        "figure.facecolor": paper,
-        "savefig.facecolor": paper,
-    }
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(9.5, 5), dpi=130, layout="constrained")
-        used: dict[str, int] = {}
-        for codec in report["codecs"]:
-            points = [p for p in one["curves"].get(codec["key"], []) if p[metric] is not None]
-            family, colour = next(
-                (pair for pair in _FAMILY_COLOURS if codec["key"].startswith(pair[0])), (codec["key"], None)
-            )
-            ours = codec["kind"] == "ours"
-            axes.plot(
-                [p["bpp"] for p in points],
-                [p[metric] for p in points],
-                _DASHES[used.get(family, 0) % len(_DASHES)],
-                color=colour,
-                linewidth=2.6 if ours else 1.4,
-                marker="o",
-                markersize=4 if ours else 2.5,
-                zorder=3 if ours else 2,
-                label=_untypeset(codec["label"]),
-            )
-            used[family] = used.get(family, 0) + 1
-        axes.set_xscale("log")
-        low, high = shown_rates(one)
-        axes.set_xlim(low, high)
-        axes.set_ylim(*_shown_values(one, metric, low, high))
-        ticks = [tick for tick in _TICKS if low <= tick <= high]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("bits per pixel")
-        axes.set_ylabel(f"{label} ({unit})" if unit else label)
-        axes.set_title(_untypeset(f"{one['name']}, {one['pictures']} pictures"), fontsize=11)
-        axes.grid(alpha=0.25, linewidth=0.6)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        for suffix in formats:
-            with replacing(str(path) + suffix, force=True) as partial:
-                no_date = {"Date": None} if suffix == ".svg" else None
-                figure.savefig(partial, format=suffix[1:], metadata=no_date)
-        pyplot.close(figure)
-
-
-def shown_rates(one: dict[str, Any]) -> tuple[float, float]:
-    """The range of bpp that at least half of the codecs reach."""
-    curves = list(one["curves"].values())
-    low = statistics.median_high(points[0]["bpp"] for points in curves)
-    high = statistics.median_low(points[-1]["bpp"] for points in curves)
-    return (0.8 * low, 1.1 * high) if low < high else (0.8 * min(low, high), 1.25 * max(low, high))
-
-
-def _shown_values(
-    one: dict[str, Any], metric: str, low: float, high: float
-) -> tuple[float | None, float | None]:
-    values = [
-        p[metric]
-        for points in one["curves"].values()
-        for p in points
-        if p[metric] is not None and low <= p["bpp"] <= high
-    ]
-    if not values:
-        return None, None
-    margin = 0.04 * (max(values) - min(values)) or 0.5
-    return min(values) - margin, max(values) + margin
-
-
 # --- files
 
 
@@ -725,7 +666,7 @@ def write(report: dict[str, Any], folder: str | os.PathLike[str], force: bool = 
         and any(p[metric.key] is not None for points in one["curves"].values() for p in points)
     ]
     formats = (".svg", ".png")
-    files.check(*FILES, *(_plot_name(*of) + suffix for of in plots for suffix in formats))
+    files.check(*FILES, *(plot_name(*of) + suffix for of in plots for suffix in formats))
     texts: dict[str, Callable[[], str]] = {
         "index.html": lambda: render(report),
         "report.md": lambda: markdown(report),
@@ -737,8 +678,9 @@ def write(report: dict[str, Any], folder: str | os.PathLike[str], force: bool = 
             partial.write_text(text(), "utf-8", "backslashreplace")
     with tempfile.TemporaryDirectory() as aside:
         for one, metric in plots:
-            name = _plot_name(one, metric)
-            plot(report, one, metric, Path(aside, name), formats=formats)
+            name = plot_name(one, metric)
+            axis = next(row.axis for row in METRICS if row.key == metric)
+            plot(report, one, metric, axis, Path(aside, name), formats=formats)
             for suffix in formats:
                 with files.replacing(name + suffix) as partial:
                     shutil.copyfile(Path(aside, name + suffix), partial)

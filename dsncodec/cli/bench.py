@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import sys
@@ -26,6 +27,8 @@ from .common import (
 )
 
 NONE = "none"
+# pictures to choose from in the before/after view
+SHOWN = 3
 # where there is no terminal for a bar
 LINE_EVERY_S = 60.0
 
@@ -95,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help=f"a picture for the before/after view; may be repeated (default: the first of each folder); {NONE}: no view",
+        help=f"a picture for the before/after view; may be repeated (default: {SHOWN} of all folders, the first of each at least); {NONE}: no view",
     )
     parser.add_argument(
         "--show-bpp", type=positive, default=0.4, metavar="BPP", help="their rate (default %(default)s)"
@@ -248,7 +251,12 @@ def _measured(args: argparse.Namespace, bench: dict[str, Any], pictures: Any, co
 def _shown(args: argparse.Namespace, sets: list[Any]) -> list[str]:
     if args.show == [NONE]:
         return []
-    return args.show or [pictures.usable[0].path for pictures in sets if pictures.usable]
+    if args.show:
+        return list(args.show)
+    # the first of each folder, then the second of each
+    turns = itertools.zip_longest(*([picture.path for picture in one.usable] for one in sets))
+    paths = [path for turn in turns for path in turn if path is not None]
+    return paths[: max(SHOWN, sum(1 for one in sets if one.usable))]
 
 
 def _say(args: argparse.Namespace, text: str) -> None:

@@ -659,7 +659,7 @@ class Progress:
         if share < self._share:
             self._first, self.start = share, now
         self._share = share
-        if now - self._last < self._every_s and share < 1:
+        if now - self._last < self._every_s and (share < 1 or not self._bar):
             return
         self._last = now
         filled = int(24 * share)
