@@ -37,6 +37,7 @@ TABLES = {
 }
 STUDIES = {
     "sets": ("bench.sets", "every codec over Set14, B100 and Urban100: curves, BD-rates, page, plots"),
+    "worst": ("bench.worst", "crops of the files that the report names as worst, where they differ most"),
     "sheet": ("bench.sheet", "crops at equal bytes, side by side: AVIF as Pillow writes it, JPEG XL, ours"),
     "twins": (
         "bench.twins",

@@ -67,25 +67,26 @@ def _sheet(name: str, codecs: list[Codec], rates: list[float], rows: list[list[s
     encoders = [cache(lambda setting, codec=codec: codec.encode(original, setting)) for codec in codecs]
     lines = []
     for rate in rates:
-        crops = [_crop(original[SHOWN[name]], f"original, {rate:g} bpp:")]
+        crops = [titled(original[SHOWN[name]], f"original, {rate:g} bpp:")]
         for codec, encode in zip(codecs, encoders):
             setting, data = nearest_file(codec, encode, rate * width * height / 8)
             shown = codec.decode(data)
             reached, score = bpp(len(data), width, height), ssimulacra2(original, shown)
             crops.append(
-                _crop(shown[SHOWN[name]], f"{codec.label}: {reached:.2f} bpp, SSIMULACRA 2 {score:.0f}")
+                titled(shown[SHOWN[name]], f"{codec.label}: {reached:.2f} bpp, SSIMULACRA 2 {score:.0f}")
             )
             if codec.key == "restored":
                 other = np.asarray(dsncodec.decode(data, decoder="perceptual"))
                 score = ssimulacra2(original, other)
-                crops.append(_crop(other[SHOWN[name]], f"the same, perceptual: SSIMULACRA 2 {score:.0f}"))
+                crops.append(titled(other[SHOWN[name]], f"the same, perceptual: SSIMULACRA 2 {score:.0f}"))
             said = [f"{reached:.3f}", f"{score:.1f}", f"{psnr_db(original, shown):.2f}"]
             rows.append([name, f"{rate:g}", codec.label, f"{setting:g}", *said])
         lines.append(np.concatenate(crops, 1))
     return np.concatenate(lines)
 
 
-def _crop(pixels: UInt8Array, text: str) -> UInt8Array:
+def titled(pixels: UInt8Array, text: str) -> UInt8Array:
+    """A crop, each pixel ``ZOOM`` times as large, under its title."""
     large = pixels.repeat(ZOOM, 0).repeat(ZOOM, 1)
     canvas = Image.new("RGB", (large.shape[1] + 4, large.shape[0] + TITLE_ROWS + 2), "white")
     canvas.paste(Image.fromarray(large), (2, TITLE_ROWS))

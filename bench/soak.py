@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Work until the time is over; 1 if anything grew."""
-    samples = list(_samples(args))
+    samples: list[Sample] = []
+    for one in _samples(args):
+        print(one, flush=True)
+        samples.append(one)
     found = verdict(samples)
     RESULTS.mkdir(parents=True, exist_ok=True)
     curve = [asdict(one) for one in samples]
@@ -80,13 +83,12 @@ def _samples(args: argparse.Namespace) -> Iterator[Sample]:
     start = last = time.monotonic()
     done = 0
     with tempfile.TemporaryDirectory() as folder:
-        while (now := time.monotonic()) - start < args.seconds:
+        while last - start < args.seconds:
             rng.choice(work)(rng, Path(folder))
             done += 1
-            if now - last >= args.every:
+            if (now := time.monotonic()) - last >= args.every or now - start >= args.seconds:
                 last = now
                 yield sample(start, done)
-        yield sample(start, done)
 
 
 def sample(start: float, done: int) -> Sample:
@@ -173,7 +175,7 @@ def verdict(samples: list[Sample]) -> list[str]:
 def report(samples: list[Sample], found: list[str], args: argparse.Namespace) -> str:
     """The curve, in twenty rows."""
     step = max(1, len(samples) // 20)
-    rows = [*samples[::step], samples[-1]]
+    rows = [*samples[:-1:step], samples[-1]]
     lines = [
         "| minutes | pieces of work | resident MiB | descriptors | threads |",
         "|---:|---:|---:|---:|---:|",

@@ -18,6 +18,8 @@ from dsncodec import metrics
 from dsncodec.bench.peers import opened, saved
 from dsncodec.bench.referees import REFEREES
 from dsncodec.bench.report import table
+from dsncodec.methods.restored.codec import HALF_SIZES
+from dsncodec.options import Options
 
 from . import features
 from .common import image_paths, in_parallel, rgb_of
@@ -34,9 +36,16 @@ OWN = {
 }
 OURS = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
 QUALITIES = (35, 50, 65, 80)
-PARTS = ("scale", "effort", "half")
+PARTS = ("scale", "methods", "effort", "half")
+METHODS = {
+    "restored": dsncodec.Restored(),
+    "latentgrid": dsncodec.LatentGrid(steps=400),
+    "dsn": dsncodec.DeepSampling(),
+}
+PROMISED = (20, 30, 40, 50, 60, 70, 80, 90)
 # AVIF's own qualities at which half the size is tried
 HALF_AT = (6, 12, 18, 24, 30, 36, 42)
+LEAST_GAIN = HALF_SIZES["visual"].least_gain
 JUDGES = ("ssimulacra2", "butteraugli", "lpips", "dists")
 
 
@@ -53,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     weights = args.loss_networks or f"{args.data}/loss_network"
     parts: dict[str, Callable[[Sequence[Path]], str]] = {
         "scale": scale,
+        "methods": methods,
         "effort": effort,
         "half": partial(half, folder=weights),
     }
@@ -114,6 +124,26 @@ def points_of(own: Sequence[int], scores: NDArray[np.float64]) -> tuple[tuple[in
     return ((0, 0), *found, (100, 100))
 
 
+def methods(paths: Sequence[Path]) -> str:
+    """Medians and quartiles of SSIMULACRA 2 and the median rate by method and quality."""
+    rows: list[list[object]] = []
+    for name, options in METHODS.items():
+        found = np.array(in_parallel(partial(_by_quality, options), paths))  # (pictures, qualities, 2)
+        for k, quality in enumerate(PROMISED):
+            low, middle, high = np.percentile(found[:, k, 0], (25, 50, 75))
+            rate = float(np.median(found[:, k, 1]))
+            rows.append([name, quality, *(f"{v:.1f}" for v in (middle, low, high)), f"{rate:.2f}"])
+    names = ("method", "quality", "median", "lower quartile", "upper quartile", "median bpp")
+    write_csv("visual-methods.csv", names, rows)
+    return f"SSIMULACRA 2 by method and quality, {len(paths)} tuning pictures; latentgrid with 400 steps.\n\n{table(names, rows)}"
+
+
+def _by_quality(options: Options, path: Path) -> list[tuple[float, float]]:
+    rgb = rgb_of(path)
+    files = [dsncodec.encode(rgb, options, quality=quality, threads=1) for quality in PROMISED]
+    return [(_score(rgb, data), metrics.bpp(len(data), rgb.shape[1], rgb.shape[0])) for data in files]
+
+
 # --- what effort buys
 
 
@@ -151,30 +181,35 @@ def effort(paths: Sequence[Path]) -> str:
 
 
 def half(paths: Sequence[Path], folder: str) -> str:
-    """Files at full size, and the best at half of it with no more bytes, by four judges."""
+    """Files at full size, and the best at half of it with no more bytes, by five judges: where the encoder takes half, and where not."""
     found = np.array(in_parallel(partial(_halves, folder=folder), paths))  # (pictures, qualities, judges, 2)
-    rows = []
+    taken = (found[..., 0, 1] - found[..., 0, 0] > LEAST_GAIN) & (found[..., 1, 1] >= found[..., 1, 2])
+    rows: list[list[object]] = []
     for k, own in enumerate(HALF_AT):
-        full, small = found[:, k, :, 0], found[:, k, :, 1]
-        points = small[:, 0] - full[:, 0]
-        ratios = [f"{100 * (b / a - 1):+.1f}" for a, b in zip(full.mean(0)[1:], small.mean(0)[1:])]
-        wins = [f"{np.mean(small[:, j] < full[:, j]):.0%}" for j in range(1, len(JUDGES))]
-        mixed = [part for pair in zip(ratios, wins) for part in pair]
-        rows.append(
-            [own, f"{full[:, 0].mean():.1f}", f"{points.mean():+.1f}", f"{np.mean(points > 0):.0%}", *mixed]
-        )
-    heading = ["own quality", "score", "points", "wins"]
-    heading += [name for judge in ("Butteraugli", "LPIPS", "DISTS") for name in (f"{judge}, %", "wins")]
+        for said, which in (("taken", taken[:, k]), ("not", ~taken[:, k])):
+            if not which.any():
+                continue
+            full, small = found[which, k, :, 0], found[which, k, :, 1]
+            apart = (small - full)[:, :2].mean(0)
+            ratios = 100 * (small / full - 1)[:, 2:].mean(0)
+            cells = [f"{apart[0]:+.1f}", f"{apart[1]:+.2f}", *(f"{ratio:+.1f}" for ratio in ratios)]
+            rows.append([own, said, int(which.sum()), f"{full[:, 0].mean():.1f}", *cells])
+    heading = ["own quality", "half the size", "pictures", "score", "points", "PSNR, dB"]
+    heading += ["Butteraugli, %", "LPIPS, %", "DISTS, %"]
+    write_csv("visual-half.csv", heading, rows)
     return (
         f"{len(paths)} tuning pictures, AVIF at full size at its own quality beside the best file at half the size with no more bytes, "
-        "both with their network; SSIMULACRA 2 in points, distances in percent of full size's, and on how many pictures half the size "
-        f"is nearer.\n\n{table(heading, rows)}"
+        "both with their network; SSIMULACRA 2 in points, PSNR in dB, distances in percent of full size's. The encoder takes half the "
+        f"size where it gains more than {LEAST_GAIN:g} points and has no less PSNR than the AVIF at full size without its network.\n\n"
+        + table(heading, rows)
     )
 
 
 def _halves(path: Path, folder: str) -> list[list[list[float]]]:
+    """By judge: full size, half of it, and full size without its network."""
     rgb = rgb_of(path)
     judges = [REFEREES[name].make(folder)(rgb) for name in JUDGES]
+    judges.insert(1, partial(metrics.psnr_db, rgb))
     rows = []
     for own in HALF_AT:
         full = dsncodec.encode(rgb, dsncodec.Restored(base="avif", base_quality=own), threads=1)
@@ -182,5 +217,6 @@ def _halves(path: Path, folder: str) -> list[list[list[float]]]:
             rgb, dsncodec.Restored(base="avif", scale=2), target_bytes=len(full), threads=1
         )
         shown = [np.asarray(dsncodec.decode(data, threads=1)) for data in (full, small)]
+        shown.append(np.asarray(dsncodec.decode(full, preview=True)))
         rows.append([[judge(one) for one in shown] for judge in judges])
     return rows

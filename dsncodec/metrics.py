@@ -49,7 +49,15 @@ def psnr_db(reference: UInt8Array, other: UInt8Array, peak: float = 255.0) -> fl
     >>> round(psnr_db(np.zeros((4, 4), np.uint8), np.full((4, 4), 5, np.uint8)), 3)
     34.151
     """
-    mse = mean_squared_error(reference, other)
+    return psnr_of(mean_squared_error(reference, other), peak)
+
+
+def psnr_of(mse: float, peak: float = 255.0) -> float:
+    """PSNR in dB of a mean squared error; inf of 0.
+
+    >>> psnr_of(255.0**2 / 1000)
+    30.0
+    """
     return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsncodec import budget, container
 from dsncodec.bench.report import table
-from dsncodec.carriers import BASE_CODECS, jxl_patches
+from dsncodec.carriers import BASE_CODECS, jxl_patches, jxl_trees
 from dsncodec.carriers.lossy import j2k, jpeg
 from dsncodec.entropy import adaptive_coder
 from dsncodec.methods.coconet import bitstream as coconet
@@ -79,6 +79,13 @@ def limits() -> str:
             "patches of JPEG XL",
             f"{jxl_patches.MAX_AREA} times the picture, and {number(jxl_patches.MIN_ROOM)} pixels: a patch counts for its pixels, "
             f"{jxl_patches.ROW_COST} a row and {jxl_patches.PATCH_COST}",
+            "",
+        ),
+        (
+            "trees of a modular JPEG XL frame",
+            f"{jxl_trees.MAX_DEPTH} decisions below each other, {number(jxl_trees.MIN_NODES)} in all and one for "
+            f"{jxl_trees.SAMPLES_A_NODE} samples; {jxl_trees.MAX_TRANSFORMS} transforms of a part, none of them squeezing; palettes of "
+            f"{number(jxl_trees.MIN_PALETTES)} samples, and as many as the frame has",
             "",
         ),
         ("frames of an AVIF file", "1", ""),

@@ -88,3 +88,15 @@ def test_the_sheet_has_a_crop_for_each_rate_and_codec(data: Path) -> None:
     assert len(rates) == 4
     assert rates == pytest.approx([0.5, 0.5, 1, 1], rel=0.1)
     assert "Reproduce: `python -m bench sheet" in text
+
+
+def test_the_worst_files_are_shown_where_they_differ(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    worst = [{"image": "b.png", "setting": 20, "bpp": 1.0, "by": 0.5}]
+    said = {"ssimulacra2": {"worst": []}, "psnr_db": {"worst": worst}, "lpips": {"worst": worst}}
+    report = {"anchor": "jpeg", "sets": [{"name": "set14", "worse": {"webp": said}}]}
+    results.RESULTS.mkdir(parents=True)
+    (results.RESULTS / "report.json").write_text(json.dumps(report))
+    assert main(["worst", "--data", str(data), "--codec", "webp", "-o", str(data / "out")]) == 0
+    with Image.open(data / "out" / "worst-set14.png") as made:
+        assert made.size == (3 * (48 * sheet.ZOOM + 4), 42 * sheet.ZOOM + sheet.TITLE_ROWS + 2)
+    assert "worst-set14.png" in capsys.readouterr().out

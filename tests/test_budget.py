@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 import dsncodec
 from dsncodec import budget, carriers, container, kernels
-from dsncodec.carriers import jxl_patches
+from dsncodec.carriers import jxl_patches, jxl_trees
 from dsncodec.carriers.lossless import jxl
 from dsncodec.carriers.lossy import j2k
 from dsncodec.carriers.lossy import jxl as lossy_jxl
@@ -33,7 +33,7 @@ from dsncodec.methods.restored.bitstream import Parameters as RestoredParameters
 
 from .conftest import UInt8Array
 from .fuzz import campaigns
-from .fuzz.jxl_writer import codestream
+from .fuzz.jxl_writer import SQUEEZE, Work, codestream, with_reference
 from .restored import sections_of
 
 HERE = Path(__file__).parent
@@ -144,6 +144,112 @@ def test_patches_of_an_encoder_are_read_to_their_end(
         monkeypatch.setattr(jxl_patches, "MIN_ROOM", 0)
         with pytest.raises(Corrupt, match="patches of more pixels"):
             (jxl.check_frames if distance is None else lossy_jxl.shape_of)(bytes(coded))
+
+
+# --- trees of decisions, and transforms, of JPEG XL
+
+TOO_MUCH = {
+    "a deep tree": (Work(depth=jxl_trees.MAX_DEPTH + 1), "below each other"),
+    "one of a group": (Work(depth=jxl_trees.MAX_DEPTH + 1, own=True), "below each other"),
+    "rotations": (Work(transforms=((0, 6),) * (jxl_trees.MAX_TRANSFORMS + 1)), "transforms"),
+    "rotations of groups": (Work(of_groups=((0, 6),) * (jxl_trees.MAX_TRANSFORMS + 1)), "transforms"),
+    "a palette": (Work(transforms=((0, 1, 70911, 66816),)), "palettes"),
+    "palettes of groups": (Work(of_groups=((0, 1, 60000, 0),)), "palettes"),
+    "squeezed": (Work(transforms=(SQUEEZE,)), "transform"),
+    "squeezed groups": (Work(of_groups=(SQUEEZE,)), "transform"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_work_for_every_sample_is_refused(name: str, no_library: None) -> None:
+    """In a layer, in a picture without loss, and in a frame for reference before a lossy picture."""
+    work, said = TOO_MUCH[name]
+    with pytest.raises(Corrupt, match=said):
+        jxl.check_frames(codestream(300, 300, work=work))
+    with pytest.raises(Corrupt, match=said):
+        jxl.check_frames(codestream(60, 300, work=work, channels=4), 4)
+    lossy = bytes(
+        imagecodecs.jpegxl_encode(
+            np.full((60, 300, 3), 90, np.uint8), distance=1.0, effort=3, usecontainer=False
+        )
+    )
+    head = jxl.Bits(lossy)
+    jxl.read_size(head)
+    head.at += 2
+    head.align()
+    with pytest.raises(Corrupt, match=said):
+        lossy_jxl.shape_of(with_reference(lossy, head.at // 8, 60, 300, work))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("rows", [60, 300])
+def test_the_most_work_that_is_allowed_is_done(rows: int, own: bool) -> None:
+    """The depth and the number of transforms that are allowed, of one group or of several."""
+    most: Any = ((0, 6),) * jxl_trees.MAX_TRANSFORMS
+    work = Work(jxl_trees.MAX_DEPTH, own=own, transforms=most, of_groups=most)
+    payload = codestream(rows, rows, work=work, channels=4)
+    assert jxl.decode_picture(payload, (rows, rows, 4)).shape == (rows, rows, 4)
+
+
+def test_trees_of_more_decisions_than_a_picture_needs_are_refused(
+    monkeypatch: pytest.MonkeyPatch, no_library: None
+) -> None:
+    """The decisions of all groups count together."""
+    payload = codestream(1000, 1000, work=Work(40, own=True))
+    jxl.check_frames(payload)
+    monkeypatch.setattr(jxl_trees, "SAMPLES_A_NODE", 10**6)
+    with pytest.raises(Corrupt, match="more decisions"):
+        jxl.check_frames(payload)
+
+
+def drawn(kind: str, rows: int, columns: int) -> UInt8Array:
+    """Pictures that libjxl codes by other means each."""
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (rows, columns, 3), np.uint8)
+    ramp = (np.add.outer(np.arange(rows), np.arange(columns)) // 3 % 256).astype(np.uint8)
+    if kind == "noise":
+        return noise
+    if kind == "grey":
+        return ramp + noise[..., 0] // 32
+    if kind == "levels":
+        return ramp // 43
+    if kind == "alpha":
+        return np.dstack([noise // 16 + ramp[..., None], ramp // 64 * 64])
+    if kind == "palette":
+        return np.asarray(
+            Image.fromarray(np.dstack([ramp, ramp[::-1], noise[..., 0] // 64])).quantize(60).convert("RGB")
+        )
+    return np.repeat(text(rows, columns)[..., None], 3, 2)
+
+
+@pytest.mark.parametrize("effort", range(1, 10))
+@pytest.mark.parametrize("kind", ["noise", "grey", "levels", "alpha", "palette", "text"])
+def test_trees_of_an_encoder_are_read(kind: str, effort: int) -> None:
+    picture = drawn(kind, 60 if effort > 7 else 270, 80)
+    channels = picture.shape[2] if picture.ndim == 3 else 1
+    coded = bytes(
+        imagecodecs.jpegxl_encode(picture, lossless=True, effort=effort, usecontainer=False, numthreads=1)
+    )
+    read = jxl.decode_picture(coded, (*picture.shape[:2], channels))
+    np.testing.assert_array_equal(read.reshape(picture.shape), picture)
+    if kind in ("palette", "text"):
+        coded = bytes(imagecodecs.jpegxl_encode(picture, distance=1.0, effort=effort, usecontainer=False))
+        assert lossy_jxl.shape_of(coded) == picture.shape
+
+
+@pytest.mark.parametrize("kind", ["grey", "alpha", "text"])
+@pytest.mark.parametrize("effort", [2, 5])
+def test_parts_in_another_order_are_read(kind: str, effort: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above 2048 pixels libjxl writes groups as it goes, each with a tree of its own."""
+    seen = []
+    order = jxl._order
+    monkeypatch.setattr(jxl, "_order", lambda *args: (seen.append(1), order(*args))[1])
+    picture = drawn(kind, 40, 2100)
+    channels = picture.shape[2] if picture.ndim == 3 else 1
+    coded = bytes(imagecodecs.jpegxl_encode(picture, lossless=True, effort=effort, usecontainer=False))
+    read = jxl.decode_picture(coded, (*picture.shape[:2], channels))
+    np.testing.assert_array_equal(read.reshape(picture.shape), picture)
+    assert seen
 
 
 # --- fitted networks

@@ -135,7 +135,15 @@ def test_patches_within_the_budget_are_those_that_are_read(rows: int, columns: i
 
 
 @pytest.mark.parametrize(
-    "name", ["jxl: a deep tree", "jxl: a deep tree before", "jpeg: 64 scans", "avif: noise under"]
+    "name",
+    [
+        "jxl: deep trees in",
+        "jxl: a palette",
+        "jxl: four channels",
+        "jxl: deep trees before",
+        "jpeg: 64 scans",
+        "avif: noise under",
+    ],
 )
 def test_the_dearest_files_of_libraries_are_legal(name: str) -> None:
     """They decode: the budget is about files that no guard refuses."""

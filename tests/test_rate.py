@@ -23,8 +23,16 @@ def test_quality_runs_through_the_table() -> None:
     indexes = [points.index(point_of_quality(quality)) for quality in range(101)]
     assert indexes[0] == 0 and indexes[-1] == len(points) - 1
     assert all(low <= high for low, high in zip(indexes, indexes[1:]))
-    if len(points) <= 101:
-        assert set(indexes) == set(range(len(points)))
+    assert {points[i].scale for i in indexes} == {2, 3, 4}
+
+
+def test_quality_is_about_the_score() -> None:
+    scores = [row[3] for row in registry.quality_table()]
+    assert scores == sorted(scores)
+    for i, score in enumerate(scores):
+        if 0 < score < 100:
+            found = table().index(point_of_quality(round(score)))
+            assert abs(scores[found] - round(score)) <= abs(score - round(score)), i
 
 
 def test_the_table_holds_points_that_can_be_coded() -> None:

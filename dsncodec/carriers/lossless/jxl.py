@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import Corrupt, SettingError
-from .. import Kept, jxl_patches
+from .. import Kept, jxl_patches, jxl_trees
 from ..boxes import box
 
 UInt8Array = NDArray[np.uint8]
@@ -19,6 +19,7 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 MAX_SIDE, MAX_SYMBOLS = 2**18, 2**28  # of level 5; the library puts what is larger into boxes
 SIDES = ((8, 11, 14, 30), (0, 256, 2304, 18688))  # of a frame: widths and offsets
 _LENGTHS = ((10, 14, 22, 30), (0, 1024, 17408, 4211712))  # of its parts
+_ORDER_CONTEXTS = 8  # of the order of its parts
 _PATCHES = 2  # the flag of a frame that shows parts of the frame before
 _REGULAR, _REFERENCE = 0, 2  # kinds of frames
 # What follows the SizeHeader, as (count, value): not all by default, no animation, preview or orientation, 8 bits; no extra
@@ -168,6 +169,11 @@ class Bits:
         chosen = self.take(2)
         return chosen, self.take(widths[chosen])
 
+    def u32(self, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
+        """A number of one of four (widths, offsets)."""
+        chosen, value = self.one_of(*kind[0])
+        return value + kind[1][chosen]
+
     def match(self, fields: tuple[tuple[int, int], ...]) -> bool:
         """Take fields of (count, value), and say whether they have these values."""
         return [self.take(count) for count, _ in fields] == [value for _, value in fields]
@@ -192,28 +198,47 @@ def read_size(bits: Bits) -> tuple[int, int]:
     return rows, side()
 
 
-def u32(bits: Bits, kind: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
-    """A number of one of four (widths, offsets)."""
-    chosen, value = bits.one_of(*kind[0])
-    return value + kind[1][chosen]
+@dataclass(frozen=True)
+class Contents:
+    """Where the parts of a frame are: the first, those of groups as (place, bytes), and what follows, in bits."""
+
+    first: int
+    groups: list[tuple[int, int]]
+    end: int
 
 
-def open_contents(bits: Bits, rows: int, columns: int, group: int) -> int:
-    """To the first part of a frame by its table of contents; gives the length of all parts in bytes."""
+def read_contents(bits: Bits, rows: int, columns: int, group: int) -> Contents:
+    """A frame's table of contents. Source: ISO/IEC 18181-1, F.3."""
     groups, coarse = (-(-rows // side) * -(-columns // side) for side in (group, 8 * group))
-    if bits.take(1):
-        raise Corrupt("a frame whose parts are out of order", field="jxl")
-    bits.align()
     parts = 1 if groups == 1 else 2 + coarse + groups
-    length = sum(u32(bits, _LENGTHS) for _ in range(parts))
+    order = _order(bits, parts) if bits.take(1) else range(parts)
     bits.align()
-    return length
+    lengths = [bits.u32(_LENGTHS) for _ in range(parts)]
+    bits.align()
+    places, at = [], bits.at
+    for length in lengths:
+        places.append((at, length))
+        at += 8 * length
+    if at > 8 * len(bits.payload):
+        raise Corrupt("the codestream ends too soon", field="jxl")
+    return Contents(places[order[0]][0], [places[one] for one in order[2 + coarse :]], at)
 
 
-def skip_contents(bits: Bits, rows: int, columns: int, group: int) -> None:
-    """To the end of a frame."""
-    length = open_contents(bits, rows, columns, group)
-    bits.at += 8 * length
+def _order(bits: Bits, parts: int) -> list[int]:
+    """Where in the file each part is. Source: ISO/IEC 18181-1, F.3.2."""
+    numbers = jxl_patches.Numbers(bits, _ORDER_CONTEXTS)
+
+    def following(before: int) -> int:
+        return numbers.next(min(before.bit_length(), _ORDER_CONTEXTS - 1))
+
+    rest, found, last = list(range(parts)), [], 0
+    for _ in range(following(parts)):
+        last = following(last)
+        if last >= len(rest):
+            raise Corrupt("parts of a frame that are not there", field="jxl")
+        found.append(rest.pop(last))
+    numbers.finish()
+    return found + rest
 
 
 @dataclass(frozen=True)
@@ -231,8 +256,8 @@ def check_frames(payload: bytes, channels: int = 1) -> None:
     """One frame of the picture's size; before it at most one of patches, which is not larger.
 
     A frame of one colour costs 20 bytes and is as much work as any other: a short file could hold a million. What patches
-    are shown costs no bytes either.
-    Source: ISO/IEC 18181-1, F (frame header, table of contents).
+    are shown, and what is decided for each sample, costs no bytes either.
+    Source: ISO/IEC 18181-1, F (frame header, table of contents), G.1 (what stands before the samples).
 
     Raises:
         Corrupt: more frames, or one such as a lossless picture of so many channels does not need.
@@ -250,15 +275,20 @@ def check_frames(payload: bytes, channels: int = 1) -> None:
             raise Corrupt("patches of no frame", field="jxl")
         if frame.rows * frame.columns > max(rows * columns, 2**16):
             raise Corrupt("a frame of patches is larger than the picture", field="jxl")
-        skip_contents(bits, frame.rows, frame.columns, frame.group_side)
+        contents = read_contents(bits, frame.rows, frame.columns, frame.group_side)
+        bits.at = contents.first
+        jxl_trees.Trees(channels * frame.rows * frame.columns).check(bits, contents.groups)
+        bits.at = contents.end
         frame = _frame(bits, rows, columns, alpha)
         if frame.kind == _REFERENCE:
             raise Corrupt("more than one frame of patches", field="jxl")
+    if frame.patches and not patched:
+        raise Corrupt("patches of no frame", field="jxl")
+    contents = read_contents(bits, rows, columns, frame.group_side)
+    bits.at = contents.first
     if frame.patches:
-        if not patched:
-            raise Corrupt("patches of no frame", field="jxl")
-        open_contents(bits, rows, columns, frame.group_side)
         jxl_patches.check(bits, rows, columns, alpha)
+    jxl_trees.Trees(channels * rows * columns).check(bits, contents.groups)
 
 
 def check_recompressed(codestream: bytes) -> None:
@@ -311,7 +341,7 @@ def _frame(bits: Bits, rows: int, columns: int, alpha: bool = False) -> _Frame:
         expect(1, 1)  # the last frame
     else:
         if expect(1, 0, 1):  # of its own size
-            columns, rows = u32(bits, SIDES), u32(bits, SIDES)
+            columns, rows = bits.u32(SIDES), bits.u32(SIDES)
         bits.take(3)  # the number it is kept under; before or after the colour transform
     expect(2, 0)  # no name
     expect(1, 0)  # no default filters after decoding

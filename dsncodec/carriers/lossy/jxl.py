@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ...errors import Corrupt, SettingError
 from ...planes import Picture
-from .. import Adopted, Kept, checked_output, jxl_patches
+from .. import Adopted, Kept, checked_output, jxl_patches, jxl_trees
 from ..boxes import codestream_in_boxes, listed
-from ..lossless.jxl import SIDES, Bits, in_boxes, open_contents, read_size, skip_contents, u32
+from ..lossless.jxl import SIDES, Bits, in_boxes, read_contents, read_size
 
 UInt8Array = NDArray[np.uint8]
 
@@ -18,6 +18,7 @@ EFFORTS = (3, 3, 4, 5, 6, 7, 7, 7, 7, 7)  # libjxl's, of effort 0..9
 _GREY = int("000001001001010001110110001"[::-1], 2)  # the metadata of a grey picture of 8 bits in sRGB
 _PATCHES, _ROUGH_DC = 2, 128  # flags of a frame
 _REGULAR, _REFERENCE = 0, 2  # kinds of frame
+_COLOURS = 3  # channels of every frame, of grey pictures too
 
 
 def distance(quality: int) -> float:
@@ -151,7 +152,7 @@ def _frame(bits: Bits, rows: int, columns: int, patched: bool) -> int:
     if bits.take(1):  # a size of its own
         require(kind == _REFERENCE)  # else it would be a part of a picture, or more
         room = 2 * rows * columns + 2**16
-        columns, rows = u32(bits, SIDES), u32(bits, SIDES)
+        columns, rows = bits.u32(SIDES), bits.u32(SIDES)
         require(rows * columns <= room)
     if kind == _REGULAR:
         require(bits.take(2) == 0, bits.take(1) == 1)  # replaces all; is the last
@@ -168,10 +169,12 @@ def _frame(bits: Bits, rows: int, columns: int, patched: bool) -> int:
         require(_u64(bits) == 0)
     require(_u64(bits) == 0)  # extensions
     frame = -(-rows // enlarged), -(-columns // enlarged)
+    contents = read_contents(bits, *frame, group)
+    bits.at = contents.first
     if kind == _REFERENCE:
-        skip_contents(bits, *frame, group)
+        jxl_trees.Trees(_COLOURS * frame[0] * frame[1]).check(bits, contents.groups)
+        bits.at = contents.end
     else:
-        open_contents(bits, *frame, group)
         jxl_patches.check(bits, *frame)
     return kind
 

@@ -12,6 +12,7 @@ standard codec; here that codec is lossy, as in Guleryuz et al., "Sandwiched ima
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,12 +43,13 @@ UInt8Array = NDArray[np.uint8]
 TILE = 256  # pixels of a side, a multiple of every network's unit
 # of SSIMULACRA 2: below, running a network is not worth a reader's time
 LEAST_GAIN_POINTS = 0.05
-# What is tried of the weights that least squares finds
+# What is tried of the weights that least squares finds, until it helps
 WEIGHED_SHARES = (1.0, 0.5)
 # of the first correction's energy
 RIDGE = 1e-3
 LEAST_GAIN_DB = 0.01  # below, running a network is not worth a reader's time
-SIMILARITY_LOSS = 0.0004  # of luma SSIM, the most that a gain of PSNR may cost
+# Of luma SSIM, the most that a gain of PSNR may cost; and of PSNR in dB, the most that a gain of SSIMULACRA 2 may
+SIMILARITY_LOSS = 0.0004
 LUMA = TO_YCBCR[0]
 
 # What effort buys
@@ -64,6 +66,10 @@ HALVING_LOSS_DB = 1.0
 # and from where on the next one is taken not to fit
 SIZE_STEP = 1.08
 NEAR_ENOUGH = 1.03
+# Where half the size or another codec is nearer to the original than it need be, this many qualities lower are looked at first,
+# and so many files are made
+FIRST_STEP_DOWN = 4
+MOST_STEPS_DOWN = 3
 
 # Corrections of so many pixels are kept, 12 bytes each; of larger pictures the network runs over a sample first, of
 # which a strength is made, and then over all to see what that gives: blocks of this side, in equal numbers from
@@ -85,7 +91,8 @@ class HalfSize:
     least_gain: float
 
 
-# For the eye it must be clearly better by SSIMULACRA 2: LPIPS and DISTS like full size more
+# For the eye it must be clearly better by SSIMULACRA 2, and have full size's PSNR without the network: where it has less, LPIPS
+# is a fifth to twice as far, however many points are gained
 HALF_SIZES = {"psnr": HalfSize(26, (8, 30), 0.0), "visual": HalfSize(31, (20, 36), 2.0)}
 
 
@@ -95,6 +102,17 @@ class BaseLayer:
 
     base: str
     scale: int
+
+
+@dataclass(frozen=True)
+class AtHalf:
+    """An operating point between two of full size: half the size at a quality of the base codec."""
+
+    quality: int
+
+
+# A quality of the base codec, whatever carries the picture there, or half the size in any case
+Point = int | AtHalf
 
 
 @dataclass(frozen=True)
@@ -113,7 +131,8 @@ class Coded:
 class Encoder:
     """One picture on its way into files. A point is a quality of the base codec, 0..100 on its own scale, at full
     size, or at half of it if ``scale`` is 2. With ``scale`` None, whatever serves a reader better with no more bytes
-    may take its place: half the size, or another base codec.
+    may take its place, half the size or another base codec: with as many bytes as leave the picture as near to its
+    original, so that a point means the same with it and without.
     """
 
     def __init__(
@@ -136,7 +155,7 @@ class Encoder:
         self._pictures: dict[bytes, UInt8Array] = {}  # payload -> what a reader gets, of the last point alone
 
     @property
-    def points(self) -> list[int]:
+    def points(self) -> Sequence[Point]:
         """The base codec's own qualities; tuned for the eye those that write different files."""
         return list(range(101) if self.tune == "psnr" else carriers.BASE_CODECS[self._base].qualities)
 
@@ -144,11 +163,16 @@ class Encoder:
         """The base codec's own quality for one of ours."""
         return carriers.BASE_CODECS[self._base].own_quality(quality, self.tune)
 
-    def between(self, low: int, high: int) -> list[int]:
-        """There is nothing between two neighbouring qualities."""
-        return []
+    def between(self, low: Point, high: Point) -> Sequence[Point]:
+        """Above a point that half the size carries: half the size at more qualities, up to as many bytes as full size has."""
+        layer, best = self._best(low)
+        if self.scale is not None or layer.scale == 1:
+            return []
+        limit = self.size(high)
+        qualities = [q for q in carriers.BASE_CODECS[layer.base].qualities if q > best.parameters.quality]
+        return [AtHalf(q) for q in itertools.takewhile(lambda q: self._size(layer, q) <= limit, qualities)]
 
-    def sections(self, point: int) -> list[tuple[str, bytes]]:
+    def sections(self, point: Point) -> list[tuple[str, bytes]]:
         """The coded picture as (tag, payload)."""
         _, best = self._best(point)
         sections = [("PARM", best.parameters.pack()), ("BASE", best.payload)]
@@ -156,7 +180,7 @@ class Encoder:
             sections.append(("ALPH", self._alpha_payload))
         return sections
 
-    def reconstruct(self, point: int) -> UInt8Array:
+    def reconstruct(self, point: Point) -> UInt8Array:
         """The colour planes a reader of this quality gets, (H, W, 1 or 3)."""
         layer, best = self._best(point)
         if best.payload not in self._pictures:
@@ -165,11 +189,11 @@ class Encoder:
             )
         return self._pictures[best.payload]
 
-    def size(self, point: int) -> int:
+    def size(self, point: Point) -> int:
         """Bytes of the base codec's payload."""
-        return self._size(BaseLayer(self._base, self.scale or 1), point)
+        return self._size(*self._asked(point))
 
-    def distance(self, point: int) -> float:
+    def distance(self, point: Point) -> float:
         """By the tune's judge."""
         return self._best(point)[1].distance
 
@@ -206,20 +230,51 @@ class Encoder:
         """What halving and doubling cost, without any codec."""
         return self._judge(doubled(self._half, self.colour.shape).__getitem__)[0]
 
-    def _best(self, point: int) -> tuple[BaseLayer, Coded]:
-        """The base codec at this quality, or what takes its place: no larger, nearer to the original, and no less
-        similar to it than the base codec's picture."""
-        layer = BaseLayer(self._base, self.scale or 1)
-        best = self._code(layer, point)
-        limit, floor = len(best.payload), best.plain_similarity - SIMILARITY_LOSS
-        for other, qualities, least_gain in self._others(layer, point, best.distance):
-            quality = self._largest_within(other, qualities, limit)
-            if quality is not None:
-                candidate = self._code(other, quality)
-                if candidate.distance < best.distance - least_gain and candidate.similarity >= floor:
-                    layer, best = other, candidate
+    def _asked(self, point: Point) -> tuple[BaseLayer, int]:
+        """What a point says by itself, before anything takes its place."""
+        if isinstance(point, AtHalf):
+            return BaseLayer(self._base, 2), point.quality
+        return BaseLayer(self._base, self.scale or 1), point
+
+    def _best(self, point: Point) -> tuple[BaseLayer, Coded]:
+        """The base codec at this quality, or what takes its place: smaller and as near to the original, where with as many
+        bytes it is nearer, and no less similar to it than the base codec's picture."""
+        layer, quality = self._asked(point)
+        asked = best = self._code(layer, quality)
+        floor = asked.plain_similarity - SIMILARITY_LOSS
+        if isinstance(point, int):
+            for other, qualities, least_gain in self._others(layer, point, asked.distance):
+                fitting = self._largest_within(other, qualities, len(asked.payload))
+                if fitting is not None:
+                    candidate = self._code(other, fitting)
+                    if candidate.distance < best.distance - least_gain and candidate.similarity >= floor:
+                        layer, best = other, candidate
+        if best is not asked:
+            best = self._smallest_as_near(layer, best, asked.distance)
         self._pictures = {key: shown for key, shown in self._pictures.items() if key == best.payload}
         return layer, best
+
+    def _smallest_as_near(self, layer: BaseLayer, nearer: Coded, distance: float) -> Coded:
+        """Of a picture that is nearer to its original than is asked for: the smallest file found that is near enough.
+
+        Goes down by a few qualities, and then where a straight line between what is known meets the distance.
+        """
+        qualities = carriers.BASE_CODECS[layer.base].qualities
+        high = qualities.index(nearer.parameters.quality)
+        best, low = nearer, -1
+        at = high - FIRST_STEP_DOWN
+        for _ in range(MOST_STEPS_DOWN):
+            if not low < at < high:
+                break
+            tried = self._code(layer, qualities[at])
+            slope = (tried.distance - best.distance) / (high - at)
+            if tried.distance <= distance:
+                best, high = tried, at
+            else:
+                low = at
+            at = high - math.floor((distance - best.distance) / slope) if slope > 0 else low
+            at = max(at, low + 1)
+        return best
 
     def _others(
         self, layer: BaseLayer, point: int, distance: float
@@ -325,10 +380,9 @@ class Encoder:
     def _weighed(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array]
     ) -> tuple[Coded, UInt8Array | None]:
-        """By the weights that leave least of the squared error, and by half of them; the nearer by the judge, if it is nearer
-        than the plain picture. Of a picture whose corrections are not kept the network runs where the judge looks."""
+        """By the weights that leave least of the squared error, if the judge finds that nearer than the plain picture, or else by
+        half of them. Of a picture whose corrections are not kept the network runs where the judge looks."""
         restorer = corrections.restorer
-        best: tuple[Coded, UInt8Array | None] = plain
         solved = self._first_look(corrections).weights
         for share in WEIGHED_SHARES:
             weights = tuple(int(w) for w in np.clip(np.rint(solved * share * UNIT_WEIGHT), -128, 127))
@@ -338,12 +392,12 @@ class Encoder:
             whole = self._added(corrections, said.shares) if corrections.kept else None
             seen = partial(restorer.shown, shares=said.shares) if whole is None else whole.__getitem__
             distance, similarity = self._judge(seen)
-            if distance < best[0].distance - LEAST_GAIN_POINTS:
+            if distance < plain[0].distance - LEAST_GAIN_POINTS:
                 gain = plain[0].distance - distance
                 said = replace(said, gain_points=gain).rounded()
                 payload, similar = plain[0].payload, plain[0].plain_similarity
-                best = Coded(payload, said, distance, similarity, similar), whole
-        return best
+                return Coded(payload, said, distance, similarity, similar), whole
+        return plain
 
     def _strengthened(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array], error: float
@@ -617,7 +671,7 @@ def encode(job: Job, options: Restored) -> bytes:
     scale = 1 if options.base_quality is not None and options.scale is None else options.scale
     encoder = Encoder(header, job.picture.pixels, job.threads, job.effort, scale, options.base, options.tune)
 
-    def pack(point: int) -> bytes:
+    def pack(point: Point) -> bytes:
         return container.pack(header, encoder.sections(point) + job.metadata)
 
     if options.base_quality is not None:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics import Ssimulacra2, mean_squared_error
+from ...metrics import Ssimulacra2, mean_squared_error, psnr_of
 from ...planes import squeezed, with_original
 from .. import Window
 from .similarity import Similarity
@@ -33,7 +33,8 @@ class Judge(Protocol):
     """Made from the original (H, W, 1 or 3), and from where it shows."""
 
     def __call__(self, shown: Shown) -> tuple[float, float]:
-        """The distance of a picture, 0 when equal; and how similar it must stay whatever its distance, 1 when equal."""
+        """The distance of a picture, 0 when equal; and by a second opinion how similar it is, which must stay whatever the
+        distance."""
 
 
 class SquaredJudge:
@@ -50,8 +51,8 @@ class SquaredJudge:
 
 
 class VisualJudge:
-    """100 less SSIMULACRA 2: of the whole picture up to ``MOST_PIXELS``, and of a larger one the mean over squares that are
-    spread over it and are as large together."""
+    """100 less SSIMULACRA 2, and PSNR: of the whole picture up to ``MOST_PIXELS``, and of a larger one the mean over squares that
+    are spread over it and are as large together."""
 
     MOST_PIXELS = 2**21
     SIDE = 512
@@ -75,11 +76,12 @@ class VisualJudge:
 
     def __call__(self, shown: Shown) -> tuple[float, float]:
         """See ``Judge``."""
-        scores = [
-            reference(squeezed(with_original(self._colour[part], shown(part), self._in(part))))
-            for reference, part in zip(self._references, self._parts)
-        ]
-        return 100 - float(np.mean(scores)), 1.0
+        scores, errors = [], []
+        for reference, part in zip(self._references, self._parts):
+            picture = with_original(self._colour[part], shown(part), self._in(part))
+            scores.append(reference(squeezed(picture)))
+            errors.append(mean_squared_error(self._colour[part], picture))
+        return 100 - float(np.mean(scores)), psnr_of(float(np.mean(errors)))
 
     def _in(self, part: tuple[slice, slice]) -> Seen:
         """Where a part shows."""

@@ -19,7 +19,7 @@ from ... import metrics
 from ...errors import SettingError
 from ..data.coded_pairs import CodedPairs, of_wide, spread_qualities
 from ..data.images import PackedImages
-from ..losses.perceptual import FeatureDistance, local_statistics, relative
+from ..losses.perceptual import FeatureDistance, grid_loss, local_statistics, relative
 from ..losses.ssimulacra2 import SMALLEST, Seen
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..recipe import Recipe
@@ -68,13 +68,15 @@ class VisualLossSettings:
     """What is minimised: weights of the squared error, of the errors that SSIMULACRA 2 sees, and of the distances of ``layers`` of
     loss networks, place by place (``features``, which holds back what smooths) and of their local ``statistics`` (which asks for
     texture); each over the coded picture's own. The last two are taken in one step of ``features_every``, drawn, so many times
-    as heavy. ``loss_networks`` is the folder of the loss networks' weights.
+    as heavy. ``grid`` is the weight of patterns that repeat with the network's blocks, over the coded picture's squared error.
+    ``loss_networks`` is the folder of the loss networks' weights.
     """
 
     squared: float = 0.3
     ssimulacra2: float = 1.0
     features: float = 0.0
     statistics: float = 0.0
+    grid: float = 0.0
     features_every: int = 4
     layers: tuple[str, ...] = ("squeezenet.fire3", "squeezenet.fire5")
     loss_networks: str = "data/loss_network"
@@ -200,6 +202,8 @@ class VisualTask:
             weights = weights + WEIGHT_STEP * (torch.rand_like(weights) - 0.5)
             restored = shown + torch.einsum("nkchw,nk->nchw", corrections.float(), weights)
         total = settings.squared * relative_squared_error(restored, wanted, rmse)
+        if settings.grid:
+            total = total + settings.grid * grid_loss(restored / rmse, wanted / rmse, nets.config.block)
         if settings.ssimulacra2:
             seen = Seen(wanted)
             with torch.no_grad():
