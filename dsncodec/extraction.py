@@ -328,6 +328,9 @@ def read_plane(
     if name == "network":
         network = coordinates.parse(header, payloads).network
         return CodedNetwork(name, network, (header.height, header.width, header.colour_planes))
+    if name == "alpha" and carriers.is_avif(payload):
+        shape = header.height, header.width, 1
+        return CodedPicture(name, carriers.base_name(payload), payload, shape, Kept())
     shape, levels = _shape_and_levels(header, payloads, name)
     return CodedPlane(name, carriers.backend_name(payload), payload, shape, levels)
 

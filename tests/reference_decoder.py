@@ -238,7 +238,21 @@ def sampled(file: File) -> Sampled:
 def alpha_of(file: File) -> Array | None:
     if file.mode not in ("LA", "RGBA"):
         return None
+    if file.sections["ALPH"][0] >= 16:
+        return imagecodecs.avif_decode(alpha_file(file)).reshape(file.height, file.width)
     return symbols(file.sections["ALPH"], 1, file.height, file.width, 256)[0]
+
+
+def alpha_file(file: File) -> bytes:
+    """Alpha that is AVIF."""
+    form, coded = file.sections["ALPH"][0], file.sections["ALPH"][1:]
+    if form == 16:
+        return coded
+    assert form == 20
+    grey = File(
+        file.version, 2, "L", file.width, file.height, {"BASE": b"\x14", "PARM": file.sections["PARM"]}
+    )
+    return avif_of(grey, coded)
 
 
 def latents(coded: Sampled) -> tuple[Array, Array | None]:
@@ -459,6 +473,8 @@ def original(file: File) -> bytes:
     at = 0
     pieces = [(varint(), varint(), varint()) for _ in range(varint())]
     source = base_file(file) + b"".join(file.sections.get(tag, b"") for tag in ("iccp", "exif", "xmp "))
+    if len(file.mode) in (2, 4) and file.sections["ALPH"][0] >= 16:
+        source += alpha_file(file)
     out = b""
     for offset, copied, literal in pieces:
         out += source[offset : offset + copied] + section[at : at + literal]

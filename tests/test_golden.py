@@ -52,6 +52,7 @@ def test_every_method_and_carrier_has_a_golden_file() -> None:
     exact = {(next(iter(info.backends.values())), info.mode) for info in found if info.lossless}
     assert exact == {(name, mode) for name in LOSSLESS for mode in MODES}
     assert {info.backends["BASE"] for info in found if info.kept} == {"jpeg", "avif"}
+    assert "avif" in {info.backends.get("ALPH") for info in found}
     assert {(info.method, info.scale) for info in found} >= {("dsn", s) for s in (2, 3, 4)} | {
         ("restored", s) for s in (1, 2)
     }

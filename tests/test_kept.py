@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 import struct
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import dsncodec
-from dsncodec import Restored, carriers
+from dsncodec import Restored, carriers, container
 from dsncodec.cli import main
-from dsncodec.errors import Corrupt, SettingError
+from dsncodec.errors import CodestreamError, Corrupt, SettingError
 from dsncodec.methods.restored import rest, unseen
 from dsncodec.networks import registry
 
@@ -132,6 +134,59 @@ def test_an_avif_comes_back_byte_for_byte(channels: str) -> None:
             assert shown.mode == image.mode and dsncodec.read_info(data).strength == 0
             np.testing.assert_array_equal(np.asarray(shown), np.asarray(image))
             assert shown.getexif().get(0x0112) == image.getexif().get(0x0112)
+
+
+def test_alpha_of_an_avif_is_in_the_file_once() -> None:
+    """A soft edge that was coded with loss takes many times its bytes without."""
+    y, x = np.mgrid[:96, :128]
+    image = photo(128, 96)
+    image.putalpha(
+        Image.fromarray((255 * np.exp(-(((x - 64) / 40) ** 2) - ((y - 48) / 30) ** 2)).astype(np.uint8))
+    )
+    original = saved(image, "AVIF", quality=60)
+    data = dsncodec.encode(original, KEEP)
+    info = dsncodec.read_info(data)
+    assert info.backends == {"BASE": "avif", "ALPH": "avif"} and len(data) < len(original) + 600
+    assert dsncodec.extract(data).data == original
+    alpha = dsncodec.extract(data, "alpha")
+    with Image.open(io.BytesIO(original)) as shown, Image.open(io.BytesIO(alpha.data)) as plane:
+        assert alpha.suffix == ".avif" and plane.size == (128, 96)
+        np.testing.assert_array_equal(np.asarray(dsncodec.decode(data)), np.asarray(shown))
+        np.testing.assert_array_equal(np.asarray(plane.convert("L")), np.asarray(shown)[..., 3])
+    preview = dsncodec.decode(data, preview=True)
+    np.testing.assert_array_equal(np.asarray(preview), np.asarray(dsncodec.decode(data)))
+    dsncodec.verify(data)
+    # where it is a grid, or anything else than one plane, it is coded again
+    assert carriers.adopt_alpha(original.replace(b"auxl", b"auxm"), 96, 128) is None
+
+
+def test_alpha_that_is_avif_is_guarded_as_a_picture_is() -> None:
+    """Another size, a form that is no AVIF, and broken bytes are refused."""
+    header, sections = sections_of(kept_with_alpha())
+    assert carriers.is_avif(sections["ALPH"])
+    larger = carriers.load_base("avif").encode(np.zeros((48, 64, 1), np.uint8), 50, 0, 1)
+    jpeg = carriers.load_base("jpeg").encode(np.zeros((40, 64, 1), np.uint8), 50, 0, 1)
+    for payload in (b"", b"\x10", b"\x10" + larger, b"\x11" + jpeg, sections["ALPH"][:-4]):
+        data = container.pack(header, list((sections | {"ALPH": payload}).items()))
+        with pytest.raises(CodestreamError):
+            dsncodec.decode(data)
+        with pytest.raises(CodestreamError):
+            dsncodec.extract(data, "alpha", format="png")
+
+
+@given(at=st.integers(0, 1500), value=st.integers(1, 255))
+def test_broken_alpha_is_refused_or_shown(at: int, value: int) -> None:
+    header, sections = sections_of(kept_with_alpha())
+    payload = bytearray(sections["ALPH"])
+    payload[at % len(payload)] ^= value
+    data = container.pack(header, list((sections | {"ALPH": bytes(payload)}).items()))
+    with contextlib.suppress(CodestreamError):
+        assert dsncodec.decode(data).size == (64, 40)
+
+
+@functools.cache
+def kept_with_alpha() -> bytes:
+    return dsncodec.encode(saved(picture("RGBA", 64, 40), "AVIF", quality=30), KEEP)
 
 
 def test_jpeg_2000_and_jpeg_xl_come_back_byte_for_byte() -> None:

@@ -465,8 +465,27 @@ def adopt(file: bytes, shape: tuple[int, int, int]) -> tuple[bytes, Adopted]:
         SettingError: of no kind that can be kept, or not as ``decode_base`` would read it.
     """
     name = kind_of(file)
+    adopted: Adopted = cast(Any, load_base(name)).adopt(file)
+    return _payload_of(name, adopted, shape), adopted
+
+
+def adopt_alpha(file: bytes, rows: int, columns: int) -> tuple[bytes, Adopted] | None:
+    """As ``adopt``, of the alpha plane that an AVIF file has beside its picture; None where there is no such."""
+    if kind_of(file) != "avif":
+        return None
+    adopted: Adopted | None = cast(Any, load_base("avif")).adopt_alpha(file)
+    return None if adopted is None else (_payload_of("avif", adopted, (rows, columns, 1)), adopted)
+
+
+def is_avif(payload: bytes) -> bool:
+    """Whether a payload is one of AVIF, in any form."""
+    row = BASE_CODECS["avif"]
+    return bool(payload) and payload[0] in (row.wire_id, row.short_id, row.deep_short_id)
+
+
+def _payload_of(name: str, adopted: Adopted, shape: tuple[int, int, int]) -> bytes:
+    """The smallest payload that holds such a file."""
     row, module = BASE_CODECS[name], cast(Any, load_base(name))
-    adopted: Adopted = module.adopt(file)
     payload = bytes([row.wire_id]) + adopted.file
     short = _stripped(module, adopted.file, shape) if row.short_id is not None else None
     if row.short_id is not None and short is not None and len(short) < len(adopted.file):
@@ -474,7 +493,7 @@ def adopt(file: bytes, shape: tuple[int, int, int]) -> tuple[bytes, Adopted]:
         if row.deep_short_id is not None and module.is_deep(adopted.file):
             number = row.deep_short_id
         payload = bytes([number]) + short
-    return payload, adopted
+    return payload
 
 
 _STARTS = {

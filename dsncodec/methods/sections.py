@@ -56,14 +56,18 @@ def encode_alpha(alpha: UInt8Array, effort: int) -> bytes:
 
 
 def decode_alpha(header: Header, sections: dict[str, bytes]) -> UInt8Array | None:
-    """The plane (H, W), or None where the mode has none.
+    """The plane (H, W), or None where the mode has none. Of an AVIF that was kept it is as that coded it.
 
     Raises:
         CodestreamError: the section is missing or broken.
     """
     if not header.has_alpha:
         return None
-    return carriers.decode(required(sections, "ALPH"), (1, header.height, header.width), 256)[0]
+    payload = required(sections, "ALPH")
+    if carriers.is_avif(payload):
+        plane = carriers.decode_base(payload, (header.height, header.width, 1))
+        return np.ascontiguousarray(carriers.eight_bits(plane)[..., 0])
+    return carriers.decode(payload, (1, header.height, header.width), 256)[0]
 
 
 def check_alpha(header: Header, sections: dict[str, bytes]) -> None:
@@ -73,12 +77,17 @@ def check_alpha(header: Header, sections: dict[str, bytes]) -> None:
         CodestreamError: it is missing, or names a backend that this release does not have.
     """
     if header.has_alpha:
-        carriers.backend_name(required(sections, "ALPH"))
+        payload = required(sections, "ALPH")
+        if not carriers.is_avif(payload):
+            carriers.backend_name(payload)
 
 
 def alpha_backend(first_bytes: dict[str, bytes]) -> dict[str, str]:
     """The backend of the alpha section, if there is one, as ``describe`` has it."""
-    return {"ALPH": carriers.backend_name(first_bytes["ALPH"])} if "ALPH" in first_bytes else {}
+    if "ALPH" not in first_bytes:
+        return {}
+    first = first_bytes["ALPH"]
+    return {"ALPH": "avif" if carriers.is_avif(first) else carriers.backend_name(first)}
 
 
 def pooled(alpha: UInt8Array, scale: int) -> UInt8Array:

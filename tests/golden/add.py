@@ -83,12 +83,17 @@ def lossless(mode: str, codec: str) -> bytes:
 
 def kept(kind: str) -> bytes:
     """A file of another kind, kept: with metadata, a comment, and bytes behind its end."""
-    mode = "L" if kind == "jpeg-grey" else "RGB"
+    mode = {"jpeg-grey": "L", "avif-alpha": "RGBA"}.get(kind, "RGB")
     exif, buffer = Image.Exif(), io.BytesIO()
     exif[0x0112], exif[0x010E] = 6, "a collar"
     settings = {"exif": exif, "icc_profile": bytes(range(256))}
-    if kind == "avif":
-        picture(mode).save(buffer, "AVIF", quality=60, **settings)
+    if kind.startswith("avif"):
+        shown = picture(mode)
+        if (
+            mode == "RGBA"
+        ):  # of as many colours as a photo: AVIF then takes fewer bytes than what is without loss
+            shown.putalpha(picture("L"))
+        shown.save(buffer, "AVIF", quality=60, **settings)
     else:
         picture(mode, 161, 120).save(
             buffer, "JPEG", quality=80, comment="a flag", progressive=mode == "L", **settings
@@ -98,7 +103,7 @@ def kept(kind: str) -> bytes:
         # libjxl holds no more: the file itself is inside
         with mock.patch.object(carriers, "_stripped", lambda *_: None):
             return dsncodec.encode(data, keep=True)
-    return dsncodec.encode(data + (b"" if kind == "avif" else b"a film"), keep=True)
+    return dsncodec.encode(data + (b"" if kind.startswith("avif") else b"a film"), keep=True)
 
 
 def coconet(mode: str, variant: str) -> bytes:
@@ -170,7 +175,10 @@ def cases() -> dict[str, Callable[[], bytes]]:
     for mode in ("L", "LA", "RGB", "RGBA"):
         for codec in carriers.LOSSLESS:
             made[f"{mode.lower()}-lossless-{codec}"] = partial(lossless, mode, codec)
-    made |= {f"{kind}-kept": partial(kept, kind) for kind in ("jpeg", "jpeg-grey", "jpeg-whole", "avif")}
+    made |= {
+        f"{kind}-kept": partial(kept, kind)
+        for kind in ("jpeg", "jpeg-grey", "jpeg-whole", "avif", "avif-alpha")
+    }
     made |= {
         f"{mode.lower()}-coconet-{v}": partial(coconet, mode, v)
         for mode, v in (("RGB", "paper"), ("LA", "sine"))

@@ -203,6 +203,8 @@ def _around(coded: bytes, shape: tuple[int, int, int]) -> bytes:
 _TURNS = {2: (None, 1), 3: (2, None), 4: (None, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
 _ESSENTIAL = 0x80
 _ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"
+# as the first files said it
+_OLD_ALPHA = b"urn:mpeg:hevc:2015:auxid:1\0"
 
 
 def enclose(file: bytes, shape: tuple[int, int, int], kept: Kept) -> tuple[bytes, dict[str, str]]:
@@ -430,25 +432,65 @@ def adopt(file: bytes) -> Adopted:
         SettingError: a film, a grid, a crop, or boxes that no writer known here makes.
     """
     try:
-        boxes = _boxes(file)
-        meta = _boxes(boxes[b"meta"][4:])
+        meta = _meta_of_picture(file)
         number = int.from_bytes(meta[b"pitm"][4:6], "big")
-        if b"moov" in boxes:
-            raise Corrupt("a film", field="avif")
-        kind = _kind_of_item(meta[b"iinf"], number) if not meta[b"pitm"][0] else b""
-        if kind in (b"grid", b"iovl"):
-            raise Corrupt("a picture put together from several", field="avif")
-        if kind != b"av01":
-            raise Corrupt("a picture of another form", field="avif")
-        start, length = _place_of_item(meta[b"iloc"], number)
-        coded = file[start : start + length]
-        ipco = listed(_boxes(meta[b"iprp"])[b"ipco"], "avif")
-        chosen = [ipco[at - 1] for at in _properties_of_item(_boxes(meta[b"iprp"])[b"ipma"], number) if at]
+        chosen = _chosen_properties(meta, number)
+        if any(kind == b"clap" for kind, _ in chosen):
+            raise Corrupt("its picture is cropped", field="avif")
+        return _adopted_item(file, meta, number, chosen)
     except (Corrupt, KeyError, IndexError, struct.error) as exc:
         raise SettingError(f"this AVIF file cannot be kept as it is: {exc}") from exc
-    if any(kind == b"clap" for kind, _ in chosen):
-        raise SettingError("this AVIF file cannot be kept as it is: its picture is cropped")
-    said = [one for one in chosen if one[0] in _DECODING and (one[0] != b"colr" or one[1][:4] == b"nclx")]
+
+
+def adopt_alpha(file: bytes) -> Adopted | None:
+    """As ``adopt``, of the one alpha plane that goes with the picture: a grey picture of its own. None: there is no such."""
+    try:
+        meta = _meta_of_picture(file)
+        primary = meta[b"pitm"][4:6]
+        for link, content in listed(meta[b"iref"][4:], "avif"):
+            number = int.from_bytes(content[:2], "big")
+            if link == b"auxl" and content[2:] == b"\0\1" + primary:
+                chosen = _chosen_properties(meta, number)
+                if any(name == b"auxC" and said[4:] in (_ALPHA, _OLD_ALPHA) for name, said in chosen):
+                    return _adopted_item(file, meta, number, chosen)
+    except (Corrupt, KeyError, IndexError, struct.error):
+        pass
+    return None
+
+
+def _meta_of_picture(file: bytes) -> dict[bytes, bytes]:
+    """The boxes in ``meta`` of a file whose primary item is a picture coded as one.
+
+    Raises:
+        Corrupt, KeyError, IndexError, struct.error: it is none.
+    """
+    boxes = _boxes(file)
+    meta = _boxes(boxes[b"meta"][4:])
+    if b"moov" in boxes:
+        raise Corrupt("a film", field="avif")
+    number = int.from_bytes(meta[b"pitm"][4:6], "big")
+    kind = _kind_of_item(meta[b"iinf"], number) if not meta[b"pitm"][0] else b""
+    if kind in (b"grid", b"iovl"):
+        raise Corrupt("a picture put together from several", field="avif")
+    if kind != b"av01":
+        raise Corrupt("a picture of another form", field="avif")
+    return meta
+
+
+def _chosen_properties(meta: dict[bytes, bytes], number: int) -> list[tuple[bytes, bytes]]:
+    """What is said of an item, as (kind, content)."""
+    known = _boxes(meta[b"iprp"])
+    ipco = listed(known[b"ipco"], "avif")
+    return [ipco[at - 1] for at in _properties_of_item(known[b"ipma"], number) if at]
+
+
+def _adopted_item(
+    file: bytes, meta: dict[bytes, bytes], number: int, properties: list[tuple[bytes, bytes]]
+) -> Adopted:
+    """An item as a file of one picture, with those of its properties that say how it is decoded."""
+    start, length = _place_of_item(meta[b"iloc"], number)
+    coded = file[start : start + length]
+    said = [one for one in properties if one[0] in _DECODING and (one[0] != b"colr" or one[1][:4] == b"nclx")]
     before = _around_picture(said, len(coded))
     return Adopted(before + coded, ((start, len(before), len(coded)),))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ... import carriers, container
 from ...container import Header
 from ...errors import CodestreamError, SettingError
@@ -29,14 +31,41 @@ def encode(job: Job, header: Header) -> bytes:
         ) from exc
     parameters = parameters_of(adopted.file) if name == "jpeg" else Parameters(*NOT_KNOWN, 0, 0.0, NO_MODEL)
     sections = [("PARM", parameters.pack()), ("BASE", payload)]
-    if header.has_alpha:
-        sections.append(("ALPH", encode_alpha(job.picture.pixels[..., -1], job.effort)))
     base_file = carriers.base_file(payload, shape)
     known = [content for tag, content in job.metadata if tag in rest.SOURCES]
-    section = rest.pack(job.source, base_file, adopted.spans, known)
+    spans = list(adopted.spans)
+    if header.has_alpha:
+        alpha, file, alpha_spans = _alpha(job)
+        sections.append(("ALPH", alpha))
+        behind = len(base_file) + sum(map(len, known))
+        spans += [(at, behind + inside, length) for at, inside, length in alpha_spans]
+        known += [file] if file else []
+    section = rest.pack(job.source, base_file, spans, known)
     if rest.unpack(section, base_file, known) != job.source:
         raise SettingError(f"this {name} file does not come back byte for byte: encode it without keep")
     return container.pack(header, [*sections, *job.metadata, (REST, section)])
+
+
+def _alpha(job: Job) -> tuple[bytes, bytes, tuple[tuple[int, int, int], ...]]:
+    """The payload of alpha; and, where it is as the original codes it, its file and what of that is in the original: the smaller way of
+    the two, and one that shows the plane as it is."""
+    plane = job.picture.pixels[..., -1]
+    exact = encode_alpha(plane, job.effort)
+    found = carriers.adopt_alpha(job.source, *plane.shape)
+    if found is None:
+        return exact, b"", ()
+    payload, adopted = found
+    shape = (*plane.shape, 1)
+    try:
+        shown = carriers.eight_bits(carriers.decode_base(payload, shape))[..., 0]
+    except CodestreamError:
+        return exact, b"", ()
+    # what is not in ALPH is in the rest: so small an exact plane is not worth it
+    if not np.array_equal(shown, plane) or len(exact) + sum(length for _, _, length in adopted.spans) < len(
+        payload
+    ):
+        return exact, b"", ()
+    return payload, carriers.base_file(payload, shape), adopted.spans
 
 
 def parameters_of(file: bytes) -> Parameters:

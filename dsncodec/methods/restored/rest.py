@@ -3,7 +3,8 @@ original comes back byte for byte.
 
 The section is a varint, the length of the rest, a byte that says how that is packed, and the packed bytes. The rest is a varint,
 a number of pieces; for each three varints: where in the source to begin, how many bytes to copy from there, how many literal bytes
-follow; then all literal bytes. The source is the base codec's file, then ICC profile, EXIF and XMP as their sections have them.
+follow; then all literal bytes. The source is the base codec's file, then ICC profile, EXIF and XMP as their sections have them, then
+the file of alpha where that is coded by a base codec.
 """
 
 from __future__ import annotations
@@ -126,7 +127,10 @@ def original(header: Header, payloads: Mapping[str, bytes]) -> bytes:
         CodestreamError: they are broken.
     """
     base_file = carriers.base_file(payloads["BASE"], base_shape(header, 1))
-    return unpack(payloads[REST], base_file, [payloads[tag] for tag in SOURCES if tag in payloads])
+    kept = [payloads[tag] for tag in SOURCES if tag in payloads]
+    if header.has_alpha and carriers.is_avif(payloads.get("ALPH", b"")):
+        kept.append(carriers.base_file(payloads["ALPH"], (header.height, header.width, 1)))
+    return unpack(payloads[REST], base_file, kept)
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
