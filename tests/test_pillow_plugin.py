@@ -263,7 +263,7 @@ def test_info_describes_the_file() -> None:
 
 
 def test_every_setting_of_encode_is_an_option() -> None:
-    parameters = set(inspect.signature(dsncodec.encode).parameters) - {"image", "metadata", "settings"}
+    parameters = set(inspect.signature(dsncodec.encode).parameters) - {"image", "metadata", "out", "settings"}
     of_methods = {*options.ALL_NAMES, *options.OLD_NAMES}
     assert parameters | of_methods == pillow_plugin._SETTINGS
     assert pillow_plugin._TARGETS < pillow_plugin._SETTINGS
@@ -509,8 +509,10 @@ def test_opening_reads_no_pixels(data: bytes) -> None:
 
     source = Counting(data)
     with Image.open(source):
-        prefix, parameters = 16, dsncodec.read_info(data).sections["PARM"]  # Pillow's look, and ours at both
-        assert source.bytes_read == prefix + header_bytes(data) + parameters
+        sections = dsncodec.read_info(data).sections
+        prefix, parameters = 16, sections["PARM"]  # Pillow's look, and ours at both
+        # and the first byte of each other section, which says how it is coded
+        assert source.bytes_read == prefix + header_bytes(data) + parameters + len(sections) - 1
 
 
 @pytest.mark.parametrize("step", [1, 7, 100_000])
