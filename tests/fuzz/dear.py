@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 import dsncodec
@@ -29,7 +30,10 @@ from dsncodec.methods.dsn import bitstream as dsn
 from dsncodec.methods.latentgrid import bitstream as latentgrid
 from dsncodec.methods.restored import bitstream as restored
 
-from .jxl_writer import WEIGHTED_ERROR, Work, codestream, with_reference
+from . import avif_writer as avif
+from . import j2k_writer as j2k
+from . import jpeg_writer as jpeg
+from .jxl_writer import WEIGHTED_ERROR, Work, blocks, codestream, with_reference
 from .results import table, write_report
 
 
@@ -122,14 +126,47 @@ def grids(rows: int, columns: int, width: int = 64, seed: int = 1) -> bytes:
     return container.pack(Header("latentgrid", "RGB", columns, rows), sections)
 
 
-def progressive(rows: int, columns: int, scans: int) -> bytes:
-    """A progressive JPEG of so many scans, which refine nothing."""
-    buffer = io.BytesIO()
-    Image.new("L", (columns, rows), 128).save(buffer, "JPEG", progressive=True)
-    data = buffer.getvalue()
-    at = data.rindex(b"\xff\xda")
-    last = data[at:-2]
-    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9"
+def _written(side: int, noise: NDArray[np.uint8]) -> Iterator[Case]:
+    """Base codecs' files of features that the guards let through, written from their standards."""
+    content = noise.tobytes()[:800]
+    tools = avif.Work(
+        content, 6, screen=True, superres=8, grain=True, matrices=True, segments=True, levels=True
+    )
+    full = avif.Work(content, 6, large=True, deep=True, grain=True)
+    padding = avif.Work(content, 6, before=[(avif.PADDING, b"")] * 100_000)
+    for name, work in (("all tools", tools), ("ten bits", full), ("empty parts", padding)):
+        picture = avif.avif(side, side, True, work)
+        yield Case(f"avif: {name}", "avif", _restored(picture, "avif", "RGB", side, side))
+    copied = avif.avif(side, side, False, avif.Work(content, 6, copies=True))
+    yield Case("avif: copies of blocks, grey", "avif", _restored(copied, "avif", "L", side, side))
+    for levels in (0, 5):
+        passes = j2k.Work(content=b"\xc0", levels=levels)
+        layer = j2k.codestream(side, side, 1, passes)
+        yield Case(f"j2k: 88 passes, {levels} levels", "j2k", _dsn(layer, "j2k", side, side), True)
+        picture = j2k.codestream(side, side, 3, replace(passes, lossy=True))
+        yield Case(
+            f"j2k: 88 passes, {levels} levels, in colour", "j2k", _restored(picture, "j2k", "RGB", side, side)
+        )
+    for name, writing in (
+        ("64 scans", jpeg.Work(_ALL)),
+        ("64 scans, halved", jpeg.Work(((2, 2), (1, 1), (1, 1)))),
+        ("64 scans, tables, restarts", jpeg.Work(_ALL, tables=100, restarts=1, lines=True)),
+        ("64 scans, grey", jpeg.Work()),
+        ("segments and fill", jpeg.Work(_ALL, segments=20_000, fill=20)),
+    ):
+        mode = "L" if len(writing.sampled) == 1 else "RGB"
+        yield Case(
+            f"jpeg: {name}", "jpeg", _restored(jpeg.jpeg(side, side, writing), "jpeg", mode, side, side)
+        )
+    # as deep as libjxl allows in a picture of this size; trees of lossy blocks are not read here
+    deep = Work(min(2047, (1024 + 3 * side * side // 16) // 2 - 1), value=1)
+    picture = blocks(side, side, deep, tables=True)
+    yield Case(
+        "jxl: deep trees in blocks and tables", "jxl lossy", _restored(picture, "jxl", "RGB", side, side)
+    )
+
+
+_ALL = ((1, 1),) * 3  # components, each with all samples
 
 
 def cases(side: int = 1024) -> Iterator[Case]:
@@ -167,7 +204,7 @@ def cases(side: int = 1024) -> Iterator[Case]:
         film, "AVIF", quality=90, speed=8, subsampling="4:4:4", advanced={"film-grain-test": "16"}
     )
     yield Case("avif: noise under film grain", "avif", _restored(film.getvalue(), "avif", "RGB", side, side))
-    yield Case("jpeg: 64 scans", "jpeg", _restored(progressive(side, side, 64), "jpeg", "L", side, side))
+    yield from _written(side, noise)
     plain = carriers.load_base("jxl").encode(np.full((side, side, 3), 90, np.uint8), 50, 0, 1)
     head = Bits(plain)
     read_size(head)
