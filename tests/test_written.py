@@ -4,6 +4,7 @@ library is asked. What the dearest of them cost, ``python -m tests.fuzz dear`` m
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,9 +21,11 @@ from dsncodec.carriers.lossy import jxl as jxl_base
 from dsncodec.errors import Corrupt
 
 from .fuzz import avif_writer as avif
+from .fuzz import entry_points
 from .fuzz import j2k_writer as j2k
 from .fuzz import jpeg_writer as jpeg
 from .fuzz import jxl_writer as jxl
+from .fuzz.written import KINDS, written
 
 SIDE = 130
 BYTES = np.random.default_rng(0).integers(0, 256, 800, np.uint8).tobytes()
@@ -223,3 +226,19 @@ def test_trees_of_blocks_are_decoded(depth: int, tables: bool, own: bool) -> Non
     work = jxl.Work(depth, value=1, own=own)
     decoded(jxl_base, jxl.blocks(SIDE, SIDE, work, tables), 3)
     decoded(jxl_base, jxl.blocks(300, 300, work, tables), 3, 300)
+
+
+# --- features at random
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("part", range(5))
+def test_features_at_random(part: int, tmp_path: Path) -> None:
+    """A picture or an error of ours by every entry point; ``make fuzz`` goes on."""
+    for seed in range(8 * part, 8 * (part + 1)):
+        said = dict(entry_points.probe(written(seed)[1], entry_points.ALL, tmp_path))
+        assert said["verify"] == said["read_info"] == "done"
+
+
+def test_every_codec_is_written() -> None:
+    assert {written(seed)[0].partition(",")[0] for seed in range(40)} == set(KINDS)

@@ -108,7 +108,8 @@ def _frame(rows: int, columns: int, colour: bool, work: Work) -> bytes:
     bits.put(1, 0)  # shown at its size
     if (work.screen or work.copies) and not work.superres:
         bits.put(1, work.copies)
-    narrow = columns * 8 // (8 + work.superres) if work.superres else columns
+    parts = 8 + work.superres
+    narrow = max(1, (8 * columns + parts // 2) // parts)
     tiles = _tiles(bits, rows, narrow, work)
     bits.put(8, work.quantiser)
     bits.put(1, 0)
