@@ -31,7 +31,7 @@ from dsncodec.train.export import latentgrid_init
 from .conftest import picture
 
 PRECIOUS = b"precious"
-READS_ONLY = {"info", "verify"}
+READS_ONLY = {"info", "verify", "completion"}
 EXTRA = {  # what a verb cannot do without, or what makes it quick
     "encode": ["--backend", "jpeg", "--effort", "0"],
     "inpaint": ["--mask", "{mask}", "--steps", "1"],

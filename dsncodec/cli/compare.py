@@ -153,7 +153,7 @@ def describe(report: dict[str, Any]) -> str:
         rows.append(("pixels", "all equal"))
     else:
         rows += [(label, said) for name, label, unit in _SCORES if (said := _said(report, name, unit))]
-        rows.append(("pixels", f"{report['differing']:.1%} differ, by {report['largest']} at most"))
+        rows.append(("pixels", f"{100 * report['differing']:.1f} % differ, by {report['largest']} at most"))
         corners = [f"{left},{top}" for left, top, _, _ in report["places"]]
         rows.append(("most at x,y", "  ".join(corners)))
     lines = [f"  {name:<16}{said}" for name, said in rows]
