@@ -27,10 +27,11 @@ test: $(VENV)/test-ready
 test-kernels: $(VENV)/test-ready
 	$(BIN)/python -m tests.kernels
 
-# Mutated files at every entry point, from a new seed each time: make fuzz SECONDS=3600. What is found is kept in hostile/
+# Mutated files, and files of features drawn at random, at every entry point, from a new seed each time: make fuzz SECONDS=3600. What is
+# found is kept in hostile/
 SECONDS_OF_FUZZING = $(or $(SECONDS),600)
 fuzz: $(VENV)/test-ready
-	$(BIN)/python -m tests.fuzz hostile --only mutations --seconds $(SECONDS_OF_FUZZING) --first $$(date +%s)000 --dry-run
+	$(BIN)/python -m tests.fuzz hostile --only mutations written --seconds $(SECONDS_OF_FUZZING) --first $$(date +%s)000 --dry-run
 
 check: $(VENV)/test-ready
 	$(BIN)/pip install --quiet '.[check]'

@@ -222,10 +222,10 @@ def drawn(kind: str, rows: int, columns: int) -> UInt8Array:
     return np.repeat(text(rows, columns)[..., None], 3, 2)
 
 
-@pytest.mark.parametrize("effort", range(1, 10))
+@pytest.mark.parametrize("effort", [1, 2, 3, 5, 7, 9])
 @pytest.mark.parametrize("kind", ["noise", "grey", "levels", "alpha", "palette", "text"])
 def test_trees_of_an_encoder_are_read(kind: str, effort: int) -> None:
-    picture = drawn(kind, 60 if effort > 7 else 270, 80)
+    picture = drawn(kind, 40 if effort > 7 else 260, 70)
     channels = picture.shape[2] if picture.ndim == 3 else 1
     coded = bytes(
         imagecodecs.jpegxl_encode(picture, lossless=True, effort=effort, usecontainer=False, numthreads=1)

@@ -159,7 +159,7 @@ def test_a_library_is_asked_once_for_each_layer(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         imagecodecs, "jpegxl_decode", lambda *args, **kw: (asked.append(1), decode(*args, **kw))[1]
     )
-    data = dear._dsn(codestream(64, 64), "jxl", 64, 64)
+    data = dear.dsn_file(codestream(64, 64), "jxl", 64, 64)
     assert np.asarray(dsncodec.decode(data, preview=True)).max() == 0
     assert len(asked) == 1
 

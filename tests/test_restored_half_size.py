@@ -15,8 +15,8 @@ from dsncodec.errors import (
     Corrupt,
     SettingError,
 )
-from dsncodec.methods.restored.bitstream import Parameters
-from dsncodec.methods.restored.codec import HALF_SIZES, Encoder
+from dsncodec.methods.restored.bitstream import NO_MODEL, Parameters
+from dsncodec.methods.restored.codec import HALF_SIZES, BaseLayer, Coded, Encoder
 from dsncodec.methods.restored.half_size import doubled
 from dsncodec.methods.restored.judge import VisualJudge
 from dsncodec.metrics import psnr_db
@@ -108,6 +108,23 @@ def test_for_the_eye_half_the_size_must_be_worth_two_points(use: Use) -> None:
         if scale == 2:
             far, plain = (judge(array(dsncodec.decode(one)).__getitem__)[0] for one in (data, full))
             assert far <= plain and len(data) < len(full)
+
+
+@pytest.mark.parametrize(("psnr", "scale"), [(30.1, 2), (29.9, 1)])
+def test_for_the_eye_half_the_size_must_not_lose_psnr(
+    psnr: float, scale: int, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten points of SSIMULACRA 2 are no reason to have less PSNR than the codec's own picture at full size, 30 dB."""
+    use(row_of("avif", name="half", scale=2), row_of("avif"))
+    encoder = Encoder(Header("restored", "RGB", 300, 200), array(ramp(300, 200)), 1, 5, tune="visual")
+
+    def coded(layer: BaseLayer, quality: int) -> Coded:
+        distance, similarity = (60.0, 30.3) if layer.scale == 1 else (50.0, psnr)
+        parameters = Parameters(quality, 30.0, 0, 0.0, NO_MODEL, layer.scale)
+        return Coded(encoder._payload(layer, quality), parameters, distance, similarity, 30.0)
+
+    monkeypatch.setattr(encoder, "_code", coded)
+    assert encoder._best(4)[0].scale == scale
 
 
 def test_quality_rises_over_the_end_of_half_the_size(use: Use) -> None:

@@ -43,6 +43,7 @@ from .entry_points import ALL, FEW, NETWORKS, Broken, probe
 from .jxl_writer import codestream
 from .mutations import File, Part, mutated, taken_apart, with_right_checksums
 from .results import RESULTS, table, write_report
+from .written import written
 
 ROOM = 2 << 30  # bytes of address space beyond those at the start
 PATIENCE_S = 20.0  # for one file
@@ -58,6 +59,7 @@ Case = tuple[str, bytes, int]  # what it is, the file, and which entry points
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the campaigns."""
     parser.add_argument("--mutations", type=int, default=100_000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--written", type=int, default=20_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument(
         "--first", type=int, default=0, metavar="SEED", help="of the first mutation (default: 0)"
     )
@@ -73,8 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--only",
-        choices=("truncations", "bytes", "mutations", "bombs"),
-        help="one campaign; the others keep their rows",
+        nargs="+",
+        choices=("truncations", "bytes", "mutations", "written", "bombs"),
+        help="some campaigns; the others keep their rows",
     )
     parser.add_argument(
         "--carriers",
@@ -83,7 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files of these backends only, in a row of its own",
     )
     parser.add_argument(
-        "--seconds", type=float, metavar="S", help="mutations for so long, whatever --mutations says"
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="for so long, all campaigns together, whatever --mutations and --written say",
     )
     parser.add_argument("--dry-run", action="store_true", help="print, but keep no results")
 
@@ -236,11 +242,24 @@ def single_bytes(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
 
 def mutations(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
     """Structure-aware mutations, by their seeds."""
-    for seed in itertools.count(args.first):
-        if time.time() > args.ends if args.seconds else seed >= args.first + args.mutations:
-            return
+    for seed in _seeds(args, args.mutations):
         name, data = mutated(files, seed)
         yield f"seed {seed}: {name}", data, ALL if seed % MUTATED_NETWORKS_EVERY else NETWORKS
+
+
+def features(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
+    """Base codecs' files written from their standards, by their seeds."""
+    for seed in _seeds(args, args.written):
+        name, data = written(seed)
+        yield f"seed {seed}: {name}", data, ALL
+
+
+def _seeds(args: argparse.Namespace, count: int) -> Iterator[int]:
+    """So many, or as many as there is time for."""
+    for seed in itertools.count(args.first):
+        if time.time() > args.ends if args.seconds else seed >= args.first + count:
+            return
+        yield seed
 
 
 def all_bombs(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
@@ -253,6 +272,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[list[File], argparse.Namespace], Iterator[C
     "truncations": (truncations, PATIENCE_S),
     "bytes": (single_bytes, PATIENCE_S),
     "mutations": (mutations, PATIENCE_S),
+    "written": (features, PATIENCE_S),
     "bombs": (all_bombs, PATIENCE_WITH_A_BOMB_S),
 }
 
@@ -413,13 +433,13 @@ def _keep(outcome: Outcome, args: argparse.Namespace, name: str, data: bytes, wh
 def run(args: argparse.Namespace) -> int:
     """The campaigns; prints, and writes hostile.json and hostile.md. The exit code is 1 if anything was found."""
     files = corpus(args.carriers)
-    # worker processes come and go: they share a moment, and not a time to run
-    args.ends = time.time() + (args.seconds or 0)
-    names = [args.only] if args.only else list(CAMPAIGNS)
+    names = args.only or list(CAMPAIGNS)
     kept = RESULTS / "hostile.json"
     rows: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     failed = False
     for name in names:
+        # worker processes come and go: they share a moment, and not a time to run
+        args.ends = time.time() + (args.seconds or 0) / len(names)
         outcome = run_campaign(name, files, args)
         label = " ".join([name, *(args.carriers or [])])
         rows[label] = {"what": describe(name, files, args), **asdict(outcome)}
@@ -442,6 +462,7 @@ def describe(campaign: str, files: list[File], args: argparse.Namespace) -> str:
         "bytes": f"every byte of {len(larger(files))} files with {args.values} other values and right checksums; "
         "and once with the checksums as they were",
         "mutations": f"seeds {args.first} to {args.first + args.mutations - 1}, from {len(files)} files",
+        "written": f"seeds {args.first} to {args.first + args.written - 1} of tests/fuzz/written.py",
         "bombs": "each of tests/fuzz/bombs.py",
     }[campaign]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
 SIDES = ((8, 0), (11, 256), (14, 2304), (30, 18688))
 LENGTHS = ((10, 0), (14, 1024), (22, 17408), (30, 4211712))
 COUNTS_OF_TRANSFORMS = ((0, 0), (0, 1), (4, 2), (8, 18))
@@ -87,22 +88,25 @@ def patches(out: Writer, sources: int, count: int, width: int, height: int) -> N
     codes(out, numbers)
 
 
-def tree(out: Writer, depth: int, decides: int = ROW) -> None:
-    """A tree of decisions that each pixel goes all the way down: is its row, or another property, beyond what there is?"""
+def tree(out: Writer, depth: int, decides: int = ROW, value: int = 0) -> None:
+    """A tree of decisions that each pixel goes all the way down: is its row, or another property, beyond what there is?
+    At its end every pixel has the same value."""
     if not depth:
-        codes(out, [(0, 0)] * 6)
+        codes(out, [(0, 0)] * 3 + [(2 * value, 0)] + [(0, 0)] * 2)
         return
     raw = 20
     # thresholds have raw bits; an inner node and a leaf take turns, by a code of one bit
     out.put(1, 0)
     out.put(1, 1)
     out.put(2, 2)
-    for kind in (0, 1, 2, 2, 2, 2):
+    kinds = (0, 1, 2, 3 if value else 2, 2, 2)
+    for kind in kinds:
         out.put(2, kind)
     out.put(1, 1)
-    for split in (0, 15, 15):
-        out.put(4, split)
-    for size in (raw + 2, decides + 2, 1):
+    sizes = (raw + 2, decides + 2, 1, 2 * value + 1)[: max(kinds) + 1]
+    for at in range(len(sizes)):
+        out.put(4, 15 if at else 0)
+    for size in sizes:
         var(out, 4, size - 1)
     out.put(2, 1)
     out.put(2, 0)
@@ -112,6 +116,9 @@ def tree(out: Writer, depth: int, decides: int = ROW) -> None:
     width = (decides + 1).bit_length()
     out.put(width, 0)  # a leaf
     out.put(width, 1 + decides)
+    if value:
+        out.put(4, 1)
+        out.put((2 * value).bit_length(), 2 * value)
     for at in range(depth):
         out.put(1, 1)
         out.put(raw, 2 * (depth - at) + (1 << 18))
@@ -127,6 +134,7 @@ class Work:
 
     depth: int = 0
     decides: int = ROW
+    value: int = 0
     own: bool = False
     transforms: tuple[tuple[int, ...], ...] = ()
     of_groups: tuple[tuple[int, ...], ...] = ()
@@ -142,7 +150,7 @@ def flat(out: Writer, work: Work) -> None:
 
 
 def _coding(out: Writer, work: Work) -> None:
-    tree(out, work.depth, work.decides)
+    tree(out, work.depth, work.decides, work.value)
     codes(out, [(0, 0)] * (work.depth + 1))
 
 
@@ -182,10 +190,9 @@ def codestream(
     out = Writer()
     out.put(16, 0x0AFF)
     out.put(1, 0)
-    size = ((9, 1), (13, 1), (18, 1), (30, 1))
-    out.choose(size, rows)
+    out.choose(SIZES, rows)
     out.put(3, 0)
-    out.choose(size, columns)
+    out.choose(SIZES, columns)
     grey = ((2, 0), (1, 0), (2, 0), (2, 1), (2, 1), (1, 0), (2, 2), (4, 11), (2, 1))
     colours = ((2, 1), (1, 1), (1, 0), (1, 1))  # and alpha
     for count, value in ((6, 0b100000), *(grey if channels == 1 else colours), (2, 0), (1, 1)):
@@ -201,6 +208,57 @@ def with_reference(lossy: bytes, at: int, rows: int, columns: int, work: Work) -
     out = Writer()
     _frame(out, rows, columns, regular=False, shown=None, work=work, in_xyb=True)
     return lossy[:at] + out.done() + lossy[at:]
+
+
+def blocks(rows: int, columns: int, work: Work, tables: bool = False) -> bytes:
+    """A lossy picture in colour, of blocks of 8 x 8 without coefficients; with 17 tables of quantisation of its own."""
+    out = Writer()
+    out.put(16, 0x0AFF)
+    out.put(1, 0)
+    out.choose(SIZES, rows)
+    out.put(3, 0)
+    out.choose(SIZES, columns)
+    out.put(2, 3)  # plain, and so are its colours
+    out.align()
+    out.put(1, 1)  # a plain frame
+    groups, coarse = (-(-rows // side) * -(-columns // side) for side in (GROUP, 8 * GROUP))
+    assert coarse == 1
+    head, low, high, rest = Writer(), Writer(), Writer(), Writer()
+    head.put(1, 1)  # usual factors of the lowest frequencies
+    head.put(2, 0)
+    head.put(11, 0)
+    head.put(2, 0)
+    head.put(2, 3)  # usual contexts, colours from luma
+    head.put(1, not work.own)
+    if not work.own:
+        _coding(head, work)
+    low.put(2, 0)
+    group(low, work, work.transforms)  # the lowest frequencies
+    count = -(-rows // 8) * -(-columns // 8)
+    low.put((count - 1).bit_length(), count - 1)
+    group(low, work, work.transforms)  # kinds of blocks, steps, edges
+    high.put(1, not tables)
+    for _ in range(17 * tables):
+        high.put(3, 7)
+        high.put(16, 0x3C00)  # one, in halves
+        group(high, work, work.transforms)
+    high.put((groups - 1).bit_length(), 0)
+    high.put(2, 2)  # coefficients in their usual order
+    codes(high, [(0, 0)] * (15 * 495))
+    parts = [head, low, high, rest]
+    if groups == 1:
+        whole = Writer()
+        for part in parts:
+            whole.bits += part.bits
+        contents = [whole.done()]
+    else:
+        contents = [part.done() for part in parts[:3]] + [b""] * groups
+    out.put(1, 0)
+    out.align()
+    for content in contents:
+        out.choose(LENGTHS, len(content))
+    out.align()
+    return out.done() + b"".join(contents)
 
 
 def _frame(

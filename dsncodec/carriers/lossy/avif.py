@@ -41,6 +41,7 @@ _DEEP = 10
 _TUNED_FROM = (1, 4)
 _TEN_BITS = ((np.arange(256) * 1023 + 127) // 255).astype(np.uint16)
 _ILOC = struct.Struct(">IBBHHHHII")  # version 0, sizes 4, 4, 0, one item of one extent
+_OF_ONE_PICTURE = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iprp"}
 _SEQUENCE_HEADER = 1  # the kind of OBU
 _FRAMES = (3, 6)  # a frame's header, with or without its tiles
 
@@ -333,7 +334,8 @@ def _with_items(
 def size_of(payload: bytes) -> tuple[int, int]:
     """(rows, columns) of the coded frame of an AVIF file that is one still picture and nothing else.
 
-    No film, grid, alpha or thumbnail: each would be a frame whose size nobody has looked at.
+    No film, grid, alpha or thumbnail: each would be a frame whose size nobody has looked at. No references, nor properties of
+    other items: libavif looks for each among all.
     Source: ISO/IEC 14496-12, 8.11 (the boxes); AV1 specification, 5.3 and 5.5 (the sequence header).
     """
     try:
@@ -344,6 +346,9 @@ def size_of(payload: bytes) -> tuple[int, int]:
         plain = items == (1,) and item[b"infe"][8:12] == b"av01" and b"moov" not in boxes
         if not plain or (where[:4], where[5:7]) != ((0, 0x44, 0, 1), (0, 1)):
             raise Corrupt("not a single still picture", field="avif")
+        if meta.keys() != _OF_ONE_PICTURE:
+            raise Corrupt("boxes that one still picture does not need", field="avif")
+        _properties(meta[b"iprp"])
         frames = _sequences(payload[where[7] : where[7] + where[8]])
     except (KeyError, IndexError, struct.error) as exc:
         raise Corrupt("not an AVIF file as this codec writes it", field="avif") from exc

@@ -29,7 +29,7 @@ MAX_SCANS = 64  # Pillow writes 1, or 10 progressive; each is a walk over the wh
 MAX_MARKERS = 80  # of a recompressed file; Pillow writes 7 or 10
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but restarts, which coded data holds
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but restarts, which coded data holds
 _ONE_AT_A_TIME = threading.Lock()
 
 
