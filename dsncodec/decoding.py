@@ -359,9 +359,7 @@ def read_info(source: Source, *, max_pixels: int | None = None) -> ImageInfo:
     )
 
 
-def read_facts(
-    stream: BinaryIO, header: Header, sections: dict[str, Section], parameters: bytes
-) -> Facts:
+def read_facts(stream: BinaryIO, header: Header, sections: dict[str, Section], parameters: bytes) -> Facts:
     """What the method says of a file, from its PARM section and the first byte of its other sections. Raises CodestreamError."""
     parser, first_bytes = methods.parser(header.method), {}
     for tag in [tag for tag in sections if tag in parser.TAGS and tag != "PARM"]:

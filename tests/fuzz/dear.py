@@ -240,10 +240,10 @@ def cases(side: int = 1024) -> Iterator[Case]:
     for settings in (
         {"method": "dsn", "scale": 4},
         {"method": "dsn", "scale": 2},
-        {"base": "avif", "tune": "psnr", "effort": 6},
-        *({"base": base} for base in BASE_CODECS),
+        {"base": "avif", "tune": "psnr", "effort": 6, "quality": 30},
+        *({"base": base, "quality": 30} for base in BASE_CODECS),
     ):
-        data = dsncodec.encode(picture, **{"effort": 0, "quality": 30, **settings})
+        data = dsncodec.encode(picture, **{"effort": 0, **settings})
         name = " ".join(f"{key} {value}" for key, value in settings.items())
         yield Case(f"network: {name}", settings.get("method", "restored"), data)
 
