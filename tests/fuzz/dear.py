@@ -50,8 +50,8 @@ class Budget:
         return self.megapixel_s * pixels / 1e6 + self.kilobyte_s * size_bytes / 1e3 + self.file_s
 
 
-# What is promised, by what reads the pixels: twice to three times what the dearest file took of one of two cores of an AMD EPYC
-# that ran four times as many processes, with numba and one thread
+# What is promised, by what reads the pixels: two to three times what the dearest file took of one of two cores of an AMD EPYC that
+# about ten processes shared, with numba and one thread; and at least a second a megapixel
 BUDGETS = {
     "dsn": Budget(5, 0.01),
     "restored": Budget(8, 0.01),
