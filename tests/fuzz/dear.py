@@ -50,8 +50,8 @@ class Budget:
         return self.megapixel_s * pixels / 1e6 + self.kilobyte_s * size_bytes / 1e3 + self.file_s
 
 
-# What is promised, by what reads the pixels: twice to three times what the dearest file took of one of two cores of an AMD EPYC
-# that ran four times as many processes, with numba and one thread
+# What is promised, by what reads the pixels: two to three times what the dearest file took of one of two cores of an AMD EPYC that
+# about ten processes shared, with numba and one thread; and at least a second a megapixel
 BUDGETS = {
     "dsn": Budget(5, 0.01),
     "restored": Budget(8, 0.01),
@@ -240,10 +240,10 @@ def cases(side: int = 1024) -> Iterator[Case]:
     for settings in (
         {"method": "dsn", "scale": 4},
         {"method": "dsn", "scale": 2},
-        {"base": "avif", "tune": "psnr", "effort": 6},
-        *({"base": base} for base in BASE_CODECS),
+        {"base": "avif", "tune": "psnr", "effort": 6, "quality": 30},
+        *({"base": base, "quality": 30} for base in BASE_CODECS),
     ):
-        data = dsncodec.encode(picture, **{"effort": 0, "quality": 30, **settings})
+        data = dsncodec.encode(picture, **{"effort": 0, **settings})
         name = " ".join(f"{key} {value}" for key, value in settings.items())
         yield Case(f"network: {name}", settings.get("method", "restored"), data)
 
