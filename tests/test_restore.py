@@ -177,7 +177,7 @@ def test_former_verb_and_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (tmp_path / "a-completed.png").read_bytes() == (tmp_path / "a-inpainted.png").read_bytes()
     assert main(["inpaint", *asked, "--method", "sine"]) == 2
     assert main(["--help"]) == 0
-    assert "inpaint (complete)" in capsys.readouterr().out
+    assert "  inpaint  " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["denoise", "upsample"])
