@@ -132,7 +132,8 @@ def test_numba_does_what_numpy_does(
 def test_a_region_is_that_of_the_picture(size: tuple[int, int], mode: str, threads: int, path: str) -> None:
     data, rng = file_of(mode, *size, 8), np.random.default_rng(3)
     whole = pixels_of(data)
-    boxes = [(0, 0, 1, 1), (size[0] - 1, size[1] - 1, *size), (0, 0, *size)]
+    # NumPy takes a second for each
+    boxes = [(0, 0, 1, 1), (size[0] - 1, size[1] - 1, *size), (0, 0, *size)] if path == "1" else []
     for _ in range(12 if path == "1" else 2):
         x0, x1 = sorted(rng.choice(size[0] + 1, 2, replace=False).tolist())
         y0, y1 = sorted(rng.choice(size[1] + 1, 2, replace=False).tolist())
