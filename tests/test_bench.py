@@ -75,7 +75,11 @@ def test_keys_are_unique_and_file_names():
     assert all(key.replace("-", "").isalnum() and key == key.lower() for key in keys)
 
 
-@pytest.mark.parametrize("codec", [codec for _, codec in AVAILABLE], ids=lambda codec: codec.key)
+# Fits of other lengths differ by a number
+DISTINCT = [codec for _, codec in AVAILABLE if not codec.key.endswith("-1500")]
+
+
+@pytest.mark.parametrize("codec", DISTINCT, ids=lambda codec: codec.key)
 @pytest.mark.parametrize("size", [(40, 33), (1, 1), (17, 2)])
 def test_every_peer_codes_and_decodes_a_picture(codec: peers.Codec, size: tuple[int, int]):
     pixels = np.asarray(picture("RGB", *size))
@@ -90,7 +94,7 @@ def test_every_peer_codes_and_decodes_a_picture(codec: peers.Codec, size: tuple[
         assert decoded.dtype == np.uint8
 
 
-@pytest.mark.parametrize("codec", [codec for _, codec in AVAILABLE], ids=lambda codec: codec.key)
+@pytest.mark.parametrize("codec", DISTINCT, ids=lambda codec: codec.key)
 def test_settings_run_from_small_to_large_files_and_from_bad_to_good(codec: peers.Codec):
     pixels = np.asarray(picture("RGB", 64, 64))
     files = [codec.encode(pixels, setting) for setting in (codec.settings[0], codec.settings[-1])]
