@@ -165,11 +165,12 @@ def cases() -> dict[str, Callable[[], bytes]]:
     )
     made["rgb-q50-avif-deep"] = partial(weighed, "RGB", (), NO_MODEL)
     made |= {
-        f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}": partial(
+        # by id, for a network trained on keeps its name
+        f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}-{row.wire_id.hex()[:6]}": partial(
             weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id, row.scale
         )
         for row in registry.restorations()
-        if row.hypotheses > 1
+        if row.default and row.hypotheses > 1
         for mode in ("RGB", "LA")
     }
     for mode in ("L", "LA", "RGB", "RGBA"):
