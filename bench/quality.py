@@ -138,6 +138,13 @@ def _cross(rate: np.ndarray, mean: np.ndarray, o: int, a: int, b: int) -> float:
     return float((rate[a] - rate[o]) * (mean[b] - mean[o]) - (mean[a] - mean[o]) * (rate[b] - rate[o]))
 
 
+def _best_points(paths: list[Path]) -> list[Point]:
+    """Of all candidates those along which bytes and PSNR rise on every picture."""
+    points = candidates()
+    print(f"{len(points)} settings x {len(paths)} pictures", flush=True)
+    return [points[i] for i in best_path(*_measure_candidates(paths, points))]
+
+
 def _write_table(paths: list[Path], points: Sequence[Point], dry_run: bool) -> bool:
     """quality.toml, with the median SSIMULACRA 2 of each point over the pictures, made to rise. Returns whether it was only shown."""
 
@@ -172,15 +179,10 @@ def _write_table(paths: list[Path], points: Sequence[Point], dry_run: bool) -> b
 def run(args: argparse.Namespace) -> int:
     """Build the table, then measure quality 0, 5, .., 100 on every picture and count what falls."""
     paths = image_paths(args.data, "div2k256", args.limit)
-    if not (args.check_only or args.scores):
-        points = candidates()
-        print(f"{len(points)} settings x {len(paths)} pictures", flush=True)
-        size, psnr = _measure_candidates(paths, points)
-        path = best_path(size, psnr)
-        if _write_table(paths, [points[i] for i in path], args.dry_run):
+    if not args.check_only:
+        points = [row[:3] for row in registry.quality_table()] if args.scores else _best_points(paths)
+        if _write_table(paths, points, args.dry_run):
             return 0
-    elif args.scores:
-        _write_table(paths, [row[:3] for row in registry.quality_table()], args.dry_run)
     chosen = [layer.point_of_quality(q) for q in CHECKED]
     size, psnr = _measure_files(paths, CHECKED)
     fell_bytes, fell_psnr = (int((np.diff(a, axis=1) < 0).sum()) for a in (size, psnr))

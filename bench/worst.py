@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter
 
 from dsncodec.bench.peers import Codec, choose
 from dsncodec.bench.samples import nearest_file
+from dsncodec.comparison import window_sums
 from dsncodec.metrics import ssimulacra2
 
 from . import features, results
@@ -75,13 +75,10 @@ def _row(rgb: UInt8Array, said: str, at: dict[str, Any], ours: Codec, anchor: Co
     data = ours.encode(rgb, at["setting"])
     _, other = nearest_file(anchor, lambda s: anchor.encode(rgb, s), len(data))
     shown, theirs = ours.decode(data), anchor.decode(other)
-    more = np.square(rgb - shown.astype(float)) - np.square(rgb - theirs.astype(float))
+    errors = [np.square(rgb - picture.astype(np.int64)).sum(2) for picture in (shown, theirs)]
     rows, columns = min(ROWS, rgb.shape[0]), min(COLUMNS, rgb.shape[1])
-    sums = uniform_filter(more.sum(2), (rows, columns), mode="constant")
-    inside = sums[
-        rows // 2 : rgb.shape[0] - (rows - 1) // 2, columns // 2 : rgb.shape[1] - (columns - 1) // 2
-    ]
-    top, left = np.unravel_index(int(np.argmax(inside)), inside.shape)
+    sums = window_sums(errors[0] - errors[1], rows, columns)
+    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
     part = slice(int(top), int(top) + rows), slice(int(left), int(left) + columns)
     crops = [titled(rgb[part], f"{at['image']}, {said}")]
     for codec, picture, file in ((anchor, theirs, other), (ours, shown, data)):

@@ -242,7 +242,7 @@ def _places(one: Image.Image, two: Image.Image, count: int) -> list[Box]:
         ]
     )
     rows, columns = (min(CROP // _CELL, side) for side in cells.shape)
-    sums = _window_sums(cells, rows, columns)
+    sums = window_sums(cells, rows, columns)
     found: list[Box] = []
     while len(found) < count and sums.max() > 0:
         i, j = (int(place) for place in np.unravel_index(int(sums.argmax()), sums.shape))
@@ -252,10 +252,10 @@ def _places(one: Image.Image, two: Image.Image, count: int) -> list[Box]:
     return found
 
 
-def _window_sums(cells: NDArray[np.int64], rows: int, columns: int) -> NDArray[np.int64]:
+def window_sums(cells: NDArray[np.int64], rows: int, columns: int) -> NDArray[np.int64]:
     """Sums over all windows of so many cells, by a table of sums from the top left corner.
 
-    >>> _window_sums(np.arange(6).reshape(2, 3), 2, 2).tolist()
+    >>> window_sums(np.arange(6).reshape(2, 3), 2, 2).tolist()
     [[8, 12]]
     """
     table = np.pad(cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

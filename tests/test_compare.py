@@ -170,7 +170,7 @@ def test_the_worst_place_comes_first_and_none_lies_over_another() -> None:
 
 def test_window_sums_are_sums_over_windows() -> None:
     cells = np.random.default_rng(1).integers(0, 99, (7, 9))
-    found = comparison._window_sums(cells, 3, 2)
+    found = comparison.window_sums(cells, 3, 2)
     for i in range(5):
         for j in range(8):
             assert found[i, j] == cells[i : i + 3, j : j + 2].sum()

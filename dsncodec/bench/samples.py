@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..metrics import bpp, psnr_db, ssimulacra2
+from ..metrics import SSIMULACRA2_SMALLEST, bpp, psnr_db, ssimulacra2
 from . import processes
 from .measure import UInt8Array, read_rgb
 from .peers import Codec, find
@@ -21,7 +21,6 @@ from .peers import Codec, find
 LARGEST = (768, 1024)  # rows, columns: of a larger picture the centre is shown
 CLOSE = 0.01  # relative distance from the wanted bytes at which the search ends
 TRIALS = 10
-LEAST_SIDE = 8  # of SSIMULACRA 2
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,9 @@ def versions_of(task: Task) -> Iterator[dict[str, Any]]:
         "setting": f"{setting:g}",
         "bytes": len(data),
         "bpp": bpp(len(data), picture.shape[1], picture.shape[0]),
-        "ssimulacra2": ssimulacra2(picture, decoded) if min(picture.shape[:2]) >= LEAST_SIDE else None,
+        "ssimulacra2": ssimulacra2(picture, decoded)
+        if min(picture.shape[:2]) >= SSIMULACRA2_SMALLEST
+        else None,
         "psnr_db": psnr_db(picture, decoded),
         "src": data_url(decoded),
     }

@@ -112,10 +112,10 @@ def compare(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """Both pictures; reports how far they are apart."""
     comparison = load("comparison")
     limits = {**limit_of(args), "threads": args.threads}
-    one = comparison.read(_source(args.reference), "stdin", **limits)
+    one = comparison.read(job.read(), "stdin", **limits)
     try:
         with heard() as said:
-            two = comparison.read(_source(args.other), "stdin", **limits)
+            two = comparison.read(Job(args.other).read(), "stdin", **limits)
     except (DsnError, OSError) as exc:  # the line begins with the other name
         raise DsnError(f"{args.other}: {reason(exc)}") from exc
     for message in said:
@@ -134,10 +134,6 @@ def compare(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     equal = not found.differing and found.alpha_psnr_db in (None, math.inf)
     finite = {name: None if value == math.inf else value for name, value in report.items()}
     return {"other": args.other, "equal": equal, **finite}
-
-
-def _source(name: str) -> bytes | str:
-    return sys.stdin.buffer.read() if name == STDIN else name
 
 
 def describe(report: dict[str, Any]) -> str:

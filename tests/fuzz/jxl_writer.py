@@ -177,6 +177,17 @@ def group(out: Writer, work: Work, transforms: tuple[tuple[int, ...], ...]) -> N
         _coding(out, work)
 
 
+def _begun(rows: int, columns: int) -> Writer:
+    """A codestream's signature and size."""
+    out = Writer()
+    out.put(16, 0x0AFF)
+    out.put(1, 0)
+    out.choose(SIZES, rows)
+    out.put(3, 0)
+    out.choose(SIZES, columns)
+    return out
+
+
 def codestream(
     rows: int,
     columns: int,
@@ -187,12 +198,7 @@ def codestream(
     channels: int = 1,
 ) -> bytes:
     """A black picture of 1 or 4 channels; with a frame of patches before it, and a dictionary (sources, count, width, height) of them."""
-    out = Writer()
-    out.put(16, 0x0AFF)
-    out.put(1, 0)
-    out.choose(SIZES, rows)
-    out.put(3, 0)
-    out.choose(SIZES, columns)
+    out = _begun(rows, columns)
     grey = ((2, 0), (1, 0), (2, 0), (2, 1), (2, 1), (1, 0), (2, 2), (4, 11), (2, 1))
     colours = ((2, 1), (1, 1), (1, 0), (1, 1))  # and alpha
     for count, value in ((6, 0b100000), *(grey if channels == 1 else colours), (2, 0), (1, 1)):
@@ -212,12 +218,7 @@ def with_reference(lossy: bytes, at: int, rows: int, columns: int, work: Work) -
 
 def blocks(rows: int, columns: int, work: Work, tables: bool = False) -> bytes:
     """A lossy picture in colour, of blocks of 8 x 8 without coefficients; with 17 tables of quantisation of its own."""
-    out = Writer()
-    out.put(16, 0x0AFF)
-    out.put(1, 0)
-    out.choose(SIZES, rows)
-    out.put(3, 0)
-    out.choose(SIZES, columns)
+    out = _begun(rows, columns)
     out.put(2, 3)  # plain, and so are its colours
     out.align()
     out.put(1, 1)  # a plain frame
