@@ -93,6 +93,10 @@ STUDIES = {
         "bench.visual_latentgrid",
         "latent grids fitted for the eye and for squared error, beside Pillow's AVIF, by four referees; their time",
     ),
+    "randomness": (
+        "bench.randomness",
+        "latent grids at low rates: random planes and a feature loss for the synthesis, a prototype",
+    ),
     "style": (
         "bench.tables.style",
         "style transfer: a network's loss and time beside 500 steps of optimisation",

@@ -30,7 +30,7 @@ from .results import environment, table
 
 SETS = {"Set14": 1, "B100": 1, "Urban100 (first 50)": 2}  # and by how much their pictures are reduced
 QUALITIES = (30, 55, 75)
-AVIF_QUALITIES = tuple(range(10, 95, 6))
+AVIF_QUALITIES = tuple(range(10, 95, 12))
 TUNES = ("visual", "psnr")
 REFEREES = ("ssimulacra2", "butteraugli_3norm", "lpips_alex", "psnr_db")
 FALLING = ("butteraugli_3norm", "lpips_alex")

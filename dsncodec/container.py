@@ -49,6 +49,7 @@ TAGS = {
     130: "xmp ",
     131: "dpi ",
     132: "rest",
+    133: "txtr",
 }
 METHODS = {1: "dsn", 2: "restored", 3: "coconet", 4: "latentgrid"}
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

@@ -122,9 +122,10 @@ def decode(
             "dsn": the low-resolution layer, 1/scale of the size. Of "coconet" and "latentgrid": 1/8 of the size.
         region: (x0, y0, x1, y1) in pixels: exactly that crop of the full picture, at the cost of a crop.
         size: (width, height) at which a picture of "coconet" is drawn; ``region`` is then of that.
-        decoder: "fidelity": as near to the original, pixel by pixel, as the file allows; or, of method "dsn"
-            and of method "restored" with an AVIF inside, "perceptual": what looks most like it. The same file is shown by another network, sharper and with texture
-            that is partly invented, at up to 1 dB less PSNR: for looking at, not for measuring.
+        decoder: "fidelity": as near to the original, pixel by pixel, as the file allows; or, of method "dsn",
+            of method "restored" with an AVIF inside, and of files of method "latentgrid" that have texture, "perceptual": what
+            looks most like it. The same file is shown by another network, sharper and with texture that is partly invented, at
+            up to 1 dB less PSNR: for looking at, not for measuring.
         as_array: give a uint8 array, (H, W) or (H, W, 2..4), which ``encode`` takes back, in the place of a Pillow image: pixels
             alone, without metadata.
         max_pixels: refuse larger pictures, and decoders that need more than 14 bytes of memory for each of so many pixels,

@@ -2,7 +2,8 @@
 
 Opening reads headers and metadata; pixels are decoded by ``load()``. ``draft()``, and with it
 ``thumbnail()``, is served by the low-resolution layer where that is large enough: no network runs.
-Between opening and loading, ``im.decoder = "perceptual"`` chooses how a file of method "dsn", or one with an AVIF inside, is shown.
+Between opening and loading, ``im.decoder = "perceptual"`` chooses how a file of method "dsn", one with an AVIF inside, or one of "latentgrid"
+with texture is shown.
 Pillow's own limit on the size of a picture, ``Image.MAX_IMAGE_PIXELS``, holds.
 
 A file that is not ours is a SyntaxError (``Image.open`` makes UnidentifiedImageError of it), a

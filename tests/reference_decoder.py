@@ -63,6 +63,7 @@ CODES = {
     130: "xmp ",
     131: "dpi ",
     132: "rest",
+    133: "txtr",
 }
 
 
@@ -817,7 +818,30 @@ def doubled_plane(x: Array, a: Array) -> Array:
     return out
 
 
-def grid_pixels(file: File, small: bool) -> Array:
+def noise_plane(seed: int, k: int, rows: int, columns: int) -> Array:
+    """n_k of all pixels."""
+    found = np.empty((rows, columns))
+    for y, x in np.ndindex(rows, columns):
+        h = (0x9E3779B1 * (x >> k) + 0x85EBCA77 * (y >> k) + 0xC2B2AE3D * k + seed) % 2**32
+        h = (h ^ h >> 16) * 0x7FEB352D % 2**32
+        h = (h ^ h >> 15) * 0x846CA68B % 2**32
+        found[y, x] = (sum((h ^ h >> 16).to_bytes(4, "little")) - 510) / 128
+    return found
+
+
+def texture_of(file: File, v: Array) -> Array:
+    """What the units add to g."""
+    section = file.sections["txtr"]
+    units = section[0]
+    assert 1 <= units <= 16
+    integers, seed = Integers(section[1:]), zlib.crc32(file.sections["LATS"])
+    a = integers.read(10 * units).reshape(units, 10) / 16
+    lift, g = integers.read(units) / 16, integers.read(3 * units).reshape(3, units) / 128
+    u = np.concatenate([np.stack([noise_plane(seed, k, *v.shape[1:]) for k in range(3)]), v])
+    return np.tensordot(g, np.maximum(np.tensordot(a, u, 1) + lift[:, None, None], 0), 1)
+
+
+def grid_pixels(file: File, small: bool, textured: bool = False) -> Array:
     """Whole planes, in double precision."""
     w = grid_weights(file)
     grids = grid_symbols(file, w)
@@ -830,6 +854,8 @@ def grid_pixels(file: File, small: bool) -> Array:
     v = np.stack([np.zeros_like(planes[0])] * level + planes)
     h = np.maximum(np.tensordot(w.p, v, 1) + w.hidden[:, None, None], 0)
     g = np.tensordot(w.q, h, 1) + np.tensordot(w.s, v, 1) + w.out[:, None, None]
+    if textured:
+        g += texture_of(file, v)
     padded, c = np.pad(g, ((0, 0), (1, 1), (1, 1)), "edge"), g.copy()
     for o, i, r, s in np.ndindex(3, 3, 3, 3):
         c[o] += w.k[o, i, r, s] * padded[i, r : r + g.shape[1], s : s + g.shape[2]]
@@ -857,6 +883,12 @@ def decode(data: bytes, threads: int = 1) -> Array:
     """(H, W, channels)."""
     file = parse(data)
     return DECODERS[file.method](file, threads)
+
+
+def decode_textured(data: bytes) -> Array:
+    """Section 9 with its texture."""
+    file = parse(data)
+    return with_alpha(grid_pixels(file, small=False, textured=True), alpha_of(file))
 
 
 def decode_small(data: bytes) -> Array:

@@ -18,6 +18,7 @@ from dsncodec.methods import METHODS
 from dsncodec.methods.dsn.bitstream import parse
 from dsncodec.methods.sections import read_structure
 
+from . import reference_decoder
 from .conftest import MODES, carrier, picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,6 +42,21 @@ def test_a_golden_file(row: dict[str, str]) -> None:
     apart = np.abs(np.asarray(dsncodec.decode(data)).astype(int) - want)
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 0.001
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if "perceptual" in row], ids=lambda row: str(row["name"])
+)
+def test_texture_of_a_golden_file(row: dict[str, str]) -> None:
+    data = (GOLDEN / row["name"]).read_bytes()
+    with Image.open(GOLDEN / row["perceptual"]) as expected:
+        want = np.asarray(expected).astype(int)
+    found = np.asarray(dsncodec.decode(data, decoder="perceptual")).astype(int)
+    theirs = reference_decoder.decode_textured(data).reshape(want.shape).astype(int)
+    for apart in (np.abs(found - want), np.abs(theirs - want)):
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 0.001
+    assert (want[..., 0] != np.asarray(dsncodec.decode(data))[..., 0]).mean() > 0.5
 
 
 def test_every_method_and_carrier_has_a_golden_file() -> None:

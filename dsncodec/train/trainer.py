@@ -134,7 +134,8 @@ class Trainer:
         self.watch: Watch | None = None
         if self.recipe.start_from and not self.checkpoint.exists() and anneal is None:
             self._load_from(self.recipe.start_from)
-        self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if optim.channels_last:
+            self.nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = {k: v.detach().clone() for k, v in self.nets.state_dict().items()}
         self.optimizers = make_optimizers(self.nets, optim)
         self.rng = np.random.default_rng(optim.seed)

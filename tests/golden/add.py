@@ -2,7 +2,7 @@
 
 Of method dsn, one per backend and scale, and one per mode; of method restored, one per base codec without a network,
 two at half the size, one with metadata, one per network, and tuned for the eye two per network and one without; of method coconet, one per variant;
-of method latentgrid, two from the zero init and one from each published one.
+of method latentgrid, two from the zero init, two of those with texture, and one from each published init.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import dsncodec
 from dsncodec import carriers, container
 from dsncodec.carriers import BACKENDS, BASE_CODECS
 from dsncodec.methods.dsn.bitstream import parse
+from dsncodec.methods.latentgrid.texture import SEEN, TAG, Texture
 from dsncodec.methods.restored.bitstream import NO_MODEL, UNIT_STRENGTH, Parameters
 from dsncodec.methods.sections import read_structure
 from dsncodec.networks import registry
@@ -126,6 +127,19 @@ def latentgrid_from(init: registry.Init) -> bytes:
         return dsncodec.encode(picture("RGB"), "latentgrid", steps=100, threads=1)
 
 
+def textured(mode: str) -> bytes:
+    """A file of method latentgrid with units for texture, as if the encoder had found these."""
+    header, sections = sections_of(latentgrid(mode))
+    rng = np.random.default_rng(5)
+    found = Texture(
+        rng.integers(-9, 10, (5, SEEN)).astype(np.int32),
+        rng.integers(-9, 10, 5).astype(np.int32),
+        rng.integers(-6, 7, (3, 5)).astype(np.int32),
+        0,
+    )
+    return container.pack(header, list((sections | {TAG: found.pack()}).items()))
+
+
 def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
     """The header and the payloads of a file."""
     stream = io.BytesIO(data)
@@ -185,6 +199,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
         for mode, v in (("RGB", "paper"), ("LA", "sine"))
     }
     made |= {f"{mode.lower()}-latentgrid-plain": partial(latentgrid, mode) for mode in ("RGB", "LA")}
+    made |= {f"{mode.lower()}-latentgrid-texture": partial(textured, mode) for mode in ("RGB", "LA")}
     made |= {f"rgb-{init.name}": partial(latentgrid_from, init) for init in registry.inits()}
     return made
 
@@ -205,6 +220,9 @@ def main(wanted: list[str]) -> None:
         dsncodec.decode(data).save(HERE / f"{name}.png")
         row = f'[[file]]\nname = "{name}.dsn"\ndecoded = "{name}.png"\nsha256 = "{hashlib.sha256(data).hexdigest()}"\n'
         header, sections = sections_of(data)
+        if TAG in sections:
+            dsncodec.decode(data, decoder="perceptual").save(HERE / f"{name}-perceptual.png")
+            row += f'perceptual = "{name}-perceptual.png"\n'
         if header.method == "dsn":
             layer = parse(header, sections)
             symbols = hashlib.sha256(layer.luma.tobytes() + layer.chroma.tobytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Seven grids of symbols, and a small network from them to colours: all that a reader of the method "latentgrid" needs.
 
 Sections: ``PARM`` (below), ``NETW`` (how the weights differ from a published init, entropy coded), ``LATS`` (the symbols,
-band by band, by ``entropy_model``), and with alpha ``ALPH`` (the plane itself through an entropy backend,
+band by band, by ``entropy_model``), perhaps ``txtr`` (for readers that want texture, see ``texture``), and with alpha ``ALPH`` (the plane itself through an entropy backend,
 lossless). docs/format.md, section 9, is normative.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from ... import budget, kernels
 from ...container import Header, varint
 from ...entropy import adaptive_coder
-from ...errors import Corrupt, UnsupportedVersion
+from ...errors import Corrupt, SettingError, UnsupportedVersion
 from ...networks import registry
 from ...processes import each, thread_count
 from .. import FIDELITY, Facts
 from ..sections import OneSize, alpha_backend, check_alpha, decode_alpha, pooled, required
+from . import texture
 from .entropy_model import GRIDS, Context, Int8Array, decode_band, encode_band
+from .texture import Texture
 
 FloatArray = NDArray[np.float32]
 Int32Array = NDArray[np.int32]
@@ -36,7 +39,7 @@ Window = tuple[slice, slice]
 Shape = tuple[int, int]
 Number = TypeVar("Number", bound=np.generic)
 
-TAGS = frozenset({"PARM", "NETW", "LATS", "ALPH"})
+TAGS = frozenset({"PARM", "NETW", "LATS", "ALPH", texture.TAG})
 # what ``extract`` takes out unless told otherwise: nothing
 MAIN_PART = ""
 LISTS = 6  # of weights
@@ -317,11 +320,13 @@ Symbols = Callable[[int, slice, slice], Int8Array]
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The way from symbols to pixels, for a picture of (rows, columns) and 1 or 3 colour planes."""
+    """The way from symbols to pixels, for a picture of (rows, columns) and 1 or 3 colour planes; at full size with a
+    ``texture``, if there is one."""
 
     nets: Nets
     shape: Shape
     colour_planes: int
+    texture: Texture | None = None
 
     def pixels(
         self, symbols: Symbols, window: Window | None = None, level: int = 0, threads: int = 1
@@ -354,8 +359,10 @@ class Synthesis:
         found = self._planes(symbols, level, *inner)
         planes = np.zeros((GRIDS, *found.shape[1:]), np.float32)
         planes[level:] = found
-        g = _padded(synthesis_mlp(planes, self.nets), (rows, columns), inner, 1, 1)
-        rgb = synthesis_conv(g, self.nets.kernel)
+        g = synthesis_mlp(planes, self.nets)
+        if self.texture is not None and level == 0:
+            g += self.texture.added(planes, (inner[0], inner[1]))
+        rgb = synthesis_conv(_padded(g, (rows, columns), inner, 1, 1), self.nets.kernel)
         if self.colour_planes == 1:
             rgb = ((rgb[0] + rgb[1] + rgb[2]) / np.float32(3))[None]
         rgb *= np.float32(255)
@@ -464,6 +471,7 @@ class Parsed(OneSize):
     nets: Nets
     coded: list[bytes]
     alpha: UInt8Array | None
+    texture: Texture | None = None
     _decoded: dict[int, tuple[int, list[Int8Array]]] = field(
         default_factory=dict, repr=False
     )  # finest grid, grids
@@ -485,12 +493,17 @@ class Parsed(OneSize):
         return np.concatenate([colour, pooled(self.alpha, THUMBNAIL)[..., None]], -1)
 
     def pixels(self, window: Window | None, threads: int | None = 1, decoder: str = FIDELITY) -> UInt8Array:
-        """As ``ParsedFile``: the synthesis of the window's symbols.
+        """As ``ParsedFile``: the synthesis of the window's symbols, with the decoder "perceptual" and texture.
 
         Raises:
             Corrupt: a band that it needs is broken.
+            SettingError: the file has no texture.
         """
-        colour = self._colour(window, 0, thread_count(threads))
+        if decoder != FIDELITY and self.texture is None:
+            raise SettingError(
+                f"this file has no texture for decoder {decoder!r}: encoders store one where it is fitted for the eye at a low rate"
+            )
+        colour = self._colour(window, 0, thread_count(threads), None if decoder == FIDELITY else self.texture)
         if self.alpha is None:
             return colour
         return np.concatenate([colour, self.alpha[window or ...][..., None]], -1)
@@ -502,10 +515,12 @@ class Parsed(OneSize):
             np.concatenate([self._decoded[b][1][k] for b in range(len(self.coded))]) for k in range(GRIDS)
         ]
 
-    def _colour(self, window: Window | None, level: int, threads: int) -> UInt8Array:
+    def _colour(
+        self, window: Window | None, level: int, threads: int, shown: Texture | None = None
+    ) -> UInt8Array:
         rows = grid_shapes(self.shape)[level][0]
         self._decode(self._needed(window[0] if window else slice(0, rows), level), level, threads)
-        synthesis = Synthesis(self.nets, self.shape, self.header.colour_planes)
+        synthesis = Synthesis(self.nets, self.shape, self.header.colour_planes, shown)
         return synthesis.pixels(self._symbols, window, level, threads)
 
     def _needed(self, rows: slice, level: int) -> range:
@@ -560,7 +575,18 @@ def parse(header: Header, sections: dict[str, bytes]) -> Parsed:
     coded = _bands_of(header, sections)
     differences = unpack_weights(required(sections, "NETW"), parameters.width)
     nets = nets_of(parameters, differences)
-    return Parsed(header, parameters, nets, coded, decode_alpha(header, sections))
+    return Parsed(header, parameters, nets, coded, decode_alpha(header, sections), texture_of(sections))
+
+
+def texture_of(sections: dict[str, bytes]) -> Texture | None:
+    """The units that a reader may ask for, where a file has them. The symbols' checksum is the seed of what they see.
+
+    Raises:
+        Corrupt: the section means nothing.
+    """
+    if texture.TAG not in sections:
+        return None
+    return Texture.unpack(sections[texture.TAG], zlib.crc32(required(sections, "LATS")))
 
 
 def _parameters_of(sections: dict[str, bytes]) -> Parameters:
@@ -584,6 +610,7 @@ def validate(header: Header, sections: dict[str, bytes]) -> None:
     _parameters_of(sections)
     required(sections, "NETW")
     _bands_of(header, sections)
+    texture_of(sections)
     check_alpha(header, sections)
 
 
@@ -608,7 +635,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "chroma_levels": None,
         "backends": alpha_backend(first_bytes),
         "model_id": init_id,
-        "model": f"{name}, width {found.width}",
+        "model": f"{name}, width {found.width}" + (", texture" if texture.TAG in first_bytes else ""),
     }
 
 

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -27,7 +28,9 @@ from ...options import LatentGrid
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, Progress, rate_control
 from ..sections import encode_alpha
-from .bitstream import ZERO_INIT, nets_of, pack_sections, reconstruct
+from . import texture, texture_fit
+from .bitstream import ZERO_INIT, Nets, nets_of, pack_sections, reconstruct
+from .entropy_model import Int8Array
 
 if TYPE_CHECKING:
     from .fit import Budget, Fit, Fitted, RateTarget
@@ -72,6 +75,10 @@ LEAST_RETRY_STEPS = 60
 MOST_RAISED = 30.0
 # The part of the bytes allowed that a fit aims at
 CLOSE = 0.98
+# Texture for readers that ask for it: in fits for the eye, below so many bits per pixel, where it takes no more than this part of the
+# bytes; about as many bytes, and steps for each second of a fit's budget
+TEXTURE_BELOW, TEXTURE_SHARE = 0.3, 0.025
+TEXTURE_BYTES, TEXTURE_PACE = 64, 3
 
 
 @dataclass(frozen=True)
@@ -135,10 +142,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Coded:
-    """A picture as a file would hold it: its sections but alpha's, and the colours a reader gets."""
+    """A picture as a file would hold it: its sections but alpha's, and the colours a reader gets. ``nets`` and ``grids`` are what
+    the sections say."""
 
     sections: Sections
     colour: UInt8Array
+    nets: Nets
+    grids: Sequence[Int8Array]
 
 
 class Encoder:
@@ -165,7 +175,7 @@ class Encoder:
         report: Report | None = None,
         interrupted: Callable[[], None] | None = None,
     ) -> None:
-        self._tell_interrupted = interrupted
+        self._tell_interrupted, self._interrupted = interrupted, False
         self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
         if header.width * header.height > MAX_FIT_PIXELS:
             raise SettingError(
@@ -231,8 +241,28 @@ class Encoder:
 
     def _fitted(self, point: Point) -> Coded:
         if point not in self._coded:
-            self._coded[point] = self._fit(point)
+            self._coded[point] = self._textured(self._fit(point), point)
         return self._coded[point]
+
+    def _textured(self, coded: Coded, point: Point) -> Coded:
+        """With texture, where the file is to have it and has room for it. Not of a fit that was interrupted: somebody waits."""
+        steps = texture_fit.STEPS if self.seconds is None else int(TEXTURE_PACE * self.seconds)
+        size = self._size(coded.sections)
+        if self._interrupted or steps < texture_fit.FEWEST or not self._wants_texture(size):
+            return coded
+        seed = zlib.crc32(dict(coded.sections)["LATS"])
+        found = texture_fit.fitted(self.colour, coded.nets, coded.grids, seed, min(steps, texture_fit.STEPS))
+        if found is None:
+            return coded
+        sections = [*coded.sections, (texture.TAG, found.pack())]
+        larger = self._size(sections)
+        fits = larger - size <= TEXTURE_SHARE * size and larger <= (point.max_bytes or larger)
+        return replace(coded, sections=sections) if fits else coded
+
+    def _wants_texture(self, size: int) -> bool:
+        """Whether a file of so many bytes is to have it."""
+        bpp = 8 * size / (self.header.width * self.header.height)
+        return self.tune == "visual" and bpp < TEXTURE_BELOW and TEXTURE_SHARE * size >= TEXTURE_BYTES
 
     def _fit(self, point: Point) -> Coded:
         """Fit until the real file is what was asked for; or until Ctrl-C, which may leave it short of a PSNR.
@@ -311,6 +341,7 @@ class Encoder:
                 self._was_interrupted()
 
     def _was_interrupted(self) -> None:
+        self._interrupted = True
         if self._tell_interrupted is not None:
             self._tell_interrupted()
 
@@ -438,6 +469,8 @@ class Encoder:
         if max_bytes is None:
             return None
         others = self._size([("PARM", bytes(8)), ("NETW", b""), ("LATS", b"")])
+        if self._wants_texture(max_bytes):
+            others += TEXTURE_BYTES
         if others >= max_bytes:
             raise SettingError(f"no fit reaches {max_bytes} bytes: all but the picture takes {others} bytes")
         return max(int(CLOSE * (max_bytes - others)), 1)
@@ -452,7 +485,8 @@ class Encoder:
     def _packed(self, fitted: Fitted) -> Coded:
         sections = pack_sections(self.header, fitted.parameters, fitted.differences, fitted.grids)
         nets = nets_of(fitted.parameters, fitted.differences)
-        return Coded(sections, reconstruct(self.header, nets, fitted.grids, self.threads))
+        colour = reconstruct(self.header, nets, fitted.grids, self.threads)
+        return Coded(sections, colour, nets, fitted.grids)
 
 
 def encode(job: Job, options: LatentGrid) -> bytes:

@@ -193,6 +193,8 @@ class VisualTask:
     def loss(self, nets: RestorationNet, batch: Batch, progress: float) -> Tensor:
         coded, original, quality, rmse = batch
         settings, shown, wanted = self.recipe.loss, wide_planes(coded), planes(original)
+        if not self.recipe.optim.channels_last:
+            shown = shown.contiguous()
         if nets.config.hypotheses == 1:
             restored = nets(shown, quality, rmse)
         else:
