@@ -193,7 +193,7 @@ def refined(
                 + way.weight * torch.stack([near[name] / far[name].clamp(min=1e-4) for name in near]).mean()
             )
         mover.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         mover.step()
     with torch.no_grad():
         made = net(planes, whole)

@@ -19,6 +19,8 @@ from dsncodec.networks import registry
 
 from .conftest import MODES, picture
 
+GOLDEN = Path(__file__).parent / "golden"
+
 SCALES = (2, 3, 4)
 
 
@@ -87,13 +89,14 @@ def test_unknown_looks(data: bytes) -> None:
 
 
 def test_a_method_without_looks_says_what_is_possible() -> None:
-    source = dsncodec.encode(picture("RGB", 20, 15), dsncodec.LatentGrid(steps=2, tune="psnr"))
+    source = GOLDEN / "0.2.0-la-coconet-sine.dsn"
     for call in (dsncodec.decode, dsncodec.decode_rows):
         with pytest.raises(
-            SettingError, match="for files of method dsn and restored; this one is of method latentgrid"
+            SettingError,
+            match="for files of method dsn, restored and latentgrid; this one is of method coconet",
         ):
             call(source, decoder="perceptual")
-    assert dsncodec.decode(source, decoder="fidelity").size == (20, 15)
+    assert dsncodec.decode(source, decoder="fidelity").size == (53, 41)
 
 
 # --- weights
@@ -198,10 +201,11 @@ def test_pillow_thumbnails_need_no_look(path: Path, data: bytes) -> None:
         assert image.tobytes() == dsncodec.decode(data, preview=True).tobytes()
 
 
-def test_pillow_refuses_what_the_file_has_not(path: Path, tmp_path: Path) -> None:
+def test_pillow_refuses_what_the_file_has_not(path: Path) -> None:
     with opened(path) as image, pytest.raises(ValueError, match="unknown decoder 'sharp'"):
         image.decoder = "sharp"
-    other = tmp_path / "b.dsn"
-    other.write_bytes(dsncodec.encode(picture("RGB", 20, 15), dsncodec.LatentGrid(steps=2, tune="psnr")))
-    with opened(other) as image, pytest.raises(ValueError, match="method latentgrid"):
+    with (
+        opened(GOLDEN / "0.2.0-la-coconet-sine.dsn") as image,
+        pytest.raises(ValueError, match="method coconet"),
+    ):
         image.decoder = "perceptual"

@@ -195,8 +195,8 @@ def check_decoder(method: str, decoder: str) -> None:
     if decoder not in DECODERS:
         raise SettingError(f"unknown decoder {decoder!r}; one of {', '.join(DECODERS)}")
     if decoder not in METHODS[method].decoders:
-        having = " and ".join(name for name, row in METHODS.items() if decoder in row.decoders)
+        *most, last = (name for name, row in METHODS.items() if decoder in row.decoders)
         raise SettingError(
-            f"decoder {decoder!r} is for files of method {having}; this one is of method {method}: "
+            f"decoder {decoder!r} is for files of method {', '.join(most)} and {last}; this one is of method {method}: "
             f"{', '.join(METHODS[method].decoders)}"
         )

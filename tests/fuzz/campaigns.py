@@ -33,6 +33,7 @@ from dsncodec.entropy import adaptive_coder
 from dsncodec.methods.coconet import bitstream as coordinates
 from dsncodec.methods.coconet.bitstream import shape_for
 from dsncodec.methods.latentgrid import bitstream as grids
+from dsncodec.methods.latentgrid.texture import SEEN, TAG, Texture
 from dsncodec.methods.restored.bitstream import Parameters
 from dsncodec.methods.sections import encode_alpha
 from dsncodec.networks.registry import restoration
@@ -176,7 +177,7 @@ def corpus(wanted: list[str] | None = None) -> list[File]:
     kinds = [("L", 6, 5), ("RGBA", 6, 5), ("RGB", 17, 9), ("LA", 1, 1)]
     names = [name.split("/") for name in wanted or carriers()]
     files = [taken_apart(small_file(method, name, *kind)) for method, name in names for kind in kinds]
-    files = [_under_its_network(file) for file in files]
+    files = [_textured(_under_its_network(file)) for file in files]
     files += [_patched(file) for file in files[:1] if wanted is None]
     return files + [replace(file, version=1) for file in files[1::4]]
 
@@ -186,6 +187,15 @@ def _patched(file: File) -> File:
     payload = codestream(20, 30, reference=(8, 8), shown=(2, 3, 5, 5))
     small = replace(taken_apart(small_file("dsn", "jxl", "L", 60, 40)), width=60, height=40)
     return small.with_part(1, Part("LUMA", bytes([BACKENDS["jxl"].wire_id]) + payload))
+
+
+def _textured(file: File) -> File:
+    """A file of latent grids in colour, with units for texture."""
+    if file.method != 4 or file.mode != 4:
+        return file
+    sees, offsets, gives = (np.arange(n, dtype=np.int32) - 2 for n in (2 * SEEN, 2, 6))
+    units = Texture(sees.reshape(2, SEEN), offsets, gives.reshape(3, 2), 0)
+    return replace(file, parts=(*file.parts, Part(TAG, units.pack())))
 
 
 def _under_its_network(file: File) -> File:

@@ -25,6 +25,7 @@ CODES = {
     "xmp ": 130,
     "dpi ": 131,
     "rest": 132,
+    "txtr": 133,
 }  # of version 2
 SIZES = (
     0,
