@@ -256,7 +256,7 @@ def files(args: argparse.Namespace) -> list[Row]:
                     made = dsncodec.decode(data, decoder=decoder, as_array=True)
                     rows.append([name, path.name, quality, decoder, rate, *scores(made)])
                     print(*rows[-1][1:4], *(f"{value:.4f}" for value in rows[-1][4:]), flush=True)
-                    show(args, f"{path.stem}-{quality}-{decoder}", made)
+                    show(args, f"{name.split()[0]}-{path.stem}-{quality}-{decoder}", made)
     return rows
 
 

@@ -179,10 +179,22 @@ def report(rows: list[Row]) -> str:
             found.append(values)
             rates = sorted(float(row["bpp"]) for row in mine)
             body.append([stem, f"{rates[0]:.2f} to {rates[-1]:.2f}", *map(_percent, values)])
-        means = [float(np.nanmean([row[i] for row in found])) for i in range(len(REFEREES))]
+        worse = [sum(value > 0 for value in column) for column in zip(*found)]
+        groups = [("all", found)]
+        for name in dict.fromkeys(stem.split("/")[0] for stem in stems):
+            groups.append((name, [row for stem, row in zip(stems, found) if stem.startswith(f"{name}/")]))
+        means = [
+            [
+                f"**{name}, {len(of)} pictures**",
+                "",
+                *(_percent(float(np.nanmean(column))) for column in zip(*of)),
+            ]
+            for name, of in groups
+        ]
+        means.append(["pictures that need more bytes", "", *map(str, worse)])
         text.append(f"## tune={tune}, {steps} steps\n")
         head = ["picture", "bpp", "SSIMULACRA 2", "Butteraugli, 3-norm", "LPIPS-alex", "PSNR"]
-        text.append(table(head, [["**mean**", "", *map(_percent, means)], *body]))
+        text.append(table(head, [*means, *body]))
     return "\n".join(text)
 
 

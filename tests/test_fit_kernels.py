@@ -107,7 +107,7 @@ def assert_near(ours: NDArray[np.float32], theirs: Tensor | None, what: str) -> 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_gradients(size: tuple[int, int], threads: int) -> None:
     rng = np.random.default_rng(1)
-    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads, parts=threads)
     for latents in objective.latents:
         latents[:] = rng.normal(0, 2, latents.shape)
     weights = random_weights(32, 0)
@@ -144,12 +144,12 @@ def test_gradients(size: tuple[int, int], threads: int) -> None:
     objective.close()
 
 
-def test_threads_change_nothing_but_the_order_of_sums() -> None:
+def test_parts_change_nothing_but_the_order_of_sums() -> None:
     rng = np.random.default_rng(2)
     target = rng.integers(0, 256, (45, 61, 1), np.uint8)
     found = []
     for threads in (1, 2, 3):
-        objective = RDObjective(target, threads)
+        objective = RDObjective(target, threads, parts=threads)
         for latents in objective.latents:
             latents[:] = np.random.default_rng(3).normal(0, 2, latents.shape)
         objective.round_latents()
@@ -168,7 +168,7 @@ def test_threads_change_nothing_but_the_order_of_sums() -> None:
 
 def test_gradients_from_every_fourth_row_are_right_on_average() -> None:
     rng = np.random.default_rng(7)
-    objective = RDObjective(rng.integers(0, 256, (193, 171, 3), np.uint8), 2)
+    objective = RDObjective(rng.integers(0, 256, (193, 171, 3), np.uint8), 2, parts=2)
     for latents in objective.latents:
         latents[:] = rng.normal(0, 2, latents.shape)
     objective.soft_round(0.3, 0.2, 5)
@@ -262,7 +262,7 @@ def test_no_move_of_a_symbol_that_is_left_helps(size: tuple[int, int], threads: 
     rng = np.random.default_rng(5)
     weights = random_weights(8, 2)
     weights.flat[:] += rng.normal(0, 0.05, weights.flat.size)
-    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads)
+    objective = RDObjective(rng.integers(0, 256, (*size, 3), np.uint8), threads, parts=threads)
     for latents in objective.latents:
         latents[:] = rng.normal(0, 1, latents.shape)
     objective.round_latents()

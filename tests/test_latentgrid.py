@@ -281,6 +281,13 @@ def test_a_target_costs_no_more_than_the_quality_that_leads_there() -> None:
     assert len(by_psnr) < 1.15 * len(data)
 
 
+def test_threads_do_not_change_a_byte() -> None:
+    """Sums go part by part, and parts are made by the pixels: here four."""
+    image = picture("RGB", 512, 260)
+    files = {dsncodec.encode(image, LatentGrid(steps=4), quality=20, threads=threads) for threads in (1, 3)}
+    assert len(files) == 1
+
+
 def test_targets_out_of_reach() -> None:
     image = picture("RGB", 40, 40)
     with pytest.raises(SettingError, match=r"all but the picture takes \d+ bytes"):

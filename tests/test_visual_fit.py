@@ -99,7 +99,7 @@ def test_the_gradient_of_the_distortion() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_gradient_reaches_the_weights(threads: int) -> None:
     rng = np.random.default_rng(1)
-    objective = RDObjective(rgb(40, 33), threads, visual=True)
+    objective = RDObjective(rgb(40, 33), threads, visual=True, parts=threads)
     for latents in objective.latents:
         latents[:] = rng.normal(0, 1, latents.shape)
     weights = random_weights(32, 0, (0.5, 0.5, 0.5))

@@ -42,8 +42,6 @@ Sections = list[tuple[str, bytes]]
 Report = Callable[[float, float, float], None]
 
 MAX_FIT_PIXELS = 2**25
-# Pixels: with fewer, threads wait for each other longer than they work
-LEAST_OF_A_THREAD = 2**15
 # By effort
 SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
 # A picture of a few pixels converges long before the seconds of its effort are over
@@ -178,10 +176,8 @@ class Encoder:
         interrupted: Callable[[], None] | None = None,
     ) -> None:
         self._tell_interrupted, self._interrupted = interrupted, False
-        self.header, self.effort, self.report = header, effort, report
-        size = header.width * header.height
-        self.threads = min(thread_count(threads), max(size // LEAST_OF_A_THREAD, 1))
-        if size > MAX_FIT_PIXELS:
+        self.header, self.effort, self.threads, self.report = header, effort, thread_count(threads), report
+        if header.width * header.height > MAX_FIT_PIXELS:
             raise SettingError(
                 f"{header.width} x {header.height} pixels are too many for method latentgrid, which takes "
                 f"{MAX_FIT_PIXELS}; the methods restored and dsn take them"

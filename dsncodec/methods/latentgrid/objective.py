@@ -39,8 +39,11 @@ SMOOTH_GRIDS = 3
 CELLS = 2**12
 # Numbers between two arrays, see ``_apart``
 BETWEEN = 64
-# Rows of a grid between the rows of two threads in RDOQ: no symbol of one is a context of the other's
+# Rows of a grid between the rows of two parts in RDOQ: no symbol of one is a context of the other's
 APART = 12
+# A picture's rows are cut into parts of at least so many pixels, for with fewer, threads wait for each other longer than they work;
+# and into at most so many parts, each of which has gradients of the rate of its own. Sums go part by part, whatever the threads
+PART_PIXELS, MOST_PARTS = 2**15, 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class RDObjective:
         target: (H, W, 1 or 3) uint8.
         latents: initial latents, one (rows, columns) float32 array for each grid; default: zeros.
         visual: the distortion is that of ``visual.Distortion``, and not the mean squared error.
+        parts: into how many the work is cut; default: by the pixels alone, so that threads do not change a bit.
     """
 
     def __init__(
@@ -71,10 +75,11 @@ class RDObjective:
         threads: int = 1,
         latents: list[FloatArray] | None = None,
         visual: bool = False,
+        parts: int | None = None,
     ) -> None:
         height, width = target.shape[:2]
-        self.height, self.width, self.threads = height, width, threads
-        self.pixels = height * width
+        self.height, self.width, self.pixels = height, width, height * width
+        self.parts = parts or min(max(self.pixels // PART_PIXELS, 1), MOST_PARTS)
         colour = target if target.shape[2] == 3 else np.repeat(target, 3, 2)
         self.target = np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
         self.shapes = grid_shapes((height, width))
@@ -86,8 +91,8 @@ class RDObjective:
         arrays = self.latents, self.symbols, self.slopes, self.means, self.squares
         self._state = latent_loops.LatentState(*map(tuple, arrays))
         self._none = np.zeros((2, latent_loops.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
-        self.grad_rate = [np.zeros((threads, *symbols.shape), np.float32) for symbols in self.symbols]
-        self._grad_none = np.zeros((threads, *self._none.shape), np.float32)
+        self.grad_rate = [np.zeros((self.parts, *symbols.shape), np.float32) for symbols in self.symbols]
+        self._grad_none = np.zeros((self.parts, *self._none.shape), np.float32)
         # planes[k][level]: grid k upsampled to the size of grid level
         self.planes = [[_apart(shape) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
         row = -(-width // latent_loops.LANES) * latent_loops.LANES + latent_loops.LANES
@@ -98,7 +103,8 @@ class RDObjective:
         # planes[k][k]: the gradient of the squared error by the symbols of grid k, after a pass
         self._grad_error = tuple(planes[k] for k, planes in enumerate(self.planes))
         self._steps = 0
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        workers = min(threads, self.parts)
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self.visual = Distortion(self.target, self._over_rows) if visual else None
         self.distortion = 0.0
         self._judge: Ssimulacra2 | None = None
@@ -110,26 +116,26 @@ class RDObjective:
             self._smooth = [_cells_within(smooth, k, self.shapes[k]) for k in range(SMOOTH_GRIDS)]
             self.shown, self._grad_shown = np.empty_like(self.target), np.empty_like(self.target)
             self._wanted = np.empty_like(self.target), np.empty_like(self.target)
-        self._shares = [self._shares_of(thread) for thread in range(threads)]
+        self._shares = [self._shares_of(part) for part in range(self.parts)]
         self._rate_tasks = self._cut_rows()
         one_in = max(1, self.pixels // SAMPLE)
         self._stripes = _striped(0, height, one_in)
         self._sampled_tasks = [_sampled(tasks, one_in) for tasks in self._rate_tasks]
 
-    def _shares_of(self, thread: int) -> NDArray[np.int64]:
-        """First row and last + 1 of a thread's part of each grid."""
-        return np.array([self._share(k, thread) for k in range(GRIDS)], np.int64)
+    def _shares_of(self, part: int) -> NDArray[np.int64]:
+        """First row and last + 1 of a part of each grid."""
+        return np.array([self._share(k, part) for k in range(GRIDS)], np.int64)
 
     def _cut_rows(self) -> list[NDArray[np.void]]:
-        """The rate's work, for each thread."""
-        tasks: list[list[tuple[object, ...]]] = [[] for _ in range(self.threads)]
+        """The rate's work, for each part."""
+        tasks: list[list[tuple[object, ...]]] = [[] for _ in range(self.parts)]
         for rows in self._bands():
             for k in range(GRIDS):
                 band = _band(rows, k)
-                cuts = np.linspace(rows[k].start, rows[k].stop, self.threads + 1).astype(int)
-                for thread in range(self.threads):
-                    if cuts[thread] < cuts[thread + 1]:
-                        tasks[thread].append((k, *cuts[thread : thread + 2], self.shapes[k][1], band, 1.0))
+                cuts = np.linspace(rows[k].start, rows[k].stop, self.parts + 1).astype(int)
+                for part in range(self.parts):
+                    if cuts[part] < cuts[part + 1]:
+                        tasks[part].append((k, *cuts[part : part + 2], self.shapes[k][1], band, 1.0))
         return [np.array(rows, rate_loops.RATE_TASK) for rows in tasks]
 
     def _bands(self) -> Iterator[list[slice]]:
@@ -138,8 +144,8 @@ class RDObjective:
             yield [*band_rows((self.height, self.width), number), slice(0, 0), slice(0, 0)]
 
     def run(self, work: Callable[[int], float | None], items: Iterable[int] | None = None) -> float:
-        """Work on items side by side, or once in each thread; the sum of what it gives."""
-        items = range(self.threads) if items is None else items
+        """Work on items side by side, or once on each part; the sum of what it gives, in their order."""
+        items = range(self.parts) if items is None else items
         if self._pool is None:
             return sum(work(item) or 0.0 for item in items)
         jobs = [self._pool.submit(work, item) for item in items]
@@ -149,10 +155,10 @@ class RDObjective:
             wait(jobs)  # Ctrl-C leaves nobody at work on what the next stage changes
 
     def _over_rows(self, work: Callable[[int, int], T], count: int) -> list[T]:
-        """Work on rows, cut between the threads; what the parts give."""
+        """Work on rows, part by part; what the parts give."""
+        cuts = [count * part // self.parts for part in range(self.parts + 1)]
         if self._pool is None:
-            return [work(0, count)]
-        cuts = [count * thread // self.threads for thread in range(self.threads + 1)]
+            return [work(*ends) for ends in zip(cuts, cuts[1:])]
         jobs = [self._pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
         try:
             return [job.result() for job in jobs]
@@ -170,18 +176,16 @@ class RDObjective:
         """Latents to soft symbols."""
 
         self.run(
-            lambda thread: latent_loops.soft_round(
-                self._state, self._shares[thread], temperature, noise, seed
-            )
+            lambda part: latent_loops.soft_round(self._state, self._shares[part], temperature, noise, seed)
         )
 
     def round_latents(self) -> None:
         """Latents to symbols, rounded: nothing for a ``step`` to follow."""
-        self.run(lambda thread: latent_loops.round_latents(self._state, self._shares[thread]))
+        self.run(lambda part: latent_loops.round_latents(self._state, self._shares[part]))
 
-    def _share(self, k: int, thread: int) -> tuple[int, int]:
+    def _share(self, k: int, part: int) -> tuple[int, int]:
         rows = self.shapes[k][0]
-        return rows * thread // self.threads, rows * (thread + 1) // self.threads
+        return rows * part // self.parts, rows * (part + 1) // self.parts
 
     def rate(
         self, weights: Weights, gradient: Weights | None, sampled: bool = False, learn_from: RowSample = ALL
@@ -195,22 +199,22 @@ class RDObjective:
         net = rate_loops.ContextNet(n["w1"], n["b1"], n["w2"], n["b2"], w3, b3, *transposed)
         tasks = self._sampled_tasks if sampled else self._rate_tasks
         symbols = *self.symbols, self._none, self._none
-        per_thread = [_context_gradients() for _ in range(self.threads)]
+        per_part = [_context_gradients() for _ in range(self.parts)]
         backward = gradient is not None
 
-        def part(thread: int) -> float:
-            none = self._grad_none[thread]
-            grads = *(g[thread] for g in self.grad_rate), none, none
+        def work(part: int) -> float:
+            none = self._grad_none[part]
+            grads = *(g[part] for g in self.grad_rate), none, none
             if backward:
                 for g in grads:
                     g.fill(0)
-            mine = tasks[thread]
-            bits = rate_loops.rate(symbols, net, mine, grads, per_thread[thread], learn_from, backward)
+            mine = tasks[part]
+            bits = rate_loops.rate(symbols, net, mine, grads, per_part[part], learn_from, backward)
             return sum(weight * found for weight, found in zip(mine["weight"].tolist(), bits.tolist()))
 
-        bits = self.run(part)
+        bits = self.run(work)
         if gradient is not None:
-            for by_net in per_thread:
+            for by_net in per_part:
                 found = by_net._replace(w3=by_net.w3[:2], b3=by_net.b3[:2])
                 for name, value in found._asdict().items():
                     gradient.parts[name] += value * np.float32(learn_from.every)
@@ -264,29 +268,29 @@ class RDObjective:
         net = _synthesis_net(weights)
         if sampled and len(self._stripes) > 1:
             return self._synthesise_stripes(net)
-        shares = [Rows(*self._share(0, thread), self.width) for thread in range(self.threads)]
-        per_thread = [_synthesis_gradients(weights.width) for _ in shares]
+        shares = [Rows(*self._share(0, part), self.width) for part in range(self.parts)]
+        per_part = [_synthesis_gradients(weights.width) for _ in shares]
         scale = 1 / (3 * self.pixels)
 
-        def forward(thread: int) -> None:
-            distortion.synthesis_mlp(self.finest, net, shares[thread], self.mixed)
+        def forward(part: int) -> None:
+            distortion.synthesis_mlp(self.finest, net, shares[part], self.mixed)
 
-        def compare(thread: int) -> float:
+        def compare(part: int) -> float:
             return float(
                 distortion.squared_error(
-                    self.mixed, net.k, self.target, shares[thread], scale, self.grad_rgb, per_thread[thread].k
+                    self.mixed, net.k, self.target, shares[part], scale, self.grad_rgb, per_part[part].k
                 )
             )
 
-        def show(thread: int) -> float:
-            return float(shown.show(self.mixed, net.k, self.target, shares[thread], self.shown))
+        def show(part: int) -> float:
+            return float(shown.show(self.mixed, net.k, self.target, shares[part], self.shown))
 
-        def show_back(thread: int) -> None:
-            shown.show_back(self.mixed, self._grad_shown, shares[thread], self.grad_rgb, per_thread[thread].k)
+        def show_back(part: int) -> None:
+            shown.show_back(self.mixed, self._grad_shown, shares[part], self.grad_rgb, per_part[part].k)
 
-        def back(thread: int) -> None:
+        def back(part: int) -> None:
             distortion.synthesis_back(
-                self.finest, self.grad_rgb, net, shares[thread], per_thread[thread], learn_from
+                self.finest, self.grad_rgb, net, shares[part], per_part[part], learn_from
             )
 
         self.run(forward)
@@ -305,7 +309,7 @@ class RDObjective:
         self.run(back)
         d = gradient.parts
         rows = np.float32(learn_from.every)
-        for by in per_thread:
+        for by in per_part:
             d["k"] += by.k
             d["p"] += by.p[:, :GRIDS] * rows
             d["pb"] += by.p[:, GRIDS] * rows
@@ -325,9 +329,9 @@ class RDObjective:
         """The squared error, from stripes of rows."""
         unused, scale = np.zeros_like(net.k), 1 / (3 * self.pixels)
 
-        def part(thread: int) -> float:
+        def work(part: int) -> float:
             found = 0.0
-            for first, last in self._stripes[thread :: self.threads]:
+            for first, last in self._stripes[part :: self.parts]:
                 around = Rows(max(first - 1, 0), min(last + 1, self.height), self.width)
                 distortion.synthesis_mlp(self.finest, net, around, self.mixed)
                 rows = Rows(first, last, self.width)
@@ -337,7 +341,7 @@ class RDObjective:
             return found
 
         rows = sum(last - first for first, last in self._stripes)
-        return self.run(part) * self.height / rows
+        return self.run(work) * self.height / rows
 
     # --- RDOQ
 
@@ -371,9 +375,9 @@ class RDObjective:
 
         bands = [stacks_of(rows) for rows in self._bands()]
 
-        def count(thread: int) -> None:
+        def count(part: int) -> None:
             for k in range(GRIDS):
-                for grids, first, last in _within(bands, k, *self._share(k, thread)):
+                for grids, first, last in _within(bands, k, *self._share(k, part)):
                     rdoq_loops.count_bits(grids, net, first, last)
 
         def move(k: int, share: tuple[int, int]) -> int:
@@ -393,7 +397,7 @@ class RDObjective:
             if self.visual is not None:
                 np.clip(picture.colours, 0, 1, out=self.shown)
                 self.visual.second_order(self.shown, 2**k, *self._wanted)
-            shares = [self._share(k, thread) for thread in range(self.threads)]
+            shares = [self._share(k, part) for part in range(self.parts)]
             if min(last - first for first, last in shares) < 2 * APART:
                 shares = [(0, self.shapes[k][0])]
             inner = [(first, last - APART) for first, last in shares[:-1]] + shares[-1:]
@@ -424,7 +428,7 @@ class RDObjective:
         picture = rdoq_loops.Picture(
             self.finest, self.mixed, np.empty_like(self.target), *self._wanted, *layers
         )
-        self.run(lambda thread: rdoq_loops.synthesis_conv(picture, *self._share(0, thread)))
+        self.run(lambda part: rdoq_loops.synthesis_conv(picture, *self._share(0, part)))
         return net, n["b1"], picture
 
     def _latents_follow(self) -> None:
@@ -489,7 +493,7 @@ class RDObjective:
         for slopes, smooth in zip(self.slopes[:held], self._smooth):
             slopes[smooth] = 0
         self.run(
-            lambda thread: latent_loops.step(self._state, grads, self._grad_error, self._shares[thread], adam)
+            lambda part: latent_loops.step(self._state, grads, self._grad_error, self._shares[part], adam)
         )
 
 
