@@ -1,4 +1,7 @@
-"""Crops of codecs at equal bytes, side by side: the original, AVIF as Pillow writes it, JPEG XL, and ours."""
+"""Crops of codecs at equal bytes, side by side: the original, AVIF as Pillow writes it, JPEG XL, and ours.
+
+With ``--fitted STEPS`` ours are latent grids, fitted for squared error and for the eye to each rate, these with texture too.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument("--pictures", nargs="+", choices=SHOWN, default=[*SHOWN], metavar="NAME")
     parser.add_argument("--rates", nargs="+", type=float, default=[*RATES], metavar="BPP")
-    parser.add_argument("--codecs", nargs="+", default=[*CODECS], metavar="NAME")
+    parser.add_argument(
+        "--codecs", nargs="+", metavar="NAME", help=f"default: {' '.join(CODECS)}; with --fitted no restored"
+    )
+    parser.add_argument("--fitted", type=int, metavar="STEPS", help="show latent grids, of fits so long")
     parser.add_argument(
         "--quality", type=int, default=82, help="of the sheets, which are JPEG (default %(default)s)"
     )
@@ -42,30 +48,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write sheet-NAME.jpg, and sheet.md with the scores."""
-    found = {codec.key: codec for _, codec in choose(args.codecs)[0]}
-    codecs = [found[key] for key in args.codecs]
+    found = {codec.key: codec for _, codec in choose(args.codecs or [*CODECS])[0]}
+    wanted = args.codecs or (CODECS[:-1] if args.fitted else CODECS)
+    codecs = [found[key] for key in wanted]
+    start = "latentgrid-sheet" if args.fitted else "sheet"
     results.RESULTS.mkdir(parents=True, exist_ok=True)
     rows: list[list[str]] = []
     for name in args.pictures:
-        sheet = Image.fromarray(_sheet(name, codecs, args.rates, rows))
+        sheet = Image.fromarray(_sheet(name, codecs, args.rates, rows, args.fitted))
         sheet.save(
-            results.RESULTS / f"sheet-{name}.jpg", quality=args.quality, subsampling="4:4:4", optimize=True
+            results.RESULTS / f"{start}-{name}.jpg", quality=args.quality, subsampling="4:4:4", optimize=True
         )
-    links = ", ".join(f"[{name}](sheet-{name}.jpg)" for name in args.pictures)
+    links = ", ".join(f"[{name}]({start}-{name}.jpg)" for name in args.pictures)
     text = (
         "# Crops at equal bytes\n\nWhole pictures of scikit-image are coded to the rates below; parts of them are shown, each pixel "
         f"{ZOOM} x {ZOOM}: {links}. Scores are of whole pictures.\n\n{results.table(HEADING, rows)}"
     )
-    results.write_report("sheet.md", text, args.command)
+    results.write_report(f"{start}.md", text, args.command)
     return 0
 
 
-def _sheet(name: str, codecs: list[Codec], rates: list[float], rows: list[list[str]]) -> UInt8Array:
+def _sheet(
+    name: str, codecs: list[Codec], rates: list[float], rows: list[list[str]], fitted: int | None
+) -> UInt8Array:
     """A row of crops for each rate, under their names; adds a row to ``rows`` for each file."""
     original = np.ascontiguousarray(getattr(skimage.data, name)()[..., :3])
     height, width = original.shape[:2]
     encoders = [cache(lambda setting, codec=codec: codec.encode(original, setting)) for codec in codecs]
     lines = []
+    most = 1 + len(codecs) + (3 if fitted else sum(codec.key == "restored" for codec in codecs))
     for rate in rates:
         crops = [titled(original[SHOWN[name]], f"original, {rate:g} bpp:")]
         for codec, encode in zip(codecs, encoders):
@@ -81,7 +92,20 @@ def _sheet(name: str, codecs: list[Codec], rates: list[float], rows: list[list[s
                 crops.append(titled(other[SHOWN[name]], f"the same, perceptual: SSIMULACRA 2 {score:.0f}"))
             said = [f"{reached:.3f}", f"{score:.1f}", f"{psnr_db(original, shown):.2f}"]
             rows.append([name, f"{rate:g}", codec.label, f"{setting:g}", *said])
-        lines.append(np.concatenate(crops, 1))
+        for tune in ("psnr", "visual") if fitted else ():
+            data = dsncodec.encode(original, dsncodec.LatentGrid(steps=fitted, tune=tune), target_bpp=rate)
+            decoders = ["fidelity"]
+            if str(dsncodec.read_info(data).model).endswith("texture"):
+                decoders.append("perceptual")
+            for decoder in decoders:
+                shown = dsncodec.decode(data, decoder=decoder, as_array=True)
+                reached, score = bpp(len(data), width, height), ssimulacra2(original, shown)
+                label = f"latent grids, {'with texture' if decoder == 'perceptual' else f'tune={tune}'}"
+                crops.append(titled(shown[SHOWN[name]], f"{label}: {reached:.2f} bpp, {score:.0f}"))
+                said = [f"{reached:.3f}", f"{score:.1f}", f"{psnr_db(original, shown):.2f}"]
+                rows.append([name, f"{rate:g}", label, f"{fitted} steps", *said])
+                print(*rows[-1], flush=True)
+        lines.append(np.concatenate([*crops, *[np.full_like(crops[0], 255)] * (most - len(crops))], 1))
     return np.concatenate(lines)
 
 
