@@ -12,6 +12,7 @@ from PIL import Image
 import dsncodec
 from dsncodec import container
 from dsncodec.methods.latentgrid import bitstream, texture, texture_fit
+from dsncodec.methods.latentgrid import encoder as latentgrid
 from dsncodec.methods.latentgrid.encoder import Coded, Encoder, Point
 from dsncodec.methods.latentgrid.texture import SEEN, Texture
 from dsncodec.methods.sections import read_structure
@@ -242,6 +243,9 @@ def test_whoever_waits_gets_the_file_without_it(monkeypatch: pytest.MonkeyPatch)
         (dsncodec.LatentGrid(steps=5), True),
     ):
         encoder = Encoder(header, np.zeros((64, 64, 3), np.uint8), 1, options)
-        monkeypatch.setattr(encoder, "_wants_texture", lambda size: True)
+        monkeypatch.setattr(encoder, "_size", lambda sections: 100)
+        monkeypatch.setattr(latentgrid, "TEXTURE_SHARE", 1.0)
         encoder._interrupted = interrupted
+        # a budget of three seconds has no time for it
+        assert encoder._wants_texture(100) == interrupted
         assert encoder._textured(coded, Point(1e-3)) is coded

@@ -246,12 +246,11 @@ class Encoder:
 
     def _textured(self, coded: Coded, point: Point) -> Coded:
         """With texture, where the file is to have it and has room for it. Not of a fit that was interrupted: somebody waits."""
-        steps = texture_fit.STEPS if self.seconds is None else int(TEXTURE_PACE * self.seconds)
         size = self._size(coded.sections)
-        if self._interrupted or steps < texture_fit.FEWEST or not self._wants_texture(size):
+        if self._interrupted or not self._wants_texture(size):
             return coded
         seed = zlib.crc32(dict(coded.sections)["LATS"])
-        found = texture_fit.fitted(self.colour, coded.nets, coded.grids, seed, min(steps, texture_fit.STEPS))
+        found = texture_fit.fitted(self.colour, coded.nets, coded.grids, seed, self._texture_steps)
         if found is None:
             return coded
         sections = [*coded.sections, (texture.TAG, found.pack())]
@@ -261,8 +260,18 @@ class Encoder:
 
     def _wants_texture(self, size: int) -> bool:
         """Whether a file of so many bytes is to have it."""
+        if self.tune != "visual" or self._texture_steps < texture_fit.FEWEST:
+            return False
         bpp = 8 * size / (self.header.width * self.header.height)
-        return self.tune == "visual" and bpp < TEXTURE_BELOW and TEXTURE_SHARE * size >= TEXTURE_BYTES
+        return bpp < TEXTURE_BELOW and TEXTURE_SHARE * size >= TEXTURE_BYTES
+
+    @property
+    def _texture_steps(self) -> int:
+        return (
+            texture_fit.STEPS
+            if self.seconds is None
+            else min(int(TEXTURE_PACE * self.seconds), texture_fit.STEPS)
+        )
 
     def _fit(self, point: Point) -> Coded:
         """Fit until the real file is what was asked for; or until Ctrl-C, which may leave it short of a PSNR.
