@@ -5,6 +5,7 @@ What a network is worth is measured in the bench. Here a smoother that anybody c
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -224,9 +225,9 @@ def test_a_picture_without_a_network_loads_no_runtime(base: str, mode: str, use:
 
 def test_effort_chooses_the_network(use: Use) -> None:
     run = use(row_of("jpeg", "fast", "fast one"), row_of("jpeg", "best", "best one"))
-    for effort in range(10):
-        dsncodec.encode(ramp(40, 30), base="jpeg", quality=8, effort=effort)
-        best = effort >= restored.BEST_FROM_EFFORT
+    for tune, effort in itertools.product(("visual", "psnr"), range(10)):
+        dsncodec.encode(ramp(40, 30), base="jpeg", quality=8, effort=effort, tune=tune)
+        best = effort >= restored.BEST_FROM_EFFORT[tune]
         assert set(run) == {"best one.onnx" if best else "fast one.onnx"}
         run.clear()
     run = use(row_of("jpeg", "best", "best one"))

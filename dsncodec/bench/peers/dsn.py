@@ -140,7 +140,7 @@ def codecs() -> list[Codec]:
 
 
 def _network(way: _Restored, scale: int = 1) -> registry.Restoration | None:
-    return registry.restoration(way.base, way.effort >= BEST_FROM_EFFORT, scale, way.tune)
+    return registry.restoration(way.base, way.effort >= BEST_FROM_EFFORT[way.tune], scale, way.tune)
 
 
 def _restored_version(way: _Restored) -> str:

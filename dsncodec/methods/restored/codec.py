@@ -54,7 +54,8 @@ LUMA = TO_YCBCR[0]
 
 # What effort buys
 HALF_FROM_EFFORT = 4  # half the size is tried too, at low qualities
-BEST_FROM_EFFORT = 6  # the larger network
+# The larger network, which a reader waits for, too: for the eye it wins little
+BEST_FROM_EFFORT = {"psnr": 6, "visual": 8}
 OTHERS_FROM_EFFORT = 8  # all base codecs are tried
 
 LEAST_SIDE_OF_HALF = 32
@@ -325,7 +326,9 @@ class Encoder:
         return qualities[low] if low >= 0 else None
 
     def _model(self, layer: BaseLayer) -> registry.Restoration | None:
-        return registry.restoration(layer.base, self.effort >= BEST_FROM_EFFORT, layer.scale, self.tune)
+        return registry.restoration(
+            layer.base, self.effort >= BEST_FROM_EFFORT[self.tune], layer.scale, self.tune
+        )
 
     def _payload(self, layer: BaseLayer, quality: int) -> bytes:
         if (layer, quality) not in self._payloads:
