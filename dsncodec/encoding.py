@@ -62,7 +62,7 @@ def encode(
         target_ssimulacra2: the smallest file found that reaches this SSIMULACRA 2, below 100, in about four encodes; sides of at
             least 8 pixels. Not of "coconet".
         effort: 0..9, how long the encoder works for the picture: speed of the base codec, from 4 on half the size too at low
-            rates, from 6 on the larger network, from 8 on all base codecs; of "dsn" steps of refinement of the latent (none
+            rates, from 8 on all base codecs and the larger network (tune "psnr": from 6 on); of "dsn" steps of refinement of the latent (none
             below 4), coders that "auto" tries, and how hard they work; of "latentgrid" the seconds of the fit, 1 to 180.
         metadata: in the place of the image's own; ``Metadata()``: none.
         threads: of the networks; default: the CPUs this process may use.
