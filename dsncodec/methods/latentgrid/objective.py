@@ -155,9 +155,9 @@ class RDObjective:
             wait(jobs)  # Ctrl-C leaves nobody at work on what the next stage changes
 
     def _over_rows(self, work: Callable[[int, int], T], count: int) -> list[T]:
-        """Work on rows, part by part; what the parts give."""
+        """Work on rows, part by part; what the parts give. Few rows, those of a scale at a quarter of the size, are no work for several."""
         cuts = [count * part // self.parts for part in range(self.parts + 1)]
-        if self._pool is None:
+        if self._pool is None or count <= self.height // 4:
             return [work(*ends) for ends in zip(cuts, cuts[1:])]
         jobs = [self._pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
         try:
