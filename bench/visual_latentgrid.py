@@ -185,7 +185,7 @@ def report(rows: list[Row]) -> str:
             groups.append((name, [row for stem, row in zip(stems, found) if stem.startswith(f"{name}/")]))
         means = [
             [
-                f"**{name}, {len(of)} pictures**",
+                f"**{name}, {len(of)} picture{'s' * (len(of) > 1)}**",
                 "",
                 *(_percent(float(np.nanmean(column))) for column in zip(*of)),
             ]
