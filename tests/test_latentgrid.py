@@ -374,7 +374,8 @@ class Found:
                 raise SettingError("out of reach")
             colour = np.clip(encoder.colour.astype(int) + error, 0, 255).astype(np.uint8)
             sections = [("PARM", grids.Parameters(32, grids.ZERO_INIT, (0,) * 6).pack())]
-            return Coded([*sections, ("NETW", b""), ("LATS", bytes(size))], colour)
+            nets = grids.Nets(32, grids.zero_init(32))
+            return Coded([*sections, ("NETW", b""), ("LATS", bytes(size))], colour, nets, ())
 
         monkeypatch.setattr(Encoder, "_fit", fit)
 

@@ -237,7 +237,8 @@ def test_whoever_waits_gets_the_file_without_it(monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
     header = container.Header("latentgrid", "RGB", 64, 64)
     monkeypatch.setattr(texture_fit, "fitted", lambda *_: pytest.fail("texture was fitted"))
-    coded = Coded(EMPTY, np.zeros((64, 64, 3), np.uint8), None, ())  # type: ignore[arg-type]
+    nets = bitstream.Nets(8, bitstream.zero_init(8))
+    coded = Coded(EMPTY, np.zeros((64, 64, 3), np.uint8), nets, ())
     for options, interrupted in (
         (dsncodec.LatentGrid(seconds=3), False),
         (dsncodec.LatentGrid(steps=5), True),
