@@ -282,7 +282,7 @@ def test_a_target_costs_no_more_than_the_quality_that_leads_there() -> None:
 
 
 def test_threads_do_not_change_a_byte() -> None:
-    """Sums go part by part, and parts are made by the pixels: here four."""
+    """Sums go part by part, and parts are made by the pixels: here two."""
     image = picture("RGB", 512, 260)
     files = {dsncodec.encode(image, LatentGrid(steps=4), quality=20, threads=threads) for threads in (1, 3)}
     assert len(files) == 1

@@ -41,9 +41,9 @@ CELLS = 2**12
 BETWEEN = 64
 # Rows of a grid between the rows of two parts in RDOQ: no symbol of one is a context of the other's
 APART = 12
-# A picture's rows are cut into parts of at least so many pixels, for with fewer, threads wait for each other longer than they work;
-# and into at most so many parts, each of which has gradients of the rate of its own. Sums go part by part, whatever the threads
-PART_PIXELS, MOST_PARTS = 2**15, 4
+# Pixels from which on rows are cut into two parts and into four: of fewer, threads wait for each other longer than they work, and each
+# part has gradients of the rate of its own. Sums go part by part, whatever the threads
+TWO_PARTS, FOUR_PARTS = 2**16, 2**20
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class RDObjective:
     ) -> None:
         height, width = target.shape[:2]
         self.height, self.width, self.pixels = height, width, height * width
-        self.parts = parts or min(max(self.pixels // PART_PIXELS, 1), MOST_PARTS)
+        self.parts = parts or (1 if self.pixels < TWO_PARTS else 2 if self.pixels < FOUR_PARTS else 4)
         colour = target if target.shape[2] == 3 else np.repeat(target, 3, 2)
         self.target = np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
         self.shapes = grid_shapes((height, width))
