@@ -31,9 +31,10 @@ import dsncodec
 from dsncodec import container
 from dsncodec.bench.perceptual import Dists, Lpips
 from dsncodec.bench.referees import butteraugli
-from dsncodec.methods.latentgrid import bitstream
+from dsncodec.methods.latentgrid import bitstream, texture
 from dsncodec.methods.sections import read_structure
 from dsncodec.metrics import bpp, psnr_db, ssimulacra2
+from dsncodec.planes import TO_YCBCR
 from dsncodec.train.losses.perceptual import FeatureDistance, local_statistics, relative
 
 from . import results
@@ -49,7 +50,6 @@ UNITS, PLANES = 8, 3
 CROP = 128
 OCTAVES = 3
 RATE = 5e-3
-YCC = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 SCORES = ("psnr_db", "ssimulacra2", "butteraugli_3norm", "lpips_alex", "dists")
 
 
@@ -129,7 +129,7 @@ def planes_of(data: bytes) -> tuple[bitstream.Nets, Tensor]:
     grids = parsed.grids()
     synthesis = bitstream.Synthesis(parsed.nets, parsed.shape, 3)
     whole = slice(0, parsed.shape[0]), slice(0, parsed.shape[1])
-    planes = synthesis._planes(lambda k, rows, columns: grids[k][rows, columns], 0, *whole)
+    planes = synthesis.planes(lambda k, rows, columns: grids[k][rows, columns], 0, *whole)
     return parsed.nets, torch.from_numpy(planes)
 
 
@@ -145,7 +145,7 @@ def features_of(distance: FeatureDistance) -> Statistics:
 
 def bands_of(picture: Tensor) -> dict[str, Tensor]:
     """Logarithms of the energies of three octaves of Y, Cb and Cr over squares of 16 x 16 pixels, 8 apart."""
-    y = torch.einsum("ij,jhw->ihw", torch.tensor(YCC), picture)[:, None]
+    y = torch.einsum("ij,jhw->ihw", torch.from_numpy(TO_YCBCR), picture)[:, None]
     found: dict[str, Tensor] = {}
     for octave in range(OCTAVES):
         step = 2**octave
@@ -249,7 +249,7 @@ def files(args: argparse.Namespace) -> list[Row]:
             for quality in args.qualities:
                 data = dsncodec.encode(rgb, dsncodec.LatentGrid(steps=args.fit), quality=quality, threads=1)
                 rate = bpp(len(data), rgb.shape[1], rgb.shape[0])
-                if not str(dsncodec.read_info(data).model).endswith("texture"):
+                if texture.TAG not in dsncodec.read_info(data).sections:
                     print(path.name, quality, f"{rate:.3f} bpp: no texture", flush=True)
                     continue
                 for decoder in ("fidelity", "perceptual"):

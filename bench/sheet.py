@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 import dsncodec
 from dsncodec.bench.peers import Codec, choose
 from dsncodec.bench.samples import nearest_file
+from dsncodec.methods.latentgrid import texture
 from dsncodec.metrics import bpp, psnr_db, ssimulacra2
 
 from . import results
@@ -95,7 +96,7 @@ def _sheet(
         for tune in ("psnr", "visual") if fitted else ():
             data = dsncodec.encode(original, dsncodec.LatentGrid(steps=fitted, tune=tune), target_bpp=rate)
             decoders = ["fidelity"]
-            if str(dsncodec.read_info(data).model).endswith("texture"):
+            if texture.TAG in dsncodec.read_info(data).sections:
                 decoders.append("perceptual")
             for decoder in decoders:
                 shown = dsncodec.decode(data, decoder=decoder, as_array=True)

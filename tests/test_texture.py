@@ -15,19 +15,14 @@ from dsncodec.methods.latentgrid import bitstream, texture, texture_fit
 from dsncodec.methods.latentgrid import encoder as latentgrid
 from dsncodec.methods.latentgrid.encoder import Coded, Encoder, Point
 from dsncodec.methods.latentgrid.texture import SEEN, Texture
-from dsncodec.methods.sections import read_structure
 from dsncodec.metrics import psnr_db
+from dsncodec.planes import TO_YCBCR
 
+from .golden.add import sections_of
 from .reference_decoder import noise_plane
 
 EMPTY = [("PARM", bytes(8)), ("NETW", b""), ("LATS", b"")]
 PHOTOS = Path(__file__).parent / "photos"
-
-
-def sections_of(data: bytes) -> tuple[container.Header, dict[str, bytes]]:
-    stream = io.BytesIO(data)
-    header, sections, _ = read_structure(stream, None)
-    return header, dict(container.iter_payloads(stream, sections))
 
 
 def units(count: int = 3) -> Texture:
@@ -109,7 +104,7 @@ def test_it_brings_contrast_nearer_to_the_original(photo: np.ndarray, file: byte
         """Of the logarithms of local energies, octave by octave."""
         found = []
         for one in (picture, photo):
-            y = np.tensordot(texture_fit._YCC, one.transpose(2, 0, 1).astype(np.float32) / 255, 1)
+            y = np.tensordot(TO_YCBCR, one.transpose(2, 0, 1).astype(np.float32) / 255, 1)
             found.append(
                 [texture_fit._logarithms(texture_fit._energy(band)) for band in texture_fit._bands(y)]
             )

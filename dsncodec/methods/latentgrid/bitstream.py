@@ -356,7 +356,7 @@ class Synthesis:
             slice(max(part.start - 1, 0), min(part.stop + 1, side))
             for part, side in zip((rows, columns), shape)
         )
-        found = self._planes(symbols, level, *inner)
+        found = self.planes(symbols, level, *inner)
         planes = np.zeros((GRIDS, *found.shape[1:]), np.float32)
         planes[level:] = found
         g = synthesis_mlp(planes, self.nets)
@@ -370,7 +370,7 @@ class Synthesis:
         rgb = np.fmin(np.fmax(rgb, 0, out=rgb), 255, out=rgb)  # and what is no number is 0
         return rgb.astype(np.uint8).transpose(1, 2, 0)
 
-    def _planes(self, symbols: Symbols, level: int, rows: slice, columns: slice) -> FloatArray:
+    def planes(self, symbols: Symbols, level: int, rows: slice, columns: slice) -> FloatArray:
         """The planes of a level, (7 - level, rows, columns): the grid's own first."""
         own = symbols(level, rows, columns).astype(np.float32)[None]
         if level == GRIDS - 1:
@@ -379,7 +379,7 @@ class Synthesis:
         coarse = [slice(part.start >> 1, (part.stop - 1 >> 1) + 1) for part in (rows, columns)]
         sides = grid_shapes(self.shape)[level + 1]
         inner = [slice(max(part.start - 2, 0), min(part.stop + 2, side)) for part, side in zip(coarse, sides)]
-        found = self._planes(symbols, level + 1, *inner)
+        found = self.planes(symbols, level + 1, *inner)
         padded = _padded(found, coarse, inner, 2, 2)
         more = upsample2x(padded, self.nets.taps[level], rows.start & 1, columns.start & 1, own.shape[1:])
         return np.concatenate([own, more])

@@ -414,8 +414,8 @@ class RDObjective:
 
     def _worse(self, weights: Weights, lmbda: float, before: Loss) -> bool:
         """Whether the loss of the symbols as they are is larger than one before."""
-        found, price = self.loss(weights), lmbda / self.pixels
-        return found.distortion + price * found.bits > before.distortion + price * before.bits
+        found, per_bit = self.loss(weights), lmbda / self.pixels
+        return found.distortion + per_bit * found.bits > before.distortion + per_bit * before.bits
 
     def _rdoq_layers(self, weights: Weights) -> tuple[rdoq_loops.ContextNet, FloatArray, rdoq_loops.Picture]:
         """The layers as RDOQ takes them, the grids' biases, and the picture as it is."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...planes import TO_YCBCR
 from .bitstream import Nets, Synthesis, synthesis_conv, synthesis_mlp
 from .texture import SEEN, UNITS, Texture, noise
 
@@ -30,7 +31,6 @@ OCTAVES, CELL, LEAST_ENERGY = 3, 8, 1e-5
 STATISTICS, CHROMA = 0.6, 0.3
 # Where the fitted picture's energies are right already, they are no measure
 LEAST_APART = 1e-4
-_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 _MOST = 2**10  # of a rounded weight
 
 
@@ -86,7 +86,7 @@ class _Picture:
     def crop(self, at: tuple[slice, slice]) -> _Crop:
         """A part of it; beyond its edges the picture is taken to go on as at them."""
         synthesis = Synthesis(self.nets, self.colour.shape[:2], self.colour.shape[2])
-        planes = synthesis._planes(lambda k, rows, columns: self.grids[k][rows, columns], 0, *at)
+        planes = synthesis.planes(lambda k, rows, columns: self.grids[k][rows, columns], 0, *at)
         base = _filtered(synthesis_mlp(planes, self.nets), self.nets.kernel)
         wanted = self.colour[at].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         return _Crop(np.concatenate([noise(self.seed, at), planes]), base, wanted, self.nets.kernel)
@@ -101,7 +101,7 @@ class _Crop:
         grey = len(wanted) == 1
         # of the clipped samples: what is shown; and of that: what is compared
         self.shows = np.full((1, 3), 1 / 3, np.float32) if grey else np.eye(3, dtype=np.float32)
-        self.turns = np.ones((1, 1), np.float32) if grey else _YCC
+        self.turns = np.ones((1, 1), np.float32) if grey else TO_YCBCR
         shown = np.tensordot(self.shows, np.clip(base, 0, 1), 1)
         self.error = max(float(np.square(shown - wanted).mean()), 1e-9)
         self.energies = [_logarithms(_energy(band)) for band in _bands(np.tensordot(self.turns, wanted, 1))]
