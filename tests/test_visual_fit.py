@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ def test_coarse_grids_go_first_where_it_is_smooth() -> None:
         kept = job.objective.step
         seen = list[list[tuple[bool, bool]]]()
 
-        def step(*arguments: float, held: int = 0) -> None:
-            kept(*arguments, held=held)
+        def step(*arguments: float, held: int, paces: Sequence[float]) -> None:
+            kept(*arguments, held=held, paces=paces)
             sides = [
                 (grid[:, : 20 >> k], grid[:, (32 >> k) + 1 :]) for k, grid in enumerate(job.objective.latents)
             ]

@@ -14,7 +14,7 @@ from ..errors import SettingError
 from ..metrics import SSIMULACRA2_SMALLEST, psnr_db, ssimulacra2
 from ..options import Best, LatentGrid, Restored
 from ..planes import squeezed
-from . import FIDELITY, Job, parser, rate_control
+from . import FIDELITY, Job, Progress, parser, rate_control
 from .latentgrid import encoder as latentgrid
 from .restored import codec as restored
 from .sections import read_structure
@@ -38,7 +38,8 @@ def encode(job: Job, options: Best) -> bytes:
     settings = LatentGrid(seconds=options.seconds, steps=options.steps, tune=options.tune)
     encoder = latentgrid.encoder_of(job, settings)
     measure, level = _judge(job.target, options.tune, min(width, height))
-    reached = measure(encoder.colour, _shown(data, job))
+    shown = _shown(data, job)
+    reached = measure(encoder.colour, shown)
     if not math.isfinite(reached):
         return data
     target = job.target
@@ -52,6 +53,9 @@ def encode(job: Job, options: Best) -> bytes:
         sections = encoder.sections(point)
     # out of the fit's reach
     except SettingError:
+        if job.progress is not None:
+            error = np.mean(np.square(shown.astype(np.float32) - encoder.colour)) / 255**2
+            job.progress(Progress(1.0, float(error), 8 * len(data) / (width * height)))
         return data
     fitted = container.pack(job.header(settings.method), sections + job.metadata)
     found = measure(encoder.colour, encoder.reconstruct(point))

@@ -52,9 +52,9 @@ WIDTH = 32
 LMBDAS = (0.06, 5e-5)
 # With tune="visual", quality is about the SSIMULACRA 2 of photographs: lmbda is VISUAL_LMBDA where the score lacks LACK to 100, and
 # goes with a power of that, of LEAST_LACK at least
-VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 3e-3, 36.0, 2.1, 3.0
+VISUAL_LMBDA, LACK, VISUAL_POWER, LEAST_LACK = 2.5e-3, 36.0, 2.1, 3.0
 # lmbda of photographs at one bit per pixel, about, by tune
-BPP_LMBDA = {"psnr": 3e-4, "visual": 9e-4}
+BPP_LMBDA = {"psnr": 3e-4, "visual": 6.5e-4}
 
 # Steps of one fit, for any picture: what is left of the budget goes to more fits, and the best is kept
 ENOUGH_STEPS = 12_000

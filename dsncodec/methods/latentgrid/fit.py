@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...entropy import adaptive_coder
 from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
+from .entropy_model import GRIDS
 from .objective import RDObjective
 from .soap import Soap
 from .visual import Distortion, planes_of
@@ -50,6 +51,8 @@ HELD_FROM = 1.5e-3
 # In a fit for the eye coarse grids go first in smooth areas: on the finest one they would become plateaus with edges, see
 # docs/decisions/0021-visual-fit.md
 VISUAL_STARTS = (0.15, 0.08, 0.04)
+# and everywhere the finest grids move in smaller steps
+VISUAL_PACES = (0.5, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
@@ -70,7 +73,8 @@ def held(starts: Sequence[float], progress: float) -> int:
 class Schedule:
     """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
     budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on latents of the finest
-    grids move in smooth areas, 0..1, finest first; all others move from the beginning."""
+    grids move in smooth areas, 0..1, finest first; all others move from the beginning. ``paces``: of the steps of each grid's
+    latents, finest first."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
@@ -79,6 +83,7 @@ class Schedule:
     rounded: float = 0.08
     rounded_weights: float = 5e-4
     starts: tuple[float, ...] = ()
+    paces: tuple[float, ...] = (1.0,) * GRIDS
 
 
 @dataclass
@@ -218,7 +223,10 @@ class Fit:
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
-        self.schedule, self.seed = Schedule(starts=VISUAL_STARTS if visual else ()), seed
+        self.schedule, self.seed = (
+            Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule(),
+            seed,
+        )
         self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 
@@ -259,7 +267,8 @@ class Fit:
                 loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
-                    objective.step(lmbda, size, held=held(schedule.starts, progress))
+                    waiting = held(schedule.starts, progress)
+                    objective.step(lmbda, size, held=waiting, paces=schedule.paces)
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded

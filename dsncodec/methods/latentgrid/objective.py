@@ -286,7 +286,8 @@ class RDObjective:
             return float(shown.show(self.mixed, net.k, self.target, shares[part], self.shown))
 
         def show_back(part: int) -> None:
-            shown.show_back(self.mixed, self._grad_shown, shares[part], self.grad_rgb, per_part[part].k)
+            of = self.grad_rgb, per_part[part].k
+            shown.show_back(self.mixed, self._grad_shown, self.shown, shares[part], *of)
 
         def back(part: int) -> None:
             distortion.synthesis_back(
@@ -482,12 +483,14 @@ class RDObjective:
         beta1: float = 0.8,
         beta2: float = 0.99,
         held: int = 0,
+        paces: Sequence[float] = (1.0,) * GRIDS,
     ) -> None:
-        """One step of Adam for the latents, from the gradients that were found last. For the eye, those of smooth areas stay
-        where they are in so many grids, the finest ones."""
+        """One step of Adam for the latents, from the gradients that were found last, of ``size`` times the pace of a grid, finest
+        first. For the eye, those of smooth areas stay where they are in ``held`` grids, the finest ones."""
         self._steps += 1
         inverse1, inverse2 = 1 / (1 - beta1**self._steps), 1 / (1 - beta2**self._steps)
-        adam = latent_loops.AdamStep(size, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
+        sizes = np.float32(size) * np.asarray(paces, np.float32)
+        adam = latent_loops.AdamStep(sizes, lmbda / self.pixels, inverse1, inverse2, beta1, beta2)
 
         grads = tuple(self.grad_rate)
         for slopes, smooth in zip(self.slopes[:held], self._smooth):

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import shown
+from .kernels.bands import BandErrors
 from .kernels.ssimulacra2_gradient import Rows, Ssimulacra2, alone
 
 FloatArray = NDArray[np.float32]
 
-# Of a point that the score lacks
-POINT = 1.6e-5
-# Of the mean squared errors of Y, Cb and Cr (those of JPEG, in 0..1); RGB's would be 1, 1.09 and 0.83 of them
-SQUARED = np.array([1.5, 3.2, 2.5])
+# Of a point that the score lacks, and of the errors in bands
+POINT, BANDS = 1.6e-5, 1.5e-4
+# Of the mean squared errors of Y, Cb and Cr (those of JPEG, in 0..1); RGB's would be 2, 2.2 and 1.7 times these
+SQUARED = np.array([0.75, 1.6, 1.25])
 _YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FORM = (_YCC.T @ np.diag(SQUARED) @ _YCC).astype(np.float32)
 # An area is smooth where luma deviates by less, within so many pixels each way
@@ -41,15 +42,24 @@ class Distortion:
     def __init__(self, original: FloatArray, rows: Rows | None = None) -> None:
         self.original = original
         self.seen = Ssimulacra2(original, rows)
+        self.bands = BandErrors(self.seen.light, rows)
         self._rows = rows or alone
 
     def value(self, picture: FloatArray) -> float:
         """Of a picture (3, H, W) in [0, 1]."""
-        return POINT * self.seen.value(picture) + self._squared(picture)
+        value = POINT * self.seen.value(picture) + self._squared(picture)
+        return value + BANDS * self.bands.value(self.seen.light)
 
     def value_and_gradient(self, picture: FloatArray, out: FloatArray) -> float:
         """The same, and its gradient by the picture, which is set."""
-        value = POINT * self.seen.value_and_gradient(picture, out) + self._squared(picture)
+        in_bands = 0.0
+
+        def also(light: FloatArray, by_light: FloatArray, slope: float) -> None:
+            nonlocal in_bands
+            in_bands = self.bands.value_and_gradient(light, by_light, BANDS / (POINT * slope))
+
+        value = POINT * self.seen.value_and_gradient(picture, out, also)
+        value += BANDS * in_bands + self._squared(picture)
         scale = np.float32(1 / picture[0].size)
 
         def part(first: int, last: int) -> None:

@@ -26,13 +26,15 @@ LAYERS = (
 
 @dataclass(frozen=True)
 class FeatureLossSettings:
-    """What is minimised: ``feature_weight`` times the mean distance over ``layers``, ``pixel_weight`` times the mean squared
-    error on a scale of 1, and ``grid_weight`` times ``grid_loss``. ``loss_networks`` is the folder of the loss networks' weights.
+    """What is minimised: ``feature_weight`` times the mean distance over ``layers``, ``statistics_weight`` times that of their
+    ``local_statistics``, ``pixel_weight`` times the mean squared error on a scale of 1, and ``grid_weight`` times ``grid_loss``.
+    ``loss_networks`` is the folder of the loss networks' weights.
     """
 
     loss_networks: str = "data/loss_network"
     layers: tuple[str, ...] = LAYERS
     feature_weight: float = 1.0
+    statistics_weight: float = 0.0
     pixel_weight: float = 50.0
     grid_weight: float = 2000.0
 
@@ -119,8 +121,20 @@ def perceptual_loss(
     total = settings.pixel_weight * (made - wanted).square().mean()
     if settings.grid_weight:
         total = total + settings.grid_weight * grid_loss(made, wanted, period)
-    if settings.feature_weight:
-        total = total + settings.feature_weight * distance()(made, wanted)
+    if settings.feature_weight or settings.statistics_weight:
+        with torch.no_grad():
+            theirs = distance().features(wanted)
+        ours = distance().features(made)
+        for weight, of in (
+            (settings.feature_weight, Tensor.float),
+            (settings.statistics_weight, local_statistics),
+        ):
+            if weight:
+                far = relative(
+                    {name: of(maps) for name, maps in ours.items()},
+                    {name: of(maps) for name, maps in theirs.items()},
+                )
+                total = total + weight * torch.stack(list(far.values())).mean()
     return total
 
 

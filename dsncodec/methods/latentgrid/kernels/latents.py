@@ -55,9 +55,9 @@ class LatentState(NamedTuple):
 
 
 class AdamStep(NamedTuple):
-    """Size of a step, what gradients of bits count beside those of squared error, 1 / (1 - beta^t) and beta of both means."""
+    """Sizes of a step, one for each grid, what gradients of bits count beside those of squared error, 1 / (1 - beta^t) and beta of both means."""
 
-    size: float
+    sizes: Any
     rate_scale: float
     inverse1: float
     inverse2: float
@@ -139,12 +139,12 @@ def step(state: Any, grad_rate: Any, grad_error: Any, shares: Any, adam: Any) ->
         grad_error: of each grid the gradient of the squared error by symbol, (rows, columns).
     """
     b1, b2 = np.float32(adam.beta1), np.float32(adam.beta2)
-    size, scale = np.float32(adam.size), np.float32(adam.rate_scale)
+    scale = np.float32(adam.rate_scale)
     i1, i2 = np.float32(adam.inverse1), np.float32(adam.inverse2)
     one, tiny, limit = np.float32(1), np.float32(1e-12), np.float32(127)
     for k in range(len(state.latents)):
         y, slope, mean, square = state.latents[k], state.slopes[k], state.means[k], state.squares[k]
-        rate, error = grad_rate[k], grad_error[k]
+        rate, error, size = grad_rate[k], grad_error[k], adam.sizes[k]
         threads = rate.shape[0]
         for row in range(shares[k, 0], shares[k, 1]):
             for x in range(y.shape[1]):

@@ -48,16 +48,20 @@ def show(g: Any, k: Any, target: Any, rows: Any, out: Any) -> float:
 
 
 @jit
-def show_back(g: Any, by: Any, rows: Any, d: Any, dk: Any) -> None:
-    """The gradient by colours (3, rows, columns) to d, laid out as ``colours`` does, and that of K to dk, which is added to:
-    as if nothing were clipped."""
+def show_back(g: Any, by: Any, colours: Any, rows: Any, d: Any, dk: Any) -> None:
+    """The gradient by colours (3, rows, columns) to d, laid out as ``colours`` of ``distortion`` does, and that of K to dk, which is
+    added to: as if nothing were clipped, but where a step would lead further out. A distortion that looks at a pixel's
+    neighbours asks for darker than black, and would do so at every step."""
     first, last, width = rows
-    zero = np.float32(0)
+    zero, one = np.float32(0), np.float32(1)
     for y in range(first, last):
         for o in range(3):
             out = d[o, y + 1, LEFT : LEFT + width]
-            line = by[o, y]
+            line, found = by[o, y], colours[o, y]
             for p in range(width):
+                e = line[p]
+                outwards = (found[p] <= zero and e > zero) or (found[p] >= one and e < zero)
+                line[p] = zero if outwards else e
                 out[p] = line[p]
             for i in range(3):
                 for r in range(3):

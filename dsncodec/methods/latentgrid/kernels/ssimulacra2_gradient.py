@@ -21,6 +21,8 @@ Float32Array = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 # (work on rows first..last-1 of so many, the number of rows): the sums of what it gives
 Rows = Callable[[Callable[[int, int], Any], int], Sequence[Any]]
+# (linear light, the gradient by it, the slope that this is multiplied by afterwards)
+Also = Callable[[Float32Array, Float32Array, float], None]
 
 LEAST_WEIGHT = 0.01
 RADIUS = len(metrics.SSIMULACRA2_TAPS) - 1
@@ -91,11 +93,11 @@ def _linear_slope(v: Any, light: Any) -> Any:
 
 
 @jit
-def _halve(fine: Any, coarse: Any, first: int, last: int) -> None:
+def halve(fine: Any, coarse: Any, first: int, last: int) -> None:
     """Rows of means of 2 x 2 pixels; an odd side repeats its last row or column."""
     rows, columns = fine.shape[1], fine.shape[2]
     quarter = np.float32(0.25)
-    for c in range(3):
+    for c in range(len(fine)):
         for y in range(first, last):
             a, b, out = fine[c, 2 * y], fine[c, min(2 * y + 1, rows - 1)], coarse[c, y]
             for x in range(columns >> 1):
@@ -105,10 +107,10 @@ def _halve(fine: Any, coarse: Any, first: int, last: int) -> None:
 
 
 @jit
-def _halve_back(by_coarse: Any, by_fine: Any, first: int, last: int) -> None:
+def halve_back(by_coarse: Any, by_fine: Any, first: int, last: int) -> None:
     """Adds to rows of ``by_fine`` what ``by_coarse`` says of them."""
     rows, columns = by_fine.shape[1], by_fine.shape[2]
-    for c in range(3):
+    for c in range(len(by_fine)):
         for y in range(first, last):
             share = np.float32(0.5) if y == rows - 1 and rows & 1 else np.float32(0.25)
             line, out = by_coarse[c, y >> 1], by_fine[c, y]
@@ -218,7 +220,7 @@ def _nine(t0: Any, t1: Any, t2: Any, t3: Any, t4: Any, v: Any, x: Any) -> Any:
 
 
 @jit
-def _across(line: Any, taps: Any, out: Any, n: int) -> None:
+def across_nine(line: Any, taps: Any, out: Any, n: int) -> None:
     """n places of a padded line, blurred."""
     t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
     for x in range(n):
@@ -282,7 +284,7 @@ def _blur_rows(seen: Any, shown: Any, taps: Any, down: Any, across: Any, first: 
                 padded[2, x] = v * u
             slot = ready % 9
             for q in range(3):
-                _across(padded[q], taps, ring[slot, q], columns)
+                across_nine(padded[q], taps, ring[slot, q], columns)
             ready += 1
         _down(ring, 0, at, taps, shown.mean[y], columns)
         _down(ring, 1, at, taps, shown.square[y], columns)
@@ -411,7 +413,7 @@ def _back_rows(
             at[k] = (j + 1 + k) % 9
         for q in range(3):
             _down(ring, q, at, taps, line[q, 8:], columns)
-            _across(line[q], taps, wide[q], columns + 8)
+            across_nine(line[q], taps, wide[q], columns + 8)
             for x in range(4):
                 _fold(wide[q], across, x, columns)
         out, u, v = shown.slope[y], seen.x[y], shown.y[y]
@@ -507,29 +509,41 @@ class Ssimulacra2:
     def _scale(self, sides: tuple[int, int], weights: FloatArray) -> _Scale:
         channels = {
             channel: _Channel(
-                Reference(*(_plane(sides) for _ in Reference._fields)),
-                Shown(*(_plane(sides) for _ in Shown._fields)),
+                Reference(*(plane(sides) for _ in Reference._fields)),
+                Shown(*(plane(sides) for _ in Shown._fields)),
                 weights[channel],
             )
             for channel in range(3)
             if channel == 1 or weights[channel].any()
         }
         down, across = (np.pad(np.arange(side), RADIUS, "reflect" if side > 1 else "edge") for side in sides)
-        return _Scale(_plane((3, *sides)), _plane((3, *sides)), channels, down, across)
+        return _Scale(plane((3, *sides)), plane((3, *sides)), channels, down, across)
 
     def value(self, picture: Float32Array) -> float:
         """100 less the score of a picture (3, H, W) in [0, 1], about."""
         self._show(picture)
         return distortion(self._errors()[0])[0]
 
-    def value_and_gradient(self, picture: Float32Array, out: Float32Array) -> float:
-        """The same, and its gradient by the picture, which is set, (3, H, W)."""
+    @property
+    def light(self) -> Float32Array:
+        """The linear light (3, H, W) of the picture that was compared last; of the original, if none was."""
+        return self._scales[0].light
+
+    def value_and_gradient(self, picture: Float32Array, out: Float32Array, also: Also | None = None) -> float:
+        """The same, and its gradient by the picture, which is set, (3, H, W).
+
+        Args:
+            also: called with the linear light, the gradient by it so far, which it may add to, and the part of a point that is
+                1 there; the values that it gives are its own.
+        """
         self._show(picture)
         errors, prices = self._errors()
         value, slope = distortion(errors)
         for number in reversed(range(len(self._scales))):
             self._back(number, prices[number])
         finest = self._scales[0]
+        if also is not None:
+            also(finest.light, finest.by_light, slope)
         self._share(finest, _lighten_back, picture, finest.light, finest.by_light, np.float32(slope), out)
         return value
 
@@ -539,7 +553,7 @@ class Ssimulacra2:
             if number == 0:
                 self._share(scale, _lighten, picture, scale.light)
             else:
-                self._share(scale, _halve, self._scales[number - 1].light, scale.light)
+                self._share(scale, halve, self._scales[number - 1].light, scale.light)
             self._share(scale, _see, scale.light, self._opsin, scale.planes(_shown), scale.wanted)
 
     def _blur(self, scale: _Scale, channel: _Channel) -> None:
@@ -587,7 +601,7 @@ class Ssimulacra2:
             scale, _see_back, scale.light, self._opsin, scale.planes(_slope), scale.wanted, scale.by_light
         )
         if number + 1 < len(self._scales):
-            self._share(scale, _halve_back, self._scales[number + 1].by_light, scale.by_light)
+            self._share(scale, halve_back, self._scales[number + 1].by_light, scale.by_light)
 
     def _share(self, scale: _Scale, kernel: Callable[..., Any], *args: Any) -> Sequence[Any]:
         """A kernel over all rows of a scale; what its parts give."""
@@ -619,7 +633,7 @@ def alone(work: Callable[[int, int], Any], count: int) -> Sequence[Any]:
     return [work(0, count)]
 
 
-def _plane(shape: tuple[int, ...]) -> Float32Array:
+def plane(shape: tuple[int, ...]) -> Float32Array:
     size = int(np.prod(shape))
     return np.zeros(size + BETWEEN, np.float32)[:size].reshape(shape)
 
