@@ -14,6 +14,7 @@ pytest.importorskip("skimage", reason="scikit-image is not installed (extra [ben
 
 from bench import features, look, results
 from bench.__main__ import main
+from bench.tables.perceptual_sr import pattern
 
 from . import fake_loss_networks
 from .conftest import picture
@@ -35,6 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def judges(data: Path) -> Path:
     (data / "loss_network").mkdir()
+    fake_loss_networks.write_judges(data / "loss_network")
     return fake_loss_networks.write(data / "loss_network")
 
 
@@ -43,7 +45,19 @@ def test_super_resolution(data: Path, judges: Path) -> None:
     assert "| Set5 (2) |" in (data / "results" / "perceptual-sr-x4.md").read_text()
     raw = (data / "results" / "perceptual-sr-x8.csv").read_text().splitlines()
     assert len(raw) == 1 + 2 * 3
-    assert raw[0].startswith("set,image,way,psnr_y_db,ssim_y,vgg19,squeezenet,vgg19.relu1_2")
+    assert raw[0] == "set,image,way,psnr_y_db,ssim_y,lpips_alex,dists,pattern"
+
+
+def test_a_pattern_is_what_repeats_with_the_scale() -> None:
+    original = np.full((64, 96, 3), 100, np.uint8)
+    board = original.copy()
+    board[::4, ::4] += 16
+    assert pattern(original, original, 4) == 0
+    # one pixel of sixteen, 16 levels up
+    assert pattern(original, board, 4) == pytest.approx(16 * (1 / 16 * 15 / 16) ** 0.5)
+    noise = original + np.random.default_rng(0).integers(0, 16, original.shape, np.uint8)
+    assert pattern(original, noise, 4) < 1
+    assert pattern(original[:8, :8], board[:8, :8], 4) > 0
 
 
 def test_looks(data: Path, judges: Path) -> None:

@@ -8,35 +8,18 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra [train])")
-import safetensors.torch
-
-from dsncodec.bench.perceptual import _VGG16, AlexNet, BlurredVGG, Dists, Lpips
+from dsncodec.bench.perceptual import Dists, Lpips
 from dsncodec.bench.referees import REFEREES, Panel
 from dsncodec.errors import MissingComponent, SettingError
-from dsncodec.train.nets.loss_networks import LossNetwork
 
+from . import fake_loss_networks
 from .conftest import picture
-
-
-def save(network: LossNetwork, path: Path) -> None:
-    """Random weights, as the published files are laid out."""
-    tensors = {key: value.half() for key, value in network.state_dict().items()}
-    safetensors.torch.save_file(tensors, path)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as --loss-networks wants it."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("loss_network")
-    save(AlexNet(), path / "alexnet_fp16.safetensors")
-    save(BlurredVGG(_VGG16, caffe=False), path / "vgg16_fp16.safetensors")
-    widths = (64, 192, 384, 256, 256)
-    linear = {f"alexnet.{i}": torch.rand(width) for i, width in enumerate(widths)}
-    safetensors.torch.save_file(linear, path / "lpips_linear_fp32.safetensors")
-    alpha_beta = {name: torch.rand(1475) for name in ("alpha", "beta")}
-    safetensors.torch.save_file(alpha_beta, path / "dists_fp32.safetensors")
-    return path
+    return fake_loss_networks.write_judges(tmp_path_factory.mktemp("loss_network"))
 
 
 @pytest.mark.parametrize("name", ["lpips", "dists"])

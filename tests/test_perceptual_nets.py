@@ -25,7 +25,12 @@ pytest.importorskip("safetensors", reason="safetensors is not installed (extra [
 from dsncodec.train import tasks
 from dsncodec.train.export import pretrained
 from dsncodec.train.export.onnx import export, load_nets
-from dsncodec.train.losses.perceptual import FeatureDistance, FeatureLossSettings, grid_loss
+from dsncodec.train.losses.perceptual import (
+    FeatureDistance,
+    FeatureLossSettings,
+    grid_loss,
+    perceptual_loss,
+)
 from dsncodec.train.nets import loss_networks
 from dsncodec.train.nets.perceptual import PerceptualConfig, PerceptualNet
 from dsncodec.train.nets.sampling import SamplingConfig
@@ -107,7 +112,9 @@ def test_feature_distance(judges: str) -> None:
     found = distance.of_layers(a, b)
     assert set(found) == set(FeatureLossSettings().layers)
     assert all(value == 0 for value in distance.of_layers(b, b).values())
-    assert distance(a, b).item() == pytest.approx(np.mean([value.item() for value in found.values()]))
+    settings = FeatureLossSettings(pixel_weight=0, grid_weight=0, feature_weight=2)
+    total = perceptual_loss(a, b, 4, settings, lambda: distance)
+    assert total.item() == pytest.approx(2 * np.mean([value.item() for value in found.values()]), rel=1e-4)
     net = loss_networks.load("squeezenet", judges, ["fire5"])
     ours, theirs = (net(x)["fire5"] for x in (a, b))
     by_hand = (ours - theirs).square().sum() / theirs.square().sum()
@@ -124,6 +131,18 @@ def test_grids_are_seen_and_textures_are_not() -> None:
     assert grid_loss(wanted + noise, wanted, 3) < by_hand / 30
     assert grid_loss(wanted + 0.1, wanted, 3) < 1e-9
     assert grid_loss(wanted[..., :3, :3] + grid[..., :3, :3], wanted[..., :3, :3], 3) > 0  # one period
+
+
+def test_statistics_prefer_a_texture_of_the_kind_to_none(judges: str) -> None:
+    wanted, another = (0.4 + 0.2 * torch.rand(1, 3, 48, 48) for _ in range(2))
+    distance, flat = FeatureDistance(judges), torch.full_like(wanted, 0.5)
+    settings = FeatureLossSettings(pixel_weight=0, grid_weight=0, feature_weight=0, statistics_weight=1)
+
+    def far(made: torch.Tensor) -> float:
+        return perceptual_loss(made, wanted, 4, settings, lambda: distance).item()
+
+    assert far(wanted) == 0
+    assert far(another) < 0.5 * far(flat)
 
 
 def test_missing_loss_networks_and_layers(tmp_path: Path, judges: str) -> None:

@@ -75,10 +75,6 @@ class FeatureDistance:
             theirs = self.features(wanted)
         return relative(self.features(picture), theirs)
 
-    def __call__(self, picture: Tensor, wanted: Tensor) -> Tensor:
-        """The mean over the layers."""
-        return torch.stack(list(self.of_layers(picture, wanted).values())).mean()
-
 
 def local_statistics(maps: Tensor, side: int = 8) -> Tensor:
     """Means and deviations of feature maps over squares of ``side`` x ``side`` places, half of a side apart: (N, C, h, w) to
