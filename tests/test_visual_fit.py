@@ -22,7 +22,7 @@ from dsncodec.methods.latentgrid import encoder as latentgrid
 from dsncodec.methods.latentgrid import visual
 from dsncodec.methods.latentgrid.kernels.latents import LEFT
 from dsncodec.methods.latentgrid.objective import RDObjective
-from dsncodec.methods.latentgrid.weights import random_weights
+from dsncodec.methods.latentgrid.weights import Weights, random_weights
 
 LAMBDA = 2e-3
 
@@ -118,6 +118,24 @@ def test_the_gradient_reaches_the_weights(threads: int) -> None:
     expected = float((gradient.astype(np.float64) * direction).sum())
     # what is clipped has a gradient all the same
     assert (found[0] - found[1]) / (2 * float(step)) == pytest.approx(expected, rel=0.25)
+
+
+def test_no_gradient_leads_out_of_black_and_white() -> None:
+    """Distortions that look at neighbours ask for darker than black: a colour there has a gradient inwards, or none."""
+    objective = RDObjective(rgb(40, 33), 1, visual=True)
+    weights = random_weights(32, 0, (0.5, 0.5, 0.5))
+    rng = np.random.default_rng(1)
+    for latents in objective.latents:
+        latents[:] = rng.normal(0, 4, latents.shape)
+    objective.soft_round(0.3, 0.1, 5)
+    objective.upsample(weights)
+    objective.synthesise(weights, Weights.zeros(32))
+    shown = objective.shown
+    by = objective.grad_rgb[:, 1:-1, LEFT : LEFT + shown.shape[2]]
+    black, white = shown == 0, shown == 1
+    assert black.sum() > 20 and white.sum() > 20
+    assert (by[black] <= 0).all() and (by[black] < 0).any() and (by[black] == 0).any()
+    assert (by[white] >= 0).all() and (by[white] > 0).any() and (by[white] == 0).any()
 
 
 def test_the_second_order_foresees_a_move() -> None:

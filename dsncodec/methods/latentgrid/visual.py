@@ -1,8 +1,8 @@
-"""The distortion of a fit for the eye: what SSIMULACRA 2 lacks to 100, and a squared error of luma and chroma.
+"""The distortion of a fit for the eye: what SSIMULACRA 2 lacks to 100, masked errors in bands, and a squared error of luma and
+chroma.
 
-SSIMULACRA 2 alone leaves ragged edges, and colours that nobody looks at from near: Butteraugli sees both, and the squared
-error holds them: docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples in 0..1, as the price
-of a bit is.
+SSIMULACRA 2 alone leaves ragged edges, and colours that nobody looks at from near: the others hold them, see
+docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples in 0..1, as the price of a bit is.
 """
 
 from __future__ import annotations

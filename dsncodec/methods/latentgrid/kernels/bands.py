@@ -2,9 +2,9 @@
 
 A simplified Butteraugli: differences of linear light, as the cones of an eye answer that has adapted to the original, in four bands
 an octave wide; each squared error is weighed by a mask of the original's activity, and the largest errors count most (a 5-norm
-over pixels). Without its lines of pixels (Malta), its asymmetry and its second scale, and linear but for the masks: that is what a
-gradient costs a tenth of a step for. Weights were fitted to Butteraugli's own maps of errors: docs/decisions/0021-visual-fit.md.
-All loops work on rows, so that threads may share them.
+over pixels). Linear but for the masks, without Butteraugli's lines of pixels (Malta), its asymmetry and its second scale. Weights
+were fitted to Butteraugli's own maps of errors: docs/decisions/0021-visual-fit.md. All loops work on rows, so that threads may
+share them.
 
 Source: the model of cones, masks and bands is that of Butteraugli as libjxl 0.7 has it (lib/jxl/butteraugli).
 """
@@ -217,8 +217,9 @@ def _slopes_of_lowest(
 
 @dataclass(frozen=True)
 class _Scale:
-    """A picture's size, the answers of the cones there (3 planes), what the Gaussian makes of them, room, masks of the band that is
-    left between, and cubes of errors."""
+    """Planes of one size: answers of the cones, then the band that is left of them, X, Y and B; what the Gaussian makes of them, of X
+    and Y alone but on the coarsest scale; room for as much; cubes of errors. And which row, and which column, each place of a
+    padded side reads."""
 
     answers: Float32Array
     blurred: Float32Array
@@ -235,7 +236,7 @@ class _Scale:
 class BandErrors:
     """Errors of pictures beside one original: about 1 where they are barely seen, 0 if there are none.
 
-    It keeps some 60 bytes for a pixel.
+    It keeps some 70 bytes for a pixel.
 
     Args:
         original: (3, H, W) float32, linear light in [0, 1].
