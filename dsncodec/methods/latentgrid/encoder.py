@@ -79,6 +79,8 @@ CLOSE = 0.98
 # bytes; about as many bytes, and steps for each second of a fit's budget
 TEXTURE_BELOW, TEXTURE_SHARE = 0.3, 0.025
 TEXTURE_BYTES, TEXTURE_PACE = 64, 3
+# Of the bytes allowed: what is kept free for it
+TEXTURE_SPARE = 0.015
 
 
 @dataclass(frozen=True)
@@ -479,7 +481,8 @@ class Encoder:
             return None
         others = self._size([("PARM", bytes(8)), ("NETW", b""), ("LATS", b"")])
         if self._wants_texture(max_bytes):
-            others += TEXTURE_BYTES
+            # and what a fit is above its aim: no other one follows for the texture's sake
+            others += TEXTURE_BYTES + round(TEXTURE_SPARE * max_bytes)
         if others >= max_bytes:
             raise SettingError(f"no fit reaches {max_bytes} bytes: all but the picture takes {others} bytes")
         return max(int(CLOSE * (max_bytes - others)), 1)
