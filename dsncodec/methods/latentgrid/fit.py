@@ -223,10 +223,8 @@ class Fit:
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
-        self.schedule, self.seed = (
-            Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule(),
-            seed,
-        )
+        self.schedule = Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule()
+        self.seed = seed
         self.objective = RDObjective(colour, threads, latents, visual)
         self.interrupted = False
 

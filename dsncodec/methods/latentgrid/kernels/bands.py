@@ -80,9 +80,8 @@ def _answer_back(by: Any, cones: Any, gains: Any, scale: Any, by_light: Any, fir
             a, b, d = cones[0, c] * scale, cones[1, c] * scale, cones[2, c] * scale
             out = by_light[c, y]
             for x in range(len(out)):
-                out[x] += ((by_y[x] + by_x[x]) * a + (by_y[x] - by_x[x]) * b) * colour[x] + by_b[
-                    x
-                ] * d * blue[x]
+                bright = (by_y[x] + by_x[x]) * a + (by_y[x] - by_x[x]) * b
+                out[x] += bright * colour[x] + by_b[x] * d * blue[x]
 
 
 @jit
@@ -141,8 +140,8 @@ def _sum_errors(bands: Any, masks: Any, weights: Any, powers: Any, first: int, l
     w_finest, w_fine, w_middle, w_low = weights
     yellow = np.float32(YELLOW)
     columns, halves, quarters = finest.shape[2], fine.shape[2], middle.shape[2]
-    coarse = np.empty(2 * quarters, np.float32)
-    half = np.empty(2 * halves, np.float32)
+    coarse = np.empty(2 * quarters + 64, np.float32)
+    half = np.empty(2 * halves + 64, np.float32)
     total = 0.0
     for row in range(first, last):
         for x in range(quarters):
@@ -247,7 +246,7 @@ class BandErrors:
         self._rows = rows or alone
         self._taps, self._cones = TAPS.astype(np.float32), CONES.astype(np.float32)
         self._weights = tuple(part.astype(np.float32) for part in (FINEST, FINE, MIDDLE, LOW))
-        self._original = original.copy()
+        self._original = _apart(original)
         self._scales = []
         sides = original.shape[1:]
         for number in range(SCALES):
@@ -263,8 +262,7 @@ class BandErrors:
         cones, dark = self._cones, DARK.astype(np.float32)
         adapted = np.tensordot(cones * np.float32(LIGHT), light, 1) + dark[:, None, None]
         slopes = np.float32(STEEP) / (adapted + np.float32(BENT))
-        gains = np.stack([slopes[1], slopes[2]]) * np.float32(LIGHT)
-        self._gains: Float32Array = gains
+        self._gains = _apart(np.stack([slopes[1], slopes[2]]) * np.float32(LIGHT))
         answers = np.float32(STEEP) * np.log(adapted[1] + np.float32(BENT)) - np.float32(BELOW)
         # fine detail does not change what the eye has adapted to: it is answered as strongly as the whole light
         steeper = np.square(answers / adapted[1] / slopes[1])
@@ -280,12 +278,8 @@ class BandErrors:
         self._on(fine, _blur, halved, self._taps, fine.down, fine.across, fine.blurred)
         calm = _least_around(fine.blurred[0])
         upper, lowest = _mask(calm, UPPER), _mask(calm, LOWEST)
-        self._masks = (
-            (_doubled(upper, sides) * steeper).astype(np.float32),
-            upper,
-            _halved(upper),
-            _halved(lowest),
-        )
+        masks = _doubled(upper, sides) * steeper, upper, _halved(upper), _halved(lowest)
+        self._masks = tuple(_apart(mask) for mask in masks)
 
     def _on(self, scale: _Scale, kernel: Callable[..., Any], *args: Any) -> Sequence[Any]:
         """A kernel over all rows of a scale; what its parts give."""
@@ -354,6 +348,13 @@ def _scale(sides: tuple[int, int], blurred: int) -> _Scale:
     return _Scale(
         plane((3, *sides)), plane((blurred, *sides)), plane((blurred, *sides)), plane(sides), down, across
     )
+
+
+def _apart(values: Float32Array) -> Float32Array:
+    """The same numbers, with room behind them, see ``plane``."""
+    copied = plane(values.shape)
+    np.copyto(copied, values)
+    return copied
 
 
 def _doubled(coarse: Float32Array, sides: Sequence[int]) -> Float32Array:

@@ -634,6 +634,7 @@ def alone(work: Callable[[int, int], Any], count: int) -> Sequence[Any]:
 
 
 def plane(shape: tuple[int, ...]) -> Float32Array:
+    """Zeros, with BETWEEN numbers behind them."""
     size = int(np.prod(shape))
     return np.zeros(size + BETWEEN, np.float32)[:size].reshape(shape)
 
