@@ -533,8 +533,8 @@ class Ssimulacra2:
         """The same, and its gradient by the picture, which is set, (3, H, W).
 
         Args:
-            also: called with the linear light, the gradient by it so far, which it may add to, and the part of a point that is
-                1 there; the values that it gives are its own.
+            also: called with the linear light, the gradient by it before it is multiplied by the slope of the score, which it may
+                add to, and that slope.
         """
         self._show(picture)
         errors, prices = self._errors()
