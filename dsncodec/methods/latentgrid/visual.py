@@ -2,7 +2,7 @@
 chroma.
 
 SSIMULACRA 2 alone leaves ragged edges, and colours that nobody looks at from near: the others hold them, see
-docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples in 0..1, as the price of a bit is.
+docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples in 0..1, as lmbda is.
 """
 
 from __future__ import annotations

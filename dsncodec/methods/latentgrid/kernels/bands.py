@@ -111,23 +111,13 @@ def _blur(planes: Any, taps: Any, down: Any, across: Any, out: Any, first: int, 
 
 
 @jit
-def _less(planes: Any, other: Any, first: int, last: int) -> None:
-    """Rows of planes less those of as many others."""
+def _add(planes: Any, other: Any, sign: Any, first: int, last: int) -> None:
+    """Rows of planes and, with a sign, those of as many others."""
     for q in range(len(other)):
         for y in range(first, last):
             a, b = planes[q, y], other[q, y]
             for x in range(len(a)):
-                a[x] -= b[x]
-
-
-@jit
-def _more(planes: Any, other: Any, first: int, last: int) -> None:
-    """Rows of planes and those of as many others."""
-    for q in range(len(other)):
-        for y in range(first, last):
-            a, b = planes[q, y], other[q, y]
-            for x in range(len(a)):
-                a[x] += b[x]
+                a[x] += sign * b[x]
 
 
 @jit
@@ -274,8 +264,8 @@ class BandErrors:
         sides = steeper.shape
         active = np.abs(finest.answers[1] + _doubled(fine.answers[1], sides))
         activity = np.sqrt(np.float32(ROOT) * active + np.float32(BIAS)) - np.float32(BIAS**0.5)
-        halved = np.repeat(_halved(activity)[None], 2, 0)
-        self._on(fine, _blur, halved, self._taps, fine.down, fine.across, fine.blurred)
+        halved = _halved(activity)[None]
+        self._on(fine, _blur, halved, self._taps, fine.down, fine.across, fine.blurred[:1])
         calm = _least_around(fine.blurred[0])
         upper, lowest = _mask(calm, UPPER), _mask(calm, LOWEST)
         masks = _doubled(upper, sides) * steeper, upper, _halved(upper), _halved(lowest)
@@ -299,7 +289,7 @@ class BandErrors:
                 coarser = self._scales[number + 1]
                 self._on(coarser, halve, scale.blurred, coarser.answers)
                 self._on(coarser, halve, scale.answers[2:], coarser.answers[2:])
-            self._on(scale, _less, scale.answers, scale.blurred)
+            self._on(scale, _add, scale.answers, scale.blurred, np.float32(-1))
 
     def _sum(self, light: Float32Array) -> float:
         """The mean fifth power."""
@@ -334,7 +324,7 @@ class BandErrors:
                 self._on(of, halve_back, coarser, of.room)
                 self._on(of, halve_back, coarser[2:], of.answers[2:])
             self._on(of, _blur, of.room, self._taps, of.down, of.across, of.blurred)
-            self._on(of, _more, of.answers, of.blurred)
+            self._on(of, _add, of.answers, of.blurred, np.float32(1))
         # of the mean's fifth root, by a squared error: half a cube
         per_cube = 0.5 * scale * mean**-0.8 / finest.powers.size
         self._on(
