@@ -484,11 +484,11 @@ def test_a_fit_interrupted_while_weights_are_rounded_rounds_them(monkeypatch: py
     fit, calls, reports = latentgrid.fitter(), list[int](), list[float]()
     rounded = fit.Fit._rounded
 
-    def press(job: Any) -> Any:
+    def press(job: Any, *args: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return rounded(job)
+        return rounded(job, *args)
 
     monkeypatch.setattr(fit.Fit, "_rounded", press)
     data = dsncodec.encode(

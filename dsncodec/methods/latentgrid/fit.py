@@ -22,7 +22,7 @@ from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
 from .entropy_model import GRIDS
 from .objective import RDObjective
 from .soap import Soap
-from .visual import Distortion, planes_of
+from .visual import distortion_of, planes_of
 from .weights import Weights, random_weights
 
 FloatArray = NDArray[np.float32]
@@ -53,8 +53,15 @@ HELD_FROM = 1.5e-3
 VISUAL_STARTS = (0.15, 0.08, 0.04)
 # and everywhere the finest grids move in smaller steps
 VISUAL_PACES = (0.5, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0)
+# Where in the schedule a fit from proposed latents begins
+PROPOSED_BEGIN = 0.5
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
+# and what it takes before it moves the first of them, in steps, about
+RDOQ_STEPS = 15
+# Pixels of what stands for a larger picture where weights are rounded and RDOQ works on them, about: strips of so many rows, at even
+# distances, put together. Rows are those of whole cells of the coarsest grid
+STANDS, STRIP = 2**19, 2 ** (GRIDS - 1)
 # Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6
 
@@ -180,7 +187,7 @@ class Fitted:
 
 def visual_distortion(original: UInt8Array, colour: UInt8Array) -> float:
     """What a fit for the eye lessens, of two pictures (H, W, 1 or 3)."""
-    return Distortion(planes_of(original)).value(planes_of(colour))
+    return distortion_of(planes_of(original)).value(planes_of(colour))
 
 
 def weights_of(lists: Sequence[NDArray[np.int64]], width: int) -> Weights:
@@ -198,7 +205,7 @@ class Fit:
         colour: (H, W, 1 or 3) uint8.
         width: of the synthesis; the init's, if it is a published one.
         init_id: of a published init, 4 bytes, or four zeros.
-        latents: initial ones, as ``RDObjective`` takes them.
+        latents: initial ones, as ``RDObjective`` takes them: those that are proposed for the picture.
         seed: of the noise, and of the networks where no init is published.
         init: the weights of an init that is in training, in the place of a published one's.
         visual: what is optimised is the distortion for the eye, and not the squared error.
@@ -210,7 +217,7 @@ class Fit:
         width: int,
         init_id: bytes,
         threads: int,
-        latents: list[FloatArray] | None = None,
+        latents: Sequence[FloatArray] | None = None,
         seed: int = 0,
         init: Weights | None = None,
         visual: bool = False,
@@ -226,23 +233,27 @@ class Fit:
         self.schedule = Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule()
         self.seed = seed
         self.objective = RDObjective(colour, threads, latents, visual)
+        self.begin = PROPOSED_BEGIN if latents else 0.0
+        self.seconds_per_step = 0.0
         self.interrupted = False
 
     def run(
-        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float = 0.0
+        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float | None = None
     ) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
-            begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps.
+            begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps; default: where
+                its latents ask for.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
         objective, schedule, weights = self.objective, self.schedule, self.weights
         optimiser, pace = Soap(weights), self._pace(target.lmbda)
         lmbda, step = target.lmbda, 0
+        begin = self.begin if begin is None else begin
         look = math.inf if target.fixed else STEERED[0]
         soft = 1 - schedule.rounded
         rounded = False
@@ -261,7 +272,9 @@ class Fit:
                 elif not rounded:
                     rounded = True
                     objective.round_latents()
-                    objective.rdoq(weights, lmbda, budget.alarm(RDOQ_SHARE))
+                    self.seconds_per_step = budget.seconds_gone() / max(step, 1)
+                    if self._has_time_for_rdoq(RDOQ_SHARE * (budget.seconds or math.inf)):
+                        objective.rdoq(weights, lmbda, budget.alarm(RDOQ_SHARE))
                 loss, gradient = objective.gradients(weights, lmbda, step)
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
@@ -347,24 +360,49 @@ class Fit:
 
     # --- what a file holds
 
+    def _standing_for(self) -> RDObjective:
+        """The objective, or of a large picture that of some of its rows, with their symbols."""
+        whole = self.objective
+        strips = -(-whole.height // STRIP)
+        kept = max(STANDS // (STRIP * whole.width), 1)
+        if 2 * kept >= strips:
+            return whole
+        chosen = np.linspace(0, strips - 2, kept).round().astype(int)  # the last one may be short
+        rows = (chosen[:, None] * STRIP + np.arange(STRIP)).ravel()
+        picture = np.rint(whole.target[:, rows].transpose(1, 2, 0) * 255).astype(np.uint8)
+        latents = []
+        for k, grid in enumerate(whole.latents):
+            cells = STRIP >> k
+            latents.append(grid[(chosen[:, None] * cells + np.arange(cells)).ravel()])
+        found = RDObjective(picture, whole.threads, latents, whole.visual is not None)
+        found.round_latents()
+        return found
+
     def finished(self, seconds: float = math.inf) -> Fitted:
         """Weights rounded; then RDOQ of the weights, one by one, and of the symbols under these weights. Both end after about
         so many seconds, or at Ctrl-C, wherever they are."""
-        begin = time.monotonic()
+        begin, standing = time.monotonic(), self._standing_for()
         try:
-            parameters, differences, weights = self._rounded()
+            parameters, differences, weights = self._rounded(standing)
         except KeyboardInterrupt:
             self._interrupt()
-            parameters, differences, weights = self._rounded()
+            parameters, differences, weights = self._rounded(standing)
         self.weights = weights
         try:
-            self._rdoq_weights(parameters, differences, begin + seconds / 2)
-            self.objective.rdoq(weights, self.lmbda, lambda: time.monotonic() > begin + seconds)
+            self._rdoq_weights(standing, parameters, differences, begin + seconds / 2)
+            if standing is not self.objective:
+                standing.close()
+            if self._has_time_for_rdoq(begin + seconds - time.monotonic()):
+                self.objective.rdoq(weights, self.lmbda, lambda: time.monotonic() > begin + seconds)
         except KeyboardInterrupt:
             self._interrupt()
         return Fitted(parameters, differences, self.objective.grids(), self.objective.rate(weights, None))
 
-    def _rounded(self) -> tuple[Parameters, list[Int32Array], Weights]:
+    def _has_time_for_rdoq(self, seconds: float) -> bool:
+        """Whether RDOQ of the symbols would get further than its preparations in so many seconds."""
+        return seconds > RDOQ_STEPS * self.seconds_per_step
+
+    def _rounded(self, objective: RDObjective) -> tuple[Parameters, list[Int32Array], Weights]:
         """For each list the exponent of least cost, while the other lists stay as they are."""
         weights = self.weights.copy()
         byte_cost = 8 * self.lmbda / self.objective.pixels
@@ -372,13 +410,13 @@ class Fit:
         exponents = []
         for number, group in enumerate(weights.groups):
             init, wished = self.init.flat[group], weights.flat[group].copy()
-            self.objective.upsample(weights)
+            objective.upsample(weights)
 
             def cost(exponent: int) -> tuple[float, int, Int32Array]:
                 d = _nearest((wished - init) * 2.0**exponent)
                 weights.flat[group] = init + d * np.float32(2.0**-exponent)
                 size = len(adaptive_coder.encode(split(d, number, self.width)))
-                return self._cost(weights, number) + byte_cost * size, exponent, d
+                return self._cost(objective, weights, number) + byte_cost * size, exponent, d
 
             # exponent 0 is next to no difference at all; the search ends where finer steps have not paid four times
             tried = [cost(0)]
@@ -392,14 +430,16 @@ class Fit:
             differences.append(d)
         return Parameters(self.width, self.init_id, tuple(exponents)), differences, weights
 
-    def _rdoq_weights(self, parameters: Parameters, differences: list[Int32Array], end: float) -> None:
+    def _rdoq_weights(
+        self, objective: RDObjective, parameters: Parameters, differences: list[Int32Array], end: float
+    ) -> None:
         """RDOQ of the weights: each difference moves towards zero by one as long as lmbda times the bits that this saves
         exceeds the distortion."""
         weights, bit_cost = self.weights, self.lmbda / self.objective.pixels
         for number, (group, d, exponent) in enumerate(zip(weights.groups, differences, parameters.exponents)):
             unit = np.float32(2.0**-exponent)
-            self.objective.upsample(weights)
-            now = self._cost(weights, number, sampled=True)
+            objective.upsample(weights)
+            now = self._cost(objective, weights, number, sampled=True)
             lists = weights.flat[group], self.init.flat[group], d
             for flat, init, part in zip(*(split(values, number, self.width) for values in lists)):
                 bits = _bits_of(part)
@@ -409,17 +449,16 @@ class Fit:
                     old, kept = part[at], flat[at]
                     new = old - np.sign(old)
                     flat[at] = init[at] + new * unit
-                    then = self._cost(weights, number, sampled=True)
+                    then = self._cost(objective, weights, number, sampled=True)
                     if then + bit_cost * (bits(new) - bits(old)) < now:
                         part[at], now = new, then
                         bits = _bits_of(part)
                     else:
                         flat[at] = kept
 
-    def _cost(self, weights: Weights, number: int, sampled: bool = False) -> float:
+    def _cost(self, objective: RDObjective, weights: Weights, number: int, sampled: bool = False) -> float:
         """The part of the loss that a list of weights decides: rate for the first two, squared error for the others,
         of planes that were upsampled before unless it is the list of the taps."""
-        objective = self.objective
         if number < 2:
             return self.lmbda * objective.rate(weights, None, sampled) / objective.pixels
         if number == TAPS:

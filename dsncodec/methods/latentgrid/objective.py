@@ -19,7 +19,7 @@ from .kernels import rate as rate_loops
 from .kernels import rdoq as rdoq_loops
 from .kernels.latents import LEFT, Rows, RowSample
 from .kernels.ssimulacra2_gradient import Ssimulacra2
-from .visual import Distortion
+from .visual import distortion_of, slab_rows
 from .weights import Weights
 
 FloatArray = NDArray[np.float32]
@@ -73,17 +73,20 @@ class RDObjective:
         self,
         target: NDArray[np.uint8],
         threads: int = 1,
-        latents: list[FloatArray] | None = None,
+        latents: Sequence[FloatArray] | None = None,
         visual: bool = False,
         parts: int | None = None,
     ) -> None:
         height, width = target.shape[:2]
         self.height, self.width, self.pixels = height, width, height * width
+        self.threads = threads
         self.parts = parts or (1 if self.pixels < TWO_PARTS else 2 if self.pixels < FOUR_PARTS else 4)
         colour = target if target.shape[2] == 3 else np.repeat(target, 3, 2)
         self.target = np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
         self.shapes = grid_shapes((height, width))
-        self.latents = latents or [_apart(shape) for shape in self.shapes]
+        self.latents = [_apart(shape) for shape in self.shapes]
+        for own, given in zip(self.latents, latents or ()):
+            np.copyto(own, given)
         self.slopes = [_apart(shape) for shape in self.shapes]
         self.means = [_apart(shape) for shape in self.shapes]
         self.squares = [_apart(shape) for shape in self.shapes]
@@ -91,7 +94,10 @@ class RDObjective:
         arrays = self.latents, self.symbols, self.slopes, self.means, self.squares
         self._state = latent_loops.LatentState(*map(tuple, arrays))
         self._none = np.zeros((2, latent_loops.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
-        self.grad_rate = [np.zeros((self.parts, *symbols.shape), np.float32) for symbols in self.symbols]
+        # parts of whole bands have no context in common: their gradients lie in one array
+        self._whole_bands = -(-height // BAND) >= self.parts
+        arrays_of_parts = 1 if self._whole_bands else self.parts
+        self.grad_rate = [np.zeros((arrays_of_parts, *symbols.shape), np.float32) for symbols in self.symbols]
         self._grad_none = np.zeros((self.parts, *self._none.shape), np.float32)
         # planes[k][level]: grid k upsampled to the size of grid level
         self.planes = [[_apart(shape) for shape in self.shapes[: k + 1]] for k in range(GRIDS)]
@@ -105,7 +111,9 @@ class RDObjective:
         self._steps = 0
         workers = min(threads, self.parts)
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
-        self.visual = Distortion(self.target, self._over_rows) if visual else None
+        # rows of what the eye's distortion is shared among threads of, at most
+        self._tall = slab_rows(height, width)
+        self.visual = distortion_of(self.target, self._over_rows) if visual else None
         self.distortion = 0.0
         self._judge: Ssimulacra2 | None = None
         # what RDOQ takes for the original, and the weights of squared errors
@@ -129,13 +137,18 @@ class RDObjective:
     def _cut_rows(self) -> list[NDArray[np.void]]:
         """The rate's work, for each part."""
         tasks: list[list[tuple[object, ...]]] = [[] for _ in range(self.parts)]
-        for rows in self._bands():
+        bands = list(self._bands())
+        for number, rows in enumerate(bands):
             for k in range(GRIDS):
                 band = _band(rows, k)
-                cuts = np.linspace(rows[k].start, rows[k].stop, self.parts + 1).astype(int)
-                for part in range(self.parts):
-                    if cuts[part] < cuts[part + 1]:
-                        tasks[part].append((k, *cuts[part : part + 2], self.shapes[k][1], band, 1.0))
+                if self._whole_bands:
+                    takers, cuts = [number * self.parts // len(bands)], [rows[k].start, rows[k].stop]
+                else:
+                    takers = list(range(self.parts))
+                    cuts = np.linspace(rows[k].start, rows[k].stop, self.parts + 1).astype(int).tolist()
+                for part, first, last in zip(takers, cuts, cuts[1:]):
+                    if first < last:
+                        tasks[part].append((k, first, last, self.shapes[k][1], band, 1.0))
         return [np.array(rows, rate_loops.RATE_TASK) for rows in tasks]
 
     def _bands(self) -> Iterator[list[slice]]:
@@ -157,7 +170,7 @@ class RDObjective:
     def _over_rows(self, work: Callable[[int, int], T], count: int) -> list[T]:
         """Work on rows, part by part; what the parts give. Few rows, those of a scale at a quarter of the size, are no work for several."""
         cuts = [count * part // self.parts for part in range(self.parts + 1)]
-        if self._pool is None or count <= self.height // 4:
+        if self._pool is None or count <= self._tall // 4:
             return [work(*ends) for ends in zip(cuts, cuts[1:])]
         jobs = [self._pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
         try:
@@ -202,16 +215,24 @@ class RDObjective:
         per_part = [_context_gradients() for _ in range(self.parts)]
         backward = gradient is not None
 
+        def clear(part: int) -> None:
+            for k, by_symbols in enumerate(self.grad_rate):
+                if self._whole_bands:
+                    first, last = self._share(k, part)
+                    # the row above the grid gets what is of no row
+                    by_symbols[0, first + bool(first) : last + 1].fill(0)
+                else:
+                    by_symbols[part].fill(0)
+
         def work(part: int) -> float:
             none = self._grad_none[part]
-            grads = *(g[part] for g in self.grad_rate), none, none
-            if backward:
-                for g in grads:
-                    g.fill(0)
+            grads = *(g[0 if self._whole_bands else part] for g in self.grad_rate), none, none
             mine = tasks[part]
             bits = rate_loops.rate(symbols, net, mine, grads, per_part[part], learn_from, backward)
             return sum(weight * found for weight, found in zip(mine["weight"].tolist(), bits.tolist()))
 
+        if backward:
+            self.run(clear)
         bits = self.run(work)
         if gradient is not None:
             for by_net in per_part:
@@ -426,9 +447,8 @@ class RDObjective:
         w1, w2, p = (np.ascontiguousarray(n[name].T) for name in ("w1", "w2", "p"))
         net = rdoq_loops.ContextNet(w1, w2, n["b2"], n["w3"], n["b3"])
         layers = n["taps"], p, n["pb"], n["q"], n["qb"], n["s"], n["k"]
-        picture = rdoq_loops.Picture(
-            self.finest, self.mixed, np.empty_like(self.target), *self._wanted, *layers
-        )
+        colours = np.empty_like(self.target) if self.visual is None else self._grad_shown
+        picture = rdoq_loops.Picture(self.finest, self.mixed, colours, *self._wanted, *layers)
         self.run(lambda part: rdoq_loops.synthesis_conv(picture, *self._share(0, part)))
         return net, n["b1"], picture
 
@@ -450,7 +470,7 @@ class RDObjective:
     def ssimulacra2(self, weights: Weights) -> float:
         """Of what ``loss`` of these weights has just seen, about."""
         if self.visual is not None:
-            return 100 - self.visual.seen.value(self.shown)
+            return 100 - self.visual.lacks(self.shown)
         if self._judge is None:
             self._judge = Ssimulacra2(self.target, self._over_rows)
         picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
@@ -475,6 +495,14 @@ class RDObjective:
         squared = self.synthesise(weights, gradient, learn_from=learn_from)
         self.upsample_back(weights, gradient)
         return Loss(squared, bits, self.distortion), gradient
+
+    def latent_gradients(self, lmbda: float) -> list[FloatArray]:
+        """By latents, one array for each grid, from the gradients that were found last."""
+        scale = np.float32(lmbda / self.pixels)
+        return [
+            (by_bits.sum(0)[1:, LEFT : LEFT + slope.shape[1]] * scale + by_error) * slope
+            for by_bits, by_error, slope in zip(self.grad_rate, self._grad_error, self.slopes)
+        ]
 
     def step(
         self,

@@ -7,12 +7,14 @@ docs/decisions/0021-visual-fit.md. On the scale of the squared error of samples 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import shown
 from .kernels.bands import BandErrors
-from .kernels.ssimulacra2_gradient import Rows, Ssimulacra2, alone
+from .kernels.ssimulacra2_gradient import Rows, Scratch, Ssimulacra2, alone
 
 FloatArray = NDArray[np.float32]
 
@@ -30,6 +32,9 @@ PROBES, FAR, AROUND = 4, np.float32(0.01), 4
 # least one, as a part of the picture's mean
 TOGETHER, LEAST_CURVATURE = 2.5, 0.15
 
+# Pixels of a picture that is judged whole, at most; of a slab of a larger one, about; and its rows at least
+MOST_WHOLE, SLAB, LEAST_ROWS = 2**22, 2**20, 256
+
 
 class Distortion:
     """Of pictures beside one original.
@@ -37,13 +42,21 @@ class Distortion:
     Args:
         original: (3, H, W) float32, sRGB in [0, 1].
         rows: how work on rows is shared, see ``Ssimulacra2``.
+        scratch: of others of this size or less, which take turns with it.
     """
 
-    def __init__(self, original: FloatArray, rows: Rows | None = None) -> None:
+    def __init__(
+        self, original: FloatArray, rows: Rows | None = None, scratch: Scratch | None = None
+    ) -> None:
         self.original = original
-        self.seen = Ssimulacra2(original, rows)
-        self.bands = BandErrors(self.seen.light, rows)
+        scratch = scratch or Scratch()
+        self.seen = Ssimulacra2(original, rows, scratch)
+        self.bands = BandErrors(self.seen.light, rows, scratch)
         self._rows = rows or alone
+
+    def lacks(self, picture: FloatArray) -> float:
+        """What a picture's SSIMULACRA 2 lacks to 100, about."""
+        return self.seen.value(picture)
 
     def value(self, picture: FloatArray) -> float:
         """Of a picture (3, H, W) in [0, 1]."""
@@ -71,10 +84,10 @@ class Distortion:
     def smooth(self) -> NDArray[np.bool_]:
         """Where the original is smooth, (H, W)."""
         luma = np.tensordot(_YCC[0].astype(np.float32), self.original, 1)
-        moments = np.stack([luma, luma * luma])
-        for axis in (1, 2):
-            moments = _averaged(moments, SMOOTH_RADIUS, axis)
-        found: NDArray[np.bool_] = moments[1] - moments[0] ** 2 < SMOOTH**2
+        mean, square = luma, luma * luma
+        for axis in (0, 1):
+            mean, square = (_averaged(plane, SMOOTH_RADIUS, axis) for plane in (mean, square))
+        found: NDArray[np.bool_] = square - mean**2 < SMOOTH**2
         return found
 
     def _squared(self, picture: FloatArray) -> float:
@@ -106,12 +119,90 @@ class Distortion:
             self.value_and_gradient(picture + FAR * probe, there)
             weight += probe * (there - gradient)
         weight *= np.float32(TOGETHER / (2 * FAR * PROBES))
-        for axis in (1, 2):
-            weight[:] = _averaged(weight, AROUND * block, axis)
+        for axis in (0, 1):
+            for plane in weight:  # one by one: a large picture's sums take more than the picture
+                plane[:] = _averaged(plane, AROUND * block, axis)
         np.maximum(weight, LEAST_CURVATURE * weight.mean((1, 2), keepdims=True), out=weight)
         # a picture whose curvature is none, or less
         np.maximum(weight, np.float32(1e-3 / picture.size), out=weight)
         np.subtract(picture, gradient / (2 * weight), out=wanted)
+
+
+class Slabs:
+    """The distortion of a large picture: the mean over slabs of rows, each of them judged alone, in memory for one; arguments and
+    methods as ``Distortion`` has them."""
+
+    def __init__(self, original: FloatArray, rows: Rows | None = None) -> None:
+        height, width = original.shape[1:]
+        tall = slab_rows(height, width)
+        self._original, self._scratch = original, Scratch()
+        self._slabs: list[tuple[slice, Distortion]] = []
+        for first in range(0, height, tall):
+            part = slice(first, min(first + tall, height))
+            slab = Distortion(self._cut("original", original, part), rows, self._scratch)
+            self._slabs.append((part, slab))
+
+    def value(self, picture: FloatArray) -> float:
+        """Of a picture (3, H, W) in [0, 1]."""
+        return self._mean(lambda part, slab: slab.value(self._cut("picture", picture, part)))
+
+    def lacks(self, picture: FloatArray) -> float:
+        """What a picture's SSIMULACRA 2 lacks to 100, about."""
+        return self._mean(lambda part, slab: slab.lacks(self._cut("picture", picture, part)))
+
+    def value_and_gradient(self, picture: FloatArray, out: FloatArray) -> float:
+        """The same, and its gradient by the picture, which is set."""
+
+        def of(part: slice, slab: Distortion) -> float:
+            shown = self._cut("picture", picture, part)
+            gradient = self._scratch.plane("gradient", shown.shape)
+            value = slab.value_and_gradient(shown, gradient)
+            np.multiply(gradient, np.float32(self._share(part)), out=out[:, part])
+            return value
+
+        return self._mean(of)
+
+    def smooth(self) -> NDArray[np.bool_]:
+        """Where the original is smooth, (H, W)."""
+        return np.concatenate([slab.smooth() for _, slab in self._turns()])
+
+    def second_order(self, picture: FloatArray, block: int, wanted: FloatArray, weight: FloatArray) -> None:
+        """The distortion near a picture as a sum of weighted squares."""
+        for part, slab in self._turns():
+            there = wanted[:, part], weight[:, part]
+            slab.second_order(self._cut("picture", picture, part), block, *there)
+            there[1][:] *= np.float32(self._share(part))
+
+    def _turns(self) -> Iterator[tuple[slice, Distortion]]:
+        """The slabs, each with its rows of the original for as long as it has its turn."""
+        for part, slab in self._slabs:
+            slab.original = self._cut("original", self._original, part)
+            yield part, slab
+
+    def _share(self, part: slice) -> float:
+        return (part.stop - part.start) / self._original.shape[1]
+
+    def _mean(self, of: Callable[[slice, Distortion], float]) -> float:
+        return sum(self._share(part) * of(part, slab) for part, slab in self._turns())
+
+    def _cut(self, name: str, picture: FloatArray, part: slice) -> FloatArray:
+        """Rows of a picture, laid together: kernels are slow on others."""
+        cut = self._scratch.plane(name, (3, part.stop - part.start, picture.shape[2]))
+        np.copyto(cut, picture[:, part])
+        return cut
+
+
+def slab_rows(height: int, width: int) -> int:
+    """Of the slabs that a picture is judged in, a multiple of 8; all rows, if it is not large."""
+    if height * width <= MOST_WHOLE:
+        return height
+    return min(-(-max(SLAB // width, LEAST_ROWS) // 8) * 8, height)
+
+
+def distortion_of(original: FloatArray, rows: Rows | None = None) -> Distortion | Slabs:
+    """Of a picture (3, H, W), large or small."""
+    whole = slab_rows(*original.shape[1:]) == original.shape[1]
+    return Distortion(original, rows) if whole else Slabs(original, rows)
 
 
 def planes_of(image: NDArray[np.uint8]) -> FloatArray:
@@ -120,16 +211,13 @@ def planes_of(image: NDArray[np.uint8]) -> FloatArray:
     return np.ascontiguousarray(colour.transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
-def _averaged(planes: FloatArray, radius: int, axis: int) -> FloatArray:
+def _averaged(plane: FloatArray, radius: int, axis: int) -> FloatArray:
     """Means over 2 radius + 1 places along an axis, fewer at its ends."""
-    length = planes.shape[axis]
-    sums = np.cumsum(planes, axis, dtype=np.float64)
+    length = plane.shape[axis]
+    sums = np.cumsum(plane, axis, dtype=np.float64)
     sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
     at = np.arange(length)
     low, high = np.maximum(at - radius, 0), np.minimum(at + radius + 1, length)
-    shape = [1, 1, 1]
-    shape[axis] = length
-    means: FloatArray = ((sums.take(high, axis) - sums.take(low, axis)) / (high - low).reshape(shape)).astype(
-        np.float32
-    )
+    counts = (high - low).reshape((length, 1) if axis == 0 else (1, length))
+    means: FloatArray = ((sums.take(high, axis) - sums.take(low, axis)) / counts).astype(np.float32)
     return means

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....kernels.elementary import jit
-from .ssimulacra2_gradient import Float32Array, Rows, across_nine, alone, halve, halve_back, plane
+from .ssimulacra2_gradient import Float32Array, Rows, Scratch, across_nine, alone, halve, halve_back, plane
 
 FloatArray = NDArray[np.float64]
 
@@ -225,24 +225,43 @@ class _Scale:
 class BandErrors:
     """Errors of pictures beside one original: about 1 where they are barely seen, 0 if there are none.
 
-    It keeps some 70 bytes for a pixel.
+    It keeps some 26 bytes for a pixel, and 42 in ``scratch``.
 
     Args:
         original: (3, H, W) float32, linear light in [0, 1].
         rows: how work on rows is shared, see ``Rows``; default: it is not.
+        scratch: where its planes lie; default: its own.
     """
 
-    def __init__(self, original: Float32Array, rows: Rows | None = None) -> None:
-        self._rows = rows or alone
+    def __init__(
+        self, original: Float32Array, rows: Rows | None = None, scratch: Scratch | None = None
+    ) -> None:
+        self._rows, self._scratch = rows or alone, scratch or Scratch()
         self._taps, self._cones = TAPS.astype(np.float32), CONES.astype(np.float32)
         self._weights = tuple(part.astype(np.float32) for part in (FINEST, FINE, MIDDLE, LOW))
         self._original = _apart(original)
         self._scales = []
         sides = original.shape[1:]
         for number in range(SCALES):
-            self._scales.append(_scale((sides[0], sides[1]), 2 if number < SCALES - 1 else 3))
+            self._scales.append(self._scale((sides[0], sides[1]), 2 if number < SCALES - 1 else 3))
             sides = tuple(-(-side // 2) for side in sides)
         self._adapt()
+
+    def _scale(self, sides: tuple[int, int], blurred: int) -> _Scale:
+        number = len(self._scales)
+
+        def room(name: str, *shape: int) -> Float32Array:
+            return self._scratch.plane(f"bands {number} {name}", shape)
+
+        down, across = (np.pad(np.arange(side), 4, "symmetric") for side in sides)
+        return _Scale(
+            room("answers", 3, *sides),
+            room("blurred", blurred, *sides),
+            room("room", blurred, *sides),
+            room("powers", *sides),
+            down,
+            across,
+        )
 
     def _adapt(self) -> None:
         """Gains and masks, from the original."""
@@ -331,13 +350,6 @@ class BandErrors:
             finest, _answer_back, finest.answers, self._cones, self._gains, np.float32(per_cube), by_light
         )
         return float(mean**0.2)
-
-
-def _scale(sides: tuple[int, int], blurred: int) -> _Scale:
-    down, across = (np.pad(np.arange(side), 4, "symmetric") for side in sides)
-    return _Scale(
-        plane((3, *sides)), plane((blurred, *sides)), plane((blurred, *sides)), plane(sides), down, across
-    )
 
 
 def _apart(values: Float32Array) -> Float32Array:
