@@ -93,6 +93,10 @@ STUDIES = {
         "bench.visual_latentgrid",
         "latent grids fitted for the eye and for squared error, beside Pillow's AVIF, by four referees; their time",
     ),
+    "latentgrid-large": (
+        "bench.large",
+        "latent grids of 12 megapixels beside AVIF: bytes, memory, seconds, a region",
+    ),
     "randomness": (
         "bench.randomness",
         "latent grids at low rates: random planes and a feature loss for the synthesis, a prototype",

@@ -248,6 +248,7 @@ def times() -> str:
 def _parts(rgb: UInt8Array, threads: int) -> dict[str, Callable[[], object]]:
     """What is timed: a step of both fits, and what of it is distortion. Decoding is that of a file of either."""
     from dsncodec.methods.latentgrid.objective import RDObjective
+    from dsncodec.methods.latentgrid.visual import Distortion
     from dsncodec.methods.latentgrid.weights import random_weights
 
     rng = np.random.default_rng(0)
@@ -264,7 +265,7 @@ def _parts(rgb: UInt8Array, threads: int) -> dict[str, Callable[[], object]]:
             objective.step(1e-3, 0.01)
 
         parts[f"a step, {tune}"] = step
-        if objective.visual is not None:
+        if isinstance(objective.visual, Distortion):
             seen, out = objective.visual, np.empty_like(objective.target)
             near = np.float32(0.9) * objective.target
             parts["of it the distortion and its gradient"] = lambda: seen.value_and_gradient(near, out)

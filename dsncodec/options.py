@@ -21,7 +21,7 @@ from .validation import positive, whole
 
 PREVIEWS = (".gif", ".png", ".webp")
 VARIANTS = ("sine", "paper")
-INITS = ("proposed", "published", "zero")
+INITS = ("published", "zero")
 TUNES = ("visual", "psnr")
 PathLike = str | os.PathLike[str]
 
@@ -203,8 +203,7 @@ class LatentGrid(Options):
 
     Args:
         seconds, steps: the fit's budget, whichever ends first; default: 1 to 180 seconds, by effort.
-        init: what the fit begins with: "proposed", latents that a network proposes; "published", a published init of the weights
-            alone; "zero": nothing.
+        init: "published": the fit begins with a published init of the weights; "zero": with none.
         tune: what the fit lessens: "visual", the errors that a person sees; "psnr", the squared error.
     Raises:
         SettingError: an impossible value.
@@ -215,9 +214,7 @@ class LatentGrid(Options):
 
     seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
-    init: str = setting(
-        "proposed", "what it begins with: proposed (default), published or zero", "NAME", "str"
-    )
+    init: str = setting("published", "weights to begin with: published (default) or zero", "NAME", "str")
     tune: str = setting("visual", "what the fit is for: visual, the eye (default), or psnr", "NAME", "str")
 
     def __post_init__(self) -> None:

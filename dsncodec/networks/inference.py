@@ -38,15 +38,12 @@ class Network:
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def __call__(self, *planes: FloatArray) -> FloatArray:
-        """Run on arrays of shape (C, H, W), in the order of the graph's inputs; its one output."""
-        return self.outputs(*planes)[0]
-
-    def outputs(self, *planes: FloatArray) -> list[FloatArray]:
-        """All outputs of a graph, of arrays in the order of its inputs."""
+        """Run on arrays of shape (C, H, W), in the order of the graph's inputs."""
         budget.tick()
         feed = {name: value[None] for name, value in zip(self._inputs, planes, strict=True)}
         with _GATE:
-            return [out[0] for out in self._session.run(None, feed)]
+            out: FloatArray = self._session.run(None, feed)[0][0]
+        return out
 
 
 class _Gate:

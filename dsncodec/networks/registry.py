@@ -361,40 +361,6 @@ def init_of_wire_id(wire_id: bytes) -> Init:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Proposer:
-    """A row of models/manifest.toml: a network that proposes latents of method "latentgrid", for one tune, and the inits of the
-    weights that it was trained with, one for each of several lmbdas. Only encoders run it.
-    """
-
-    name: str
-    tune: str
-    inits: tuple[Init, ...]
-    file: str
-    sha256: str
-
-
-@functools.cache
-def proposer(tune: str) -> Proposer | None:
-    """The published one of a tune, or of squared error where that has none.
-
-    Raises:
-        MissingComponent: the manifest is not there.
-    """
-    rows = {row["tune"]: row for row in _rows("proposer")}
-    row = rows.get(tune) or rows.get("psnr")
-    if row is None:
-        return None
-    named = {init.name: init for init in inits()}
-    return Proposer(
-        name=row["name"],
-        tune=row["tune"],
-        inits=tuple(named[name] for name in row["inits"]),
-        file=row["files"]["net"]["name"],
-        sha256=row["files"]["net"]["sha256"],
-    )
-
-
 @functools.cache
 def quality_table() -> tuple[tuple[int, int, int, float], ...]:
     """The operating points of quality 0..100: (scale, levels, chroma levels, SSIMULACRA 2), bytes, PSNR and score rising."""
@@ -461,7 +427,7 @@ def checked_path(model: Model, part: str) -> Path:
     return _checked(model.files[part], model.sha256[part])
 
 
-def checked_file(row: Restoration | ImageNetwork | Look | Init | Proposer) -> Path:
+def checked_file(row: Restoration | ImageNetwork | Look | Init) -> Path:
     """The path of a network, or init, that is one file; checked as ``checked_path`` does."""
     return _checked(row.file, row.sha256)
 

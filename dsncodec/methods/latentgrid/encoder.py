@@ -31,14 +31,12 @@ from ..sections import encode_alpha
 from . import texture, texture_fit
 from .bitstream import ZERO_INIT, Nets, nets_of, pack_sections, reconstruct
 from .entropy_model import Int8Array
-from .proposer import propose
 
 if TYPE_CHECKING:
     from .fit import Budget, Fit, Fitted, RateTarget
 
 __all__ = ["Encoder", "Point", "encode", "encoder_of", "fitter"]
 
-FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Sections = list[tuple[str, bytes]]
 Report = Callable[[float, float, float], None]
@@ -288,9 +286,12 @@ class Encoder:
         level = None if point.level is None else point.level + MEASURES[point.measure].clear
         target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), level, point.measure), 0.0
         for _ in range(PILOTS if not target.fixed else 0):
-            budget = self._budget(PILOT_SHARE)
             with self._opened(target) as job:
-                job.run(fit.RateTarget(target.lmbda), budget, self._reporting(done, PILOT_SHARE))
+                job.run(
+                    fit.RateTarget(target.lmbda),
+                    self._budget(PILOT_SHARE),
+                    self._reporting(done, PILOT_SHARE),
+                )
                 done += PILOT_SHARE
                 if job.interrupted:
                     return self._finished(job, target, point)
@@ -311,9 +312,9 @@ class Encoder:
         while going:
             begun = time.monotonic()
             try:
-                budget = self._budget(1 - done)
-                budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                 with self._opened(target, number) as job:
+                    budget = self._budget(1 - done)
+                    budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                     share = ENOUGH_STEPS / self.steps if self.steps else 0.0
                     job.run(target, budget, self._reporting(done, min(share, 1 - done)))
                     steps = job.steps
@@ -339,27 +340,16 @@ class Encoder:
 
     @contextlib.contextmanager
     def _opened(self, target: RateTarget, number: int = 0) -> Iterator[Fit]:
-        """A fit from the proposal, or the init, for such a lmbda, every other one from the zero init, in a context that closes it, and
-        says whether it was interrupted."""
-        width, init, latents = self._beginning(target.lmbda, number)
-        visual = self.tune == "visual"
-        job = fitter().Fit(self.colour, width, init, self.threads, latents, seed=number, visual=visual)
+        """A fit from the init made for such a lmbda, every other one from the zero init, in a context that closes it, and says
+        whether it was interrupted."""
+        init = (WIDTH, ZERO_INIT) if number % 2 or self.init == "zero" else init_for(target.lmbda, self.tune)
+        job = fitter().Fit(self.colour, *init, self.threads, seed=number, visual=self.tune == "visual")
         try:
             yield job
         finally:
             job.close()
             if job.interrupted:
                 self._was_interrupted()
-
-    def _beginning(self, lmbda: float, number: int) -> tuple[int, bytes, list[FloatArray] | None]:
-        """Width and id of the init of fit ``number``, and its latents, where they are proposed."""
-        if number % 2 or self.init == "zero":
-            return WIDTH, ZERO_INIT, None
-        if self.init == "proposed":
-            found = propose(self.colour, lmbda, self.tune, self.threads)
-            if found is not None:
-                return found.width, found.init, found.latents
-        return *init_for(lmbda, self.tune), None
 
     def _was_interrupted(self) -> None:
         self._interrupted = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +53,10 @@ HELD_FROM = 1.5e-3
 VISUAL_STARTS = (0.15, 0.08, 0.04)
 # and everywhere the finest grids move in smaller steps
 VISUAL_PACES = (0.5, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0)
-# Where in the schedule a fit from proposed latents begins
-PROPOSED_BEGIN = 0.5
+# A fit of fewer steps than COARSE_BELOW begins with pictures of half the size and a quarter, of so many pixels at least: as many steps
+# there, finest first, and each within such a part of the budget. A step takes SECONDS_A_PIXEL, about
+COARSE_BELOW, COARSE_PIXELS, COARSE_STEPS, COARSE_SHARE = 400, 2**12, (40, 60), 0.25
+SECONDS_A_PIXEL = 8e-8
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # and what it takes before it moves the first of them, in steps, about
@@ -114,7 +116,7 @@ class Budget:
         end = time.monotonic() + share * self.seconds
         return lambda: time.monotonic() > end
 
-    def spent(self, step: int) -> float:
+    def spent(self, step: float) -> float:
         """The part of it that is gone after so many steps."""
         parts = [0.0]
         if self.seconds is not None:
@@ -205,7 +207,7 @@ class Fit:
         colour: (H, W, 1 or 3) uint8.
         width: of the synthesis; the init's, if it is a published one.
         init_id: of a published init, 4 bytes, or four zeros.
-        latents: initial ones, as ``RDObjective`` takes them: those that are proposed for the picture.
+        latents: initial ones, as ``RDObjective`` takes them.
         seed: of the noise, and of the networks where no init is published.
         init: the weights of an init that is in training, in the place of a published one's.
         visual: what is optimised is the distortion for the eye, and not the squared error.
@@ -233,33 +235,36 @@ class Fit:
         self.schedule = Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule()
         self.seed = seed
         self.objective = RDObjective(colour, threads, latents, visual)
-        self.begin = PROPOSED_BEGIN if latents else 0.0
+        self._colour, self._threads = colour, threads
         self.seconds_per_step = 0.0
+        self.begun = latents is not None
         self.interrupted = False
 
     def run(
-        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float | None = None
+        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float = 0.0
     ) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
         Args:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
-            begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps; default: where
-                its latents ask for.
+            begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
         objective, schedule, weights = self.objective, self.schedule, self.weights
         optimiser, pace = Soap(weights), self._pace(target.lmbda)
         lmbda, step = target.lmbda, 0
-        begin = self.begin if begin is None else begin
         look = math.inf if target.fixed else STEERED[0]
         soft = 1 - schedule.rounded
-        rounded = False
+        rounded, worked, gone = False, 0.0, 0.0
         try:
-            while (spent := budget.spent(step)) < 1:
-                progress = min(begin + (1 - begin) * spent / soft, 1)
+            if begin == 0 and not self.begun and self._few(budget):
+                worked = self._begin_coarse(target.lmbda, budget, report)
+                gone = budget.spent(worked)
+            self.begun = True
+            while (spent := budget.spent(worked + step)) < 1:
+                progress = min(begin + (1 - begin) * max(spent - gone, 0) / max(soft - gone, 1e-9), 1)
                 if progress < 1:
                     if look <= progress < STEERED[1]:
                         lmbda = self._steer_lmbda(target, lmbda, progress)
@@ -292,8 +297,64 @@ class Fit:
         except KeyboardInterrupt:
             self._interrupt()
         self.lmbda, self.steps = lmbda, step
-        self.seconds_per_step = budget.seconds_gone() / max(step, 1)
+        self.seconds_per_step = budget.seconds_gone() / max(worked + step, 1)
         objective.round_latents()
+
+    def _few(self, budget: Budget) -> bool:
+        """Whether a budget is of fewer steps than COARSE_BELOW, about."""
+        steps = math.inf if budget.steps is None else budget.steps
+        if budget.seconds is not None:
+            steps = min(steps, budget.seconds / (SECONDS_A_PIXEL * self.objective.pixels))
+        return steps < COARSE_BELOW
+
+    def _begin_coarse(self, lmbda: float, budget: Budget, report: Report | None) -> float:
+        """Latents and weights from fits of smaller pictures, whose grids are this one's but the finest. The work in steps.
+
+        Raises:
+            KeyboardInterrupt: one of those fits was interrupted.
+        """
+        pictures, inits, found = [self._colour], [self.init], self.weights
+        for _ in COARSE_STEPS:
+            smaller = _halved(pictures[-1])
+            if smaller.shape[0] * smaller.shape[1] < COARSE_PIXELS:
+                break
+            pictures.append(smaller)
+            inits.append(inits[-1].for_half_size())
+            found = found.for_half_size()
+        worked, latents = 0.0, list[FloatArray]()
+        for level in reversed(range(1, len(pictures))):
+            job = Fit(
+                pictures[level], self.width, self.init_id, self._threads, latents, self.seed, inits[level],
+                self.objective.visual is not None,
+            )  # fmt: skip
+            job.begun, job._published = True, self._published
+            job.weights.flat[:] = found.flat
+            shown = GRIDS - level
+            paces = self.schedule.paces[:shown] + (0.0,) * level
+            job.schedule = replace(self.schedule, paces=paces, rounded=0.0)
+            share, per_step = COARSE_SHARE, 4.0**-level
+            within = Budget(budget.seconds and share * budget.seconds, COARSE_STEPS[level - 1])
+            if budget.steps is not None:
+                within.steps = min(COARSE_STEPS[level - 1], int(share * budget.steps / per_step))
+            try:
+                # bits of all its pixels are for four times as many of the finer picture
+                job.run(RateTarget(lmbda * per_step), within)
+            finally:
+                job.close()
+            if job.interrupted:
+                raise KeyboardInterrupt
+            worked += job.steps * per_step
+            finer = np.zeros(pictures[level - 1].shape[:2], np.float32)
+            latents = [finer, *job.objective.latents[:-1]]
+            found = inits[level - 1].of_half_size(job.weights)
+            if report is not None:
+                loss = job.objective.loss(job.weights)
+                pixels = job.objective.pixels
+                report(budget.spent(worked), loss.mse(pixels), loss.bits * per_step / pixels)
+        for own, given in zip(self.objective.latents, latents):
+            np.copyto(own, given)
+        self.weights.flat[:] = found.flat
+        return worked
 
     def _pace(self, lmbda: float) -> FloatArray:
         """The step size of each weight, over the others'."""
@@ -468,6 +529,13 @@ class Fit:
         # it looks at the whole picture: rows would not do
         objective.synthesise(weights, None)
         return objective.distortion
+
+
+def _halved(colour: UInt8Array) -> UInt8Array:
+    """(H, W, C) at half the size: means of 2 x 2 pixels; an odd side repeats its last row or column."""
+    even = np.pad(colour, [(0, side % 2) for side in colour.shape[:2]] + [(0, 0)], "edge").astype(np.uint16)
+    sums = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return ((sums + 2) >> 2).astype(np.uint8)
 
 
 def _nearest(x: FloatArray) -> Int32Array:

@@ -496,14 +496,6 @@ class RDObjective:
         self.upsample_back(weights, gradient)
         return Loss(squared, bits, self.distortion), gradient
 
-    def latent_gradients(self, lmbda: float) -> list[FloatArray]:
-        """By latents, one array for each grid, from the gradients that were found last."""
-        scale = np.float32(lmbda / self.pixels)
-        return [
-            (by_bits.sum(0)[1:, LEFT : LEFT + slope.shape[1]] * scale + by_error) * slope
-            for by_bits, by_error, slope in zip(self.grad_rate, self._grad_error, self.slopes)
-        ]
-
     def step(
         self,
         lmbda: float,

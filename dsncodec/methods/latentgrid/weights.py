@@ -63,6 +63,27 @@ class Weights:
     def copy(self) -> Weights:
         return Weights(self.width, self.flat.copy())
 
+    def for_half_size(self) -> Weights:
+        """Of a picture of half the size: what these do with grid k + 1, they do with grid k. The coarsest grid shows nothing there."""
+        found = self.copy()
+        for mine, theirs in zip(self._by_grid(), found._by_grid()):
+            theirs[:-1] = mine[1:]
+        for name in ("p", "s"):
+            found.parts[name][:, -1] = 0
+        return found
+
+    def of_half_size(self, half: Weights) -> Weights:
+        """The other way round: those of ``half``, and these of what it has not, the finest grid."""
+        found = half.copy()
+        for mine, theirs, into in zip(self._by_grid(), half._by_grid(), found._by_grid()):
+            into[0], into[1:] = mine[0], theirs[:-1]
+        return found
+
+    def _by_grid(self) -> list[FloatArray]:
+        """Views with a row for each grid, finest first."""
+        parts = self.parts
+        return [parts["taps"], parts["b1"], parts["p"].T, parts["s"].T]
+
 
 def random_weights(
     width: int, seed: int, mean_colour: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -127,15 +127,7 @@ def integers(flat: FloatArray, width: int) -> Int32Array:
     return np.concatenate(found).astype(np.int32)
 
 
-def export_init(
-    folder: str | Path,
-    name: str,
-    lmbda: float,
-    flat: FloatArray,
-    width: int,
-    info: Info,
-    default: bool = True,
-) -> str:
+def export_init(folder: str | Path, name: str, lmbda: float, flat: FloatArray, width: int, info: Info) -> str:
     """Write an init, ``name``.i32, into ``folder`` and add its row to the manifest there.
 
     Args:
@@ -143,7 +135,6 @@ def export_init(
         lmbda: that it was made for, distortion on the scale of the squared error (samples in 0..1) for a bit per pixel.
         flat: (n,) float32, as ``weights.Weights.flat``.
         width: of the synthesis.
-        default: whether fits of any latents begin with it; if not, only those of its proposer's.
     Returns:
         The manifest row, as TOML.
     Raises:
@@ -162,7 +153,6 @@ def export_init(
             f"width = {width}",
             f"lambda = {short(lmbda)}",
             *([f'tune = "{info.tune}"'] if info.tune != "psnr" else []),
-            *(["default = false"] if not default else []),
             f'recipe = "dsncodec/train/recipes/{info.recipe}.toml"',
             f"steps = {info.steps}",
             f"seconds = {round(info.seconds)}",

@@ -15,7 +15,6 @@ _HEAD = """\
 # [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
 # a file of moments, on a few numbers of it beside what lies inside the radius.
 # [[start]]: an init of latent grids, which the weights of a file are differences from; width: of the synthesis; lambda: squared error for a bit per pixel.
-# [[proposer]]: an encoder's network from a picture to the latents of its grids, and the inits of the weights that go with them.
 """
 
 

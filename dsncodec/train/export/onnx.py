@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,16 +13,14 @@ import onnx
 import torch
 
 from ...errors import SettingError
-from ...methods.latentgrid.entropy_model import GRIDS
 from ...networks import registry
 from ..nets.enhancement import EnhancementConfig, EnhancementNets
 from ..nets.perceptual import PerceptualConfig, PerceptualNet
 from ..nets.ppcn import SuperResolution, SuperResolutionConfig
-from ..nets.proposer import Proposer, ProposerConfig, ProposerNets
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..nets.sampling import SamplingConfig, SamplingNets, UpGradient
 from ..nets.style import StyleConfig, StyleNet
-from . import latentgrid_init, layer_map, manifest, pretrained
+from . import layer_map, manifest, pretrained
 
 # A recipe's task: (the class of its [model] table, the class of its networks)
 NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
@@ -35,7 +32,6 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "style": (StyleConfig, StyleNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
     "enhancement": (EnhancementConfig, EnhancementNets),
-    "proposer": (ProposerConfig, ProposerNets),
 }
 
 
@@ -67,16 +63,11 @@ def name_of(checkpoint: str | Path) -> str:
     return name
 
 
-def to_onnx(
-    net: torch.nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    names: list[str],
-    outputs: Sequence[str] = ("out",),
-) -> bytes:
+def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
     """One network as an ONNX file, with free height and width and nothing else in it."""
     buffer: Any = io.BytesIO()
     planes = [name for name, value in zip(names, inputs) if value[0, 0].numel() > 1]  # others are numbers
-    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, *outputs]}
+    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, "out"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
@@ -84,7 +75,7 @@ def to_onnx(
             inputs,
             buffer,
             input_names=names,
-            output_names=list(outputs),
+            output_names=["out"],
             dynamic_axes=axes,
             opset_version=17,
             dynamo=False,
@@ -118,8 +109,6 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
         graphs = sampling_graphs(nets)
     elif isinstance(nets, RestorationNet):
         graphs = restoration_graphs(nets)
-    elif isinstance(nets, ProposerNets):
-        graphs = proposer_graphs(nets.proposer)
     else:
         graphs = picture_graphs(nets)
     sha256 = {}
@@ -132,8 +121,6 @@ def export(checkpoint: str | Path, folder: str | Path, name: str | None = None) 
         row = _model_row(name, state, sha256, _map_of(nets))
     elif isinstance(nets, RestorationNet):
         row = _restorer_row(name, state, sha256, nets.radius)
-    elif isinstance(nets, ProposerNets):
-        row = _proposer_row(name, state, sha256, _export_decoders(nets, state, folder, name))
     else:
         row = _network_row(name, state, sha256, nets)
     manifest.add(folder, name, row)
@@ -196,26 +183,6 @@ def picture_graphs(net: Any) -> dict[str, bytes]:
     }
 
 
-def proposer_graphs(net: Proposer) -> dict[str, bytes]:
-    """The one ONNX file of a proposer: inputs picture and price, seven outputs, see its class."""
-    picture, price = torch.rand(1, 3, 2 * net.unit, 2 * net.unit), torch.zeros(1, 1)
-    outputs = [f"grid_{k}" for k in range(GRIDS)]
-    return {"net": to_onnx(net, (picture, price), ["picture", "price"], outputs)}
-
-
-def _export_decoders(nets: ProposerNets, state: dict[str, Any], folder: Path, name: str) -> list[str]:
-    """The inits of a proposer's decoders; their names."""
-    recipe = state["recipe"]
-    about = latentgrid_init.Info(
-        recipe["name"], state["step"], state["seconds"], recipe["optim"]["seed"], recipe["loss"]["tune"]
-    )
-    names = []
-    for lmbda, flat in zip(recipe["loss"]["lmbdas"], nets.decoders.detach().numpy()):
-        names.append(f"{name}-{latentgrid_init.short(lmbda)}")
-        latentgrid_init.export_init(folder, names[-1], lmbda, flat, nets.width, about, default=False)
-    return names
-
-
 class _Method(torch.nn.Module):
     """A network's other method in the place of ``forward``."""
 
@@ -263,11 +230,6 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
         f"radius = {radius}",
     ]
     return _row("restorer", RestorationNet, name, state, sha256, about)
-
-
-def _proposer_row(name: str, state: dict[str, Any], sha256: dict[str, str], inits: list[str]) -> str:
-    about = [f'tune = "{state["recipe"]["loss"]["tune"]}"', f"inits = {json.dumps(inits)}"]
-    return _row("proposer", Proposer, name, state, sha256, about)
 
 
 def _network_row(name: str, state: dict[str, Any], sha256: dict[str, str], net: Any) -> str:

@@ -12,7 +12,6 @@ from ..trainer import Task
 from .enhancement import EnhancementRecipe, EnhancementTask
 from .perceptual_decoder import LookRecipe, LookTask
 from .perceptual_sr import PerceptualRecipe, PerceptualTask
-from .proposer import ProposerRecipe, ProposerTask
 from .restoration import RestorationRecipe, RestorationTask
 from .sampling import SamplingRecipe, SamplingTask
 from .style import StyleRecipe, StyleTask
@@ -27,7 +26,6 @@ TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "perceptual": (PerceptualRecipe, PerceptualTask),
     "style": (StyleRecipe, StyleTask),
     "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
-    "proposer": (ProposerRecipe, ProposerTask),
     "enhancement": (EnhancementRecipe, EnhancementTask),
 }
 

@@ -1,0 +1,161 @@
+"""Fits of few steps begin with smaller pictures, whose grids are the picture's own but the finest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data as photographs
+
+import dsncodec
+from dsncodec import LatentGrid
+
+from .conftest import UInt8Array, picture
+
+pytest.importorskip("numba", reason="numba is not installed (extra [fit])")
+
+from dsncodec.methods.latentgrid import encoder as latentgrid
+from dsncodec.methods.latentgrid.objective import RDObjective
+from dsncodec.methods.latentgrid.weights import Weights, random_weights
+
+LMBDA = 2e-3
+
+
+def rgb(width: int, height: int) -> UInt8Array:
+    return np.asarray(picture("RGB", width, height))
+
+
+def random_net(seed: int = 0) -> Weights:
+    weights = random_weights(32, seed)
+    weights.flat[:] += np.random.default_rng(seed).normal(0, 0.1, weights.flat.size).astype(np.float32)
+    return weights
+
+
+def fit_of(image: UInt8Array, **options: Any) -> Any:
+    return latentgrid.fitter().Fit(image, *latentgrid.init_for(LMBDA, "psnr"), 1, **options)
+
+
+def loss_of(job: Any) -> float:
+    found = job.objective.loss(job.weights)
+    return float(found.distortion + LMBDA * found.bits / job.objective.pixels)
+
+
+def test_weights_go_to_half_the_size_and_back() -> None:
+    weights = random_net()
+    half = weights.for_half_size()
+    assert not half.parts["p"][:, -1].any() and not half.parts["s"][:, -1].any()
+    assert np.array_equal(weights.of_half_size(half).flat, weights.flat)
+    learnt = half.copy()
+    learnt.flat[:] += 1
+    back = weights.of_half_size(learnt)
+    assert np.array_equal(back.parts["taps"][0], weights.parts["taps"][0])
+    assert np.array_equal(back.parts["p"][:, 0], weights.parts["p"][:, 0])
+    assert np.array_equal(back.parts["b1"][1:], weights.parts["b1"][1:] + 1)
+    assert np.array_equal(back.parts["k"], weights.parts["k"] + 1)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (51, 37), (2, 1)], ids=str)
+def test_the_grids_of_half_the_size_are_the_pictures_own(size: tuple[int, int]) -> None:
+    """The same symbols take the same bits, and their planes are those that are doubled last."""
+    width, height = size
+    weights = random_net()
+    whole = RDObjective(rgb(width, height))
+    half = RDObjective(rgb(-(-width // 2), -(-height // 2)))
+    rng = np.random.default_rng(2)
+    for coarse, fine in zip(half.latents, whole.latents[1:]):
+        assert coarse.shape == fine.shape
+        coarse[:] = fine[:] = rng.integers(-3, 4, coarse.shape)
+    half.latents[-1][:] = 0
+    for objective in (whole, half):
+        objective.round_latents()
+    whole.upsample(weights)
+    half.upsample(weights.for_half_size())
+    for k in range(6):
+        mine = whole.planes[k + 1][1]
+        assert np.allclose(half.finest[k, :, : mine.shape[1]], mine, atol=1e-5)
+    # bits of grids 1..6 are those of grids 0..5: what a grid of zeros takes is taken away
+    whole.latents[0][:] = 0
+    whole.round_latents()
+    shares = []
+    for objective, net, dead in ((whole, weights, 0), (half, weights.for_half_size(), 6)):
+        net.parts["w3"][:], net.parts["b3"][:] = 0, (0, 4.0)
+        net.parts["w1"][:] = 0
+        cells = objective.latents[dead].size
+        nothing = RDObjective(np.zeros((1, cells, 3), np.uint8))
+        nothing.round_latents()
+        of_zeros = nothing.rate(net, None) / sum(grid.size for grid in nothing.latents)
+        shares.append(objective.rate(net, None) - cells * of_zeros)
+    assert shares[0] == pytest.approx(shares[1], rel=1e-4)
+
+
+def test_few_steps_begin_coarse_and_many_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, image = latentgrid.fitter(), rgb(160, 140)
+    seen = list[tuple[float, int]]()
+    ordinary = fit.Fit.run
+
+    def noted(job: Any, target: Any, budget: Any, *args: Any, **options: Any) -> None:
+        seen.append((target.lmbda, budget.steps))
+        ordinary(job, target, budget, *args, **options)
+
+    monkeypatch.setattr(fit.Fit, "run", noted)
+    job = fit_of(image)
+    job.run(fit.RateTarget(LMBDA), fit.Budget(None, 100))
+    # the picture begins, and half of its size; a quarter would be too small
+    assert seen == [(LMBDA, 100), (LMBDA / 4, 40)], seen
+    assert job.steps == 100 - 10
+    seen.clear()
+    job.run(fit.RateTarget(LMBDA), fit.Budget(None, 100))  # goes on: it has latents
+    assert len(seen) == 1 and job.steps == 100
+    seen.clear()
+    fit_of(image).run(fit.RateTarget(LMBDA), fit.Budget(None, fit.COARSE_BELOW))
+    fit_of(image, latents=[np.zeros_like(grid) for grid in job.objective.latents]).run(
+        fit.RateTarget(LMBDA), fit.Budget(None, 20)
+    )
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_the_whole_picture_always_has_steps(steps: int) -> None:
+    fit = latentgrid.fitter()
+    job = fit_of(rgb(160, 140))
+    job.run(fit.RateTarget(LMBDA), fit.Budget(None, steps))
+    assert job.steps >= max(steps // 2, 1)
+
+
+@pytest.mark.parametrize("visual", [False, True])
+def test_it_is_worth_it(visual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a photograph, with 40 steps."""
+    fit, image = latentgrid.fitter(), photographs.astronaut()[:256, 120:440]
+    found = []
+    for below in (fit.COARSE_BELOW, 0):
+        monkeypatch.setattr(fit, "COARSE_BELOW", below)
+        job = fit_of(image, visual=visual)
+        job.run(fit.RateTarget(LMBDA), fit.Budget(None, 40))
+        found.append(loss_of(job))
+    assert found[0] < 0.93 * found[1]
+
+
+def test_an_interrupt_meanwhile_gives_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, reports = latentgrid.fitter(), list[float]()
+    ordinary = RDObjective.step
+
+    def press(objective: RDObjective, *args: Any, **options: Any) -> None:
+        if objective.width == 80:
+            raise KeyboardInterrupt
+        ordinary(objective, *args, **options)
+
+    monkeypatch.setattr(fit.RDObjective, "step", press)
+    data = dsncodec.encode(
+        rgb(160, 140), LatentGrid(steps=50, tune="psnr"), threads=1, progress=lambda p: reports.append(p.done)
+    )
+    assert dsncodec.decode(data).size == (160, 140)
+    assert all(done < 1 for done in reports)
+
+
+def test_progress_tells_of_it() -> None:
+    fit, reports = latentgrid.fitter(), list[tuple[float, ...]]()
+    job = fit_of(rgb(200, 160))
+    job.run(fit.RateTarget(LMBDA), fit.Budget(None, 60), lambda *numbers: reports.append(numbers))
+    spent = [done for done, _, _ in reports]
+    assert spent == sorted(spent) and 0 < spent[0] < 0.2 and all(bpp > 0 for _, _, bpp in reports)
