@@ -1,4 +1,4 @@
-"""Fits of large pictures: judged slab by slab, weights rounded on strips, gradients of whole bands; and that none of it shows."""
+"""Fits of large pictures: judged slab by slab, weights rounded on squares, gradients of whole bands; and that none of it shows."""
 
 from __future__ import annotations
 
@@ -115,32 +115,39 @@ def test_parts_of_whole_bands_have_the_same_gradients() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(found[1][1], found[2][1]))
 
 
-def test_strips_stand_for_a_large_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_squares_stand_for_a_large_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = latentgrid.fitter()
-    monkeypatch.setattr(fit, "STANDS", 2 * 64 * 40)
-    job = fit.Fit(rgb(40, 700), *latentgrid.init_for(LMBDA, "psnr"), 1)
+    monkeypatch.setattr(fit, "SQUARE", 64)
+    job = fit.Fit(rgb(200, 300), *latentgrid.init_for(LMBDA, "psnr"), 1)
     job.run(fit.RateTarget(LMBDA), fit.Budget(None, 30))
-    standing = job._standing_for()
-    assert (standing.height, standing.width) == (128, 40)
-    # rows 0..63 and some of those that end below the last row but 60
-    assert np.array_equal(standing.target[:, :64], job.objective.target[:, :64])
-    assert np.array_equal(standing.grids()[0][:64], job.objective.grids()[0][:64])
-    assert np.array_equal(standing.target[:, 64:], job.objective.target[:, 576:640])
-    assert np.array_equal(standing.grids()[3][8:], job.objective.grids()[3][72:80])
+    standing, whole = job._standing_for(), job.objective
+    assert (standing.height, standing.width) == (128, 64)
+    # the first and the last that are of whole cells
+    assert np.array_equal(standing.target[:, :64], whole.target[:, :64, :64])
+    assert np.array_equal(standing.target[:, 64:], whole.target[:, 192:256, 128:192])
+    for k, (mine, theirs) in enumerate(zip(standing.grids(), whole.grids())):
+        rows, y, x = 64 >> k, 192 >> k, 128 >> k
+        assert np.array_equal(mine[:rows], theirs[:rows, :rows])
+        assert np.array_equal(mine[rows:], theirs[y : y + rows, x : x + rows])
     fitted = job.finished()
     assert sum(map(len, fitted.differences)) > 0
 
 
-def test_a_small_picture_stands_for_itself() -> None:
+@pytest.mark.parametrize("size", [(40, 200), (100, 100), (40, 3000)], ids=str)
+def test_a_small_or_narrow_picture_stands_for_itself(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit = latentgrid.fitter()
-    job = fit.Fit(rgb(40, 200), *latentgrid.init_for(LMBDA, "psnr"), 1)
+    monkeypatch.setattr(fit, "SQUARE", 64)
+    job = fit.Fit(rgb(*size), *latentgrid.init_for(LMBDA, "psnr"), 1)
     assert job._standing_for() is job.objective
 
 
 @pytest.mark.parametrize("tune", ["psnr", "visual"])
-def test_a_file_of_slabs_and_strips(tune: str, small_slabs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_slabs_and_squares(tune: str, small_slabs: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As good as one that was fitted whole, with the same steps."""
-    image = rgb(64, 320)
+    image = rgb(192, 200)
+    monkeypatch.setattr(latentgrid.fitter(), "SQUARE", 64)
     options = LatentGrid(steps=60, tune=tune)
     in_parts = dsncodec.encode(image, options, quality=60, threads=2)
     again = dsncodec.encode(image, options, quality=60, threads=1)

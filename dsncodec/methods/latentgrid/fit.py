@@ -61,9 +61,9 @@ SECONDS_A_PIXEL = 8e-8
 RDOQ_SHARE = 0.04
 # and what it takes before it moves the first of them, in steps, about
 RDOQ_STEPS = 15
-# Pixels of what stands for a larger picture where weights are rounded and RDOQ works on them, about: strips of so many rows, at even
-# distances, put together. Rows are those of whole cells of the coarsest grid
-STANDS, STRIP = 2**19, 2 ** (GRIDS - 1)
+# What stands for a larger picture where weights are rounded and RDOQ works on them: squares of so many pixels a side, along its diagonal, one
+# below the other. A side is of whole cells of the coarsest grid, and so large that most of a square is as it is in the picture
+SQUARE, SQUARES = 8 * 2 ** (GRIDS - 1), 2
 # Of the proximal step towards the init, docs/decisions/0018-latentgrid.md
 SHRINK, SHRINK_UNIT = 8.0, 2.0**-6
 
@@ -422,19 +422,25 @@ class Fit:
     # --- what a file holds
 
     def _standing_for(self) -> RDObjective:
-        """The objective, or of a large picture that of some of its rows, with their symbols."""
+        """The objective, or of a large picture that of some squares, with their symbols."""
         whole = self.objective
-        strips = -(-whole.height // STRIP)
-        kept = max(STANDS // (STRIP * whole.width), 1)
-        if 2 * kept >= strips:
+        sides = whole.height, whole.width
+        if min(sides) < SQUARE or sides[0] * sides[1] < 4 * SQUARES * SQUARE**2:
             return whole
-        chosen = np.linspace(0, strips - 2, kept).round().astype(int)  # the last one may be short
-        rows = (chosen[:, None] * STRIP + np.arange(STRIP)).ravel()
-        picture = np.rint(whole.target[:, rows].transpose(1, 2, 0) * 255).astype(np.uint8)
-        latents = []
-        for k, grid in enumerate(whole.latents):
-            cells = STRIP >> k
-            latents.append(grid[(chosen[:, None] * cells + np.arange(cells)).ravel()])
+        cells = SQUARE >> GRIDS - 1
+        corners = [np.linspace(0, (side >> GRIDS - 1) - cells, SQUARES).astype(int) for side in sides]
+
+        def cut(plane: FloatArray, k: int) -> FloatArray:
+            """The squares of a plane (.., rows, columns) whose places are cells of grid k."""
+            shift, side = GRIDS - 1 - k, SQUARE >> k
+            parts = [
+                plane[..., y << shift : (y << shift) + side, x << shift : (x << shift) + side]
+                for y, x in zip(*corners)
+            ]
+            return np.concatenate(parts, -2)
+
+        picture = np.rint(cut(whole.target, 0).transpose(1, 2, 0) * 255).astype(np.uint8)
+        latents = [cut(grid, k) for k, grid in enumerate(whole.latents)]
         found = RDObjective(picture, whole.threads, latents, whole.visual is not None)
         found.round_latents()
         return found

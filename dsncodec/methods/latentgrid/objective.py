@@ -18,6 +18,7 @@ from .kernels import latents as latent_loops
 from .kernels import rate as rate_loops
 from .kernels import rdoq as rdoq_loops
 from .kernels.latents import LEFT, Rows, RowSample
+from .kernels.ssimulacra2_gradient import Rows as SharedRows
 from .kernels.ssimulacra2_gradient import Ssimulacra2
 from .visual import distortion_of, slab_rows
 from .weights import Weights
@@ -111,8 +112,7 @@ class RDObjective:
         self._steps = 0
         workers = min(threads, self.parts)
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
-        # rows of what the eye's distortion is shared among threads of, at most
-        self._tall = slab_rows(height, width)
+        self._over_rows = _sharing(self._pool, self.parts, slab_rows(height, width))
         self.visual = distortion_of(self.target, self._over_rows) if visual else None
         self.distortion = 0.0
         self._judge: Ssimulacra2 | None = None
@@ -166,17 +166,6 @@ class RDObjective:
             return sum(job.result() or 0.0 for job in jobs)
         finally:
             wait(jobs)  # Ctrl-C leaves nobody at work on what the next stage changes
-
-    def _over_rows(self, work: Callable[[int, int], T], count: int) -> list[T]:
-        """Work on rows, part by part; what the parts give. Few rows, those of a scale at a quarter of the size, are no work for several."""
-        cuts = [count * part // self.parts for part in range(self.parts + 1)]
-        if self._pool is None or count <= self._tall // 4:
-            return [work(*ends) for ends in zip(cuts, cuts[1:])]
-        jobs = [self._pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
-        try:
-            return [job.result() for job in jobs]
-        finally:
-            wait(jobs)
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -518,6 +507,23 @@ class RDObjective:
         self.run(
             lambda part: latent_loops.step(self._state, grads, self._grad_error, self._shares[part], adam)
         )
+
+
+def _sharing(pool: ThreadPoolExecutor | None, parts: int, tall: int) -> SharedRows:
+    """How work on rows is shared, of pictures that are so tall: part by part; what the parts give. Few rows, those of a scale at a quarter
+    of the size, are no work for several. Nothing here holds the objective: it goes as soon as nobody does."""
+
+    def rows(work: Callable[[int, int], T], count: int) -> list[T]:
+        cuts = [count * part // parts for part in range(parts + 1)]
+        if pool is None or count <= tall // 4:
+            return [work(*ends) for ends in zip(cuts, cuts[1:])]
+        jobs = [pool.submit(work, *ends) for ends in zip(cuts, cuts[1:])]
+        try:
+            return [job.result() for job in jobs]
+        finally:
+            wait(jobs)
+
+    return rows
 
 
 def _context_gradients() -> rate_loops.ContextGradients:

@@ -13,6 +13,8 @@ from .entropy_model import GRIDS
 FloatArray = NDArray[np.float32]
 
 BICUBIC = (-3 / 128, 29 / 128, 111 / 128, -9 / 128)
+# Of the taps that double a plane: what they sum to, where smaller pictures are compared
+LEAST_GAIN = 0.25
 
 
 def lists(width: int) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]:
@@ -69,6 +71,7 @@ class Weights:
         for mine, theirs in zip(self._by_grid(), found._by_grid()):
             theirs[:-1] = mine[1:]
         for name in ("p", "s"):
+            found.parts[name] *= self._last_gain
             found.parts[name][:, -1] = 0
         return found
 
@@ -77,7 +80,14 @@ class Weights:
         found = half.copy()
         for mine, theirs, into in zip(self._by_grid(), half._by_grid(), found._by_grid()):
             into[0], into[1:] = mine[0], theirs[:-1]
+        for name in ("p", "s"):
+            found.parts[name][:, 1:] /= self._last_gain
         return found
+
+    @property
+    def _last_gain(self) -> float:
+        """Of the doubling to the picture's size, of flat planes; along rows and columns."""
+        return float(np.square(max(self.parts["taps"][0].sum(), LEAST_GAIN)))
 
     def _by_grid(self) -> list[FloatArray]:
         """Views with a row for each grid, finest first."""
