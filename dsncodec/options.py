@@ -195,6 +195,16 @@ def _check_budget(options: LatentGrid | CocoNet | Best) -> None:
 
 _SECONDS = "how long the fit may take"
 _STEPS = "and how many steps (default: no limit)"
+_PREVIEW = "a .gif, .png or .webp that shows the picture as it grows"
+
+
+def _check_preview(options: LatentGrid | CocoNet) -> None:
+    """The file of a fit's preview, as a string of a known kind."""
+    if options.preview is None:
+        return
+    options._check("preview", os.fspath(options.preview))
+    if os.path.splitext(options.preview)[1].lower() not in PREVIEWS:
+        raise SettingError(f"a preview is a {', '.join(PREVIEWS)} file, not {options.preview}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,20 +215,24 @@ class LatentGrid(Options):
         seconds, steps: the fit's budget, whichever ends first; default: 1 to 180 seconds, by effort.
         init: "published": the fit begins with a published init of the weights; "zero": with none.
         tune: what the fit lessens: "visual", the errors that a person sees; "psnr", the squared error.
+        preview: a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
     Raises:
         SettingError: an impossible value.
     """
 
     method = "latentgrid"
     title = "grids of symbols, fitted to the picture; needs numba"
+    single = ("preview",)
 
     seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
     init: str = setting("published", "weights to begin with: published (default) or zero", "NAME", "str")
     tune: str = setting("visual", "what the fit is for: visual, the eye (default), or psnr", "NAME", "str")
+    preview: PathLike | None = setting(None, _PREVIEW, "FILE", "str")
 
     def __post_init__(self) -> None:
         _check_budget(self)
+        _check_preview(self)
         if self.init not in INITS:
             raise SettingError(f"init must be one of {', '.join(INITS)}, not {self.init!r}")
         _check_tune(self.tune)
@@ -253,9 +267,7 @@ class CocoNet(Options):
     width: int | None = setting(
         None, "neurons of a layer (default: what the bytes asked for allow)", "N", "int"
     )
-    preview: PathLike | None = setting(
-        None, "a .gif, .png or .webp that shows the picture as it grows", "FILE", "str"
-    )
+    preview: PathLike | None = setting(None, _PREVIEW, "FILE", "str")
     checkpoint: PathLike | None = setting(
         None, "keep the fit there when it is stopped, and go on from there", "FILE", "str"
     )
@@ -267,11 +279,9 @@ class CocoNet(Options):
         for name in ("layers", "width"):
             if getattr(self, name) is not None:
                 self._check(name, whole(name, getattr(self, name), 1))
-        for name in ("preview", "checkpoint"):
-            if getattr(self, name) is not None:
-                self._check(name, os.fspath(getattr(self, name)))
-        if self.preview is not None and os.path.splitext(self.preview)[1].lower() not in PREVIEWS:
-            raise SettingError(f"a preview is a {', '.join(PREVIEWS)} file, not {self.preview}")
+        if self.checkpoint is not None:
+            self._check("checkpoint", os.fspath(self.checkpoint))
+        _check_preview(self)
 
 
 @dataclass(frozen=True, kw_only=True)

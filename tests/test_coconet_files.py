@@ -71,7 +71,7 @@ def test_a_large_picture_has_a_small_preview(tmp_path: Path) -> None:
 def test_a_preview_has_a_known_kind(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"\.gif, \.png, \.webp"):
         dsncodec.encode(picture("L", 8, 8), **FAST, steps=3, preview=tmp_path / "grows.mp4")
-    with pytest.raises(SettingError, match="of method coconet"):
+    with pytest.raises(SettingError, match="latentgrid and coconet"):
         dsncodec.encode(picture("L", 8, 8), preview=tmp_path / "grows.gif")
 
 

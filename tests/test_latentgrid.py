@@ -319,7 +319,7 @@ def test_seconds_follow_effort() -> None:
         {"width": 8},
         {"layers": 3},
         {"variant": "sine"},
-        {"preview": "a.gif"},
+        {"preview": "a.mp4"},
         {"checkpoint": "a"},
         {"seconds": 0},
         {"steps": 0},
@@ -661,3 +661,34 @@ def test_the_command_interrupted(
     assert "interrupted: the best so far" in capsys.readouterr().out
     assert dsncodec.decode(source.with_suffix(".dsn")).size == (24, 20)
     assert not second.with_suffix(".dsn").exists()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_preview_grows(suffix: str, mode: str, tmp_path: Path) -> None:
+    path, image = tmp_path / f"grows{suffix}", picture(mode, 120, 90)
+    data = dsncodec.encode(image, LatentGrid(steps=90, tune="psnr", preview=path), quality=60, threads=1)
+    with Image.open(path) as grown:
+        assert grown.n_frames >= 5 and grown.size == (120, 90)
+        grown.seek(grown.n_frames - 1)
+        last = np.asarray(grown.convert("RGB")).astype(int)
+    shown = np.asarray(dsncodec.decode(data).convert("RGB")).astype(int)
+    assert np.abs(last - shown).mean() < (14 if suffix == ".gif" else 3)  # which has 256 colours
+
+
+def test_a_large_picture_has_a_small_preview(tmp_path: Path) -> None:
+    path = tmp_path / "grows.png"
+    dsncodec.encode(picture("RGB", 700, 350), LatentGrid(steps=12, preview=path), threads=1)
+    with Image.open(path) as grown:
+        assert grown.size == (320, 160)
+
+
+def test_a_preview_is_of_one_picture_and_a_known_kind(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"\.gif, \.png, \.webp"):
+        LatentGrid(preview=tmp_path / "grows.mp4")
+    for name in ("a.png", "b.png"):
+        picture("RGB", 20, 20).save(tmp_path / name)
+    sources = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    arguments = ["--method", "latentgrid", "--steps", "2", "--preview", str(tmp_path / "p.gif"), "--quiet"]
+    assert main(["encode", *sources, *arguments]) != 0
+    assert main(["encode", sources[0], *arguments]) == 0 and (tmp_path / "p.gif").exists()

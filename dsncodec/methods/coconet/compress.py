@@ -21,10 +21,23 @@ from torch import Tensor
 from ...entropy import adaptive_coder
 from ...errors import SettingError
 from ...files import write
+from ..animation import Animation
 from .bitstream import Parameters, Shape, code_of, step_of
-from .fit import MOST, SETTINGS, Budget, Clock, Fit, Report, budget_of, fit_to, rounded, threads_of
+from .fit import (
+    MOST,
+    SETTINGS,
+    Budget,
+    Clock,
+    Fit,
+    Report,
+    budget_of,
+    colours_at,
+    fit_to,
+    rounded,
+    threads_of,
+    to_pixels,
+)
 from .guard import least_bad
-from .preview import Animation
 
 FloatArray = NDArray[np.floating]
 Int32Array = NDArray[np.int32]
@@ -78,15 +91,27 @@ def compressed(
     with threads_of(threads):
         run = _Compression(shape, pixels, max_bytes, budget)
         watchers = [report] if report else []
-        animation = None if preview is None else Animation(preview, run.fit, pixels.shape[:2])
-        if animation is not None:
-            watchers.append(animation)
+        animation = None if preview is None else Animation(preview, pixels.shape[:2])
+
+        def drawn(layers: list[Tensor]) -> UInt8Array:
+            """The picture of such weights, small."""
+            assert animation is not None
+            size, aspect = animation.size, (pixels.shape[1], pixels.shape[0])
+            colours = colours_at(run.fit, layers, size, aspect)
+            return to_pixels(colours.reshape(1, -1, size[1], size[0]))[0]
+
+        def grow(progress: float, error: float) -> None:
+            if animation is not None and animation.wants(progress):
+                animation.add(drawn([layer.detach() for layer in run.fit.layers]))
+
+        watchers.append(grow)
         if checkpoint is None:
             run.run(watchers)
         else:
             run.run_kept(watchers, checkpoint)
         if animation is not None:
-            animation.finish(rounded(run.fit.layers, steps_of_layers(run.fit, run.codes)))
+            # of the weights that the file holds, which need not be the last ones of the fit
+            animation.add(drawn(rounded(run.fit.layers, steps_of_layers(run.fit, run.codes))), last=True)
         run.guard.tell()
         return Compressed(Parameters(shape, tuple(run.codes)), run.payload(), run.guard.setbacks, run.is_flat)
 

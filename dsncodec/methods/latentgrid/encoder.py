@@ -27,6 +27,7 @@ from ...networks import registry
 from ...options import LatentGrid
 from ...processes import thread_count
 from .. import DEFAULT_EFFORT, Job, Progress, rate_control
+from ..animation import Animation
 from ..sections import encode_alpha
 from . import texture, texture_fit
 from .bitstream import ZERO_INIT, Nets, nets_of, pack_sections, reconstruct
@@ -187,6 +188,8 @@ class Encoder:
         self.colour = np.ascontiguousarray(pixels[..., : header.colour_planes])
         self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
         self.tune = options.tune
+        shape = self.colour.shape[:2]
+        self._animation = None if options.preview is None else Animation(str(options.preview), shape)
         if self.seconds is None and self.steps is None:
             self.seconds, self.steps = SECONDS[effort], MAX_STEPS
         self._alpha: Sections = []
@@ -243,7 +246,9 @@ class Encoder:
 
     def _fitted(self, point: Point) -> Coded:
         if point not in self._coded:
-            self._coded[point] = self._textured(self._fit(point), point)
+            found = self._coded[point] = self._textured(self._fit(point), point)
+            if self._animation is not None:
+                self._animation.add(found.colour, last=True)
         return self._coded[point]
 
     def _textured(self, coded: Coded, point: Point) -> Coded:
@@ -290,7 +295,7 @@ class Encoder:
                 job.run(
                     fit.RateTarget(target.lmbda),
                     self._budget(PILOT_SHARE),
-                    self._reporting(done, PILOT_SHARE),
+                    self._reporting(job, done, PILOT_SHARE),
                 )
                 done += PILOT_SHARE
                 if job.interrupted:
@@ -316,7 +321,7 @@ class Encoder:
                     budget = self._budget(1 - done)
                     budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                     share = ENOUGH_STEPS / self.steps if self.steps else 0.0
-                    job.run(target, budget, self._reporting(done, min(share, 1 - done)))
+                    job.run(target, budget, self._reporting(job, done, min(share, 1 - done)))
                     steps = job.steps
                     if best is None:
                         best = self._finished(job, target, point)
@@ -386,7 +391,7 @@ class Encoder:
                 break
             target = self._further(replace(target, lmbda=job.lmbda), reached, coded, first)
             budget = self._budget(RETRY_SHARE, LEAST_RETRY_STEPS, job.seconds_per_step)
-            job.run(target, budget, self._reporting(0, 0), begin)
+            job.run(target, budget, self._reporting(job, 0, 0), begin)
             coded = self._packed(job.finished(self._finish_seconds()))
             reached.append(self._missed(coded, point))
         if reached[-1] > 0 and (point.max_bytes is not None or not job.interrupted):
@@ -401,18 +406,25 @@ class Encoder:
         steps = None if self.steps is None else max(round(self.steps * share), least_steps)
         return fitter().Budget(seconds, steps)
 
-    def _reporting(self, done: float, share: float) -> Report | None:
+    def _reporting(self, job: Fit, done: float, share: float) -> Report | None:
         """The report of a fit that is a part of the work."""
-        report = self.report
-        if report is None:
+        report, animation = self.report, self._animation
+        if report is None and animation is None:
             return None
 
         def say(spent: float, error: float, bpp: float) -> None:
             steps = done + share * spent if self.steps else 0.0
             self._said = min(max(self._said, steps, self._part(time.monotonic() - self._begun)), 0.99)
-            report(self._said, error, bpp)
+            if report is not None:
+                report(self._said, error, bpp)
+            if animation is not None and job.begun and animation.wants(self._said):
+                animation.add(self._planes_of(job.objective.picture(job.weights)))
 
         return say
+
+    def _planes_of(self, rgb: UInt8Array) -> UInt8Array:
+        """As many as the picture has: a fit of a grey one has three that hardly differ."""
+        return rgb if self.colour.shape[2] == 3 else rgb.mean(2, keepdims=True).round().astype(np.uint8)
 
     def _part(self, seconds: float) -> float:
         """Of the seconds that there are."""

@@ -456,6 +456,12 @@ class RDObjective:
         squared = self.synthesise(weights, None)
         return Loss(squared, bits, self.distortion)
 
+    def picture(self, weights: Weights) -> NDArray[np.uint8]:
+        """What the last pass saw, (H, W, 3)."""
+        picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
+        shown.show(self.mixed, weights.parts["k"], self.target, rows, picture)
+        return np.rint(picture.transpose(1, 2, 0) * 255).astype(np.uint8)
+
     def ssimulacra2(self, weights: Weights) -> float:
         """Of what ``loss`` of these weights has just seen, about."""
         if self.visual is not None:
