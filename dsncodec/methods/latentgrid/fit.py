@@ -55,7 +55,7 @@ VISUAL_STARTS = (0.15, 0.08, 0.04)
 VISUAL_PACES = (0.5, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0)
 # A fit of fewer steps than COARSE_BELOW begins with pictures of half the size and a quarter, of so many pixels at least: as many steps
 # there, finest first, and each within such a part of the budget. A step takes SECONDS_A_PIXEL, about
-COARSE_BELOW, COARSE_PIXELS, COARSE_STEPS, COARSE_SHARE = 400, 2**12, (40, 60), 0.25
+COARSE_BELOW, COARSE_PIXELS, COARSE_STEPS, COARSE_SHARE = 700, 2**12, (40, 60), 0.25
 SECONDS_A_PIXEL = 8e-8
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
@@ -323,10 +323,10 @@ class Fit:
             found = found.for_half_size()
         worked, latents = 0.0, list[FloatArray]()
         for level in reversed(range(1, len(pictures))):
+            visual, init = self.objective.visual is not None, inits[level]
             job = Fit(
-                pictures[level], self.width, self.init_id, self._threads, latents, self.seed, inits[level],
-                self.objective.visual is not None,
-            )  # fmt: skip
+                pictures[level], self.width, self.init_id, self._threads, latents, self.seed, init, visual
+            )
             job.begun, job._published = True, self._published
             job.weights.flat[:] = found.flat
             shown = GRIDS - level

@@ -45,6 +45,8 @@ APART = 12
 # Pixels from which on rows are cut into two parts and into four: of fewer, threads wait for each other longer than they work, and each
 # part has gradients of the rate of its own. Sums go part by part, whatever the threads
 TWO_PARTS, FOUR_PARTS = 2**16, 2**20
+# Parts are of whole bands where none is larger than the mean by more
+MOST_UNEVEN = 1.4
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class RDObjective:
         self._state = latent_loops.LatentState(*map(tuple, arrays))
         self._none = np.zeros((2, latent_loops.row_length(-(-self.shapes[-1][1] // 2))), np.float32)
         # parts of whole bands have no context in common: their gradients lie in one array
-        self._whole_bands = -(-height // BAND) >= self.parts
+        self._whole_bands = _evenly_shared(height, self.parts)
         arrays_of_parts = 1 if self._whole_bands else self.parts
         self.grad_rate = [np.zeros((arrays_of_parts, *symbols.shape), np.float32) for symbols in self.symbols]
         self._grad_none = np.zeros((self.parts, *self._none.shape), np.float32)
@@ -142,9 +144,10 @@ class RDObjective:
             for k in range(GRIDS):
                 band = _band(rows, k)
                 if self._whole_bands:
-                    takers, cuts = [number * self.parts // len(bands)], [rows[k].start, rows[k].stop]
+                    takers = range(_taker(number, len(bands), self.parts), self.parts)
+                    cuts = [rows[k].start, rows[k].stop]
                 else:
-                    takers = list(range(self.parts))
+                    takers = range(self.parts)
                     cuts = np.linspace(rows[k].start, rows[k].stop, self.parts + 1).astype(int).tolist()
                 for part, first, last in zip(takers, cuts, cuts[1:]):
                     if first < last:
@@ -513,6 +516,20 @@ class RDObjective:
         self.run(
             lambda part: latent_loops.step(self._state, grads, self._grad_error, self._shares[part], adam)
         )
+
+
+def _taker(band: int, bands: int, parts: int) -> int:
+    """The part that has a band, where parts are of whole bands."""
+    return band * parts // bands
+
+
+def _evenly_shared(height: int, parts: int) -> bool:
+    """Whether parts of whole bands are about as large as each other."""
+    bands = -(-height // BAND)
+    rows = [0] * parts
+    for band in range(bands):
+        rows[_taker(band, bands, parts)] += min(BAND, height - BAND * band)
+    return bands >= parts and max(rows) <= MOST_UNEVEN * height / parts
 
 
 def _sharing(pool: ThreadPoolExecutor | None, parts: int, tall: int) -> SharedRows:
