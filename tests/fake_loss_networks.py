@@ -14,8 +14,12 @@ from dsncodec.train.nets import loss_networks
 def write(folder: Path) -> Path:
     """The files that ``loss_networks.load`` looks for; returns the folder."""
     torch.manual_seed(0)
-    vgg = loss_networks.VGG(loss_networks._VGG19_START, caffe=True)
-    for name, network in (("vgg19", vgg), ("squeezenet", loss_networks.SqueezeNet())):
+    networks = {
+        "vgg19": loss_networks.VGG(loss_networks._VGG19_START, caffe=True),
+        "vgg16": loss_networks.VGG(loss_networks._VGG16, caffe=False),
+        "squeezenet": loss_networks.SqueezeNet(),
+    }
+    for name, network in networks.items():
         safetensors.torch.save_file(network.state_dict(), folder / loss_networks.FILES[name])
     return folder
 

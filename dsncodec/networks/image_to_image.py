@@ -14,7 +14,7 @@ UInt8Array = NDArray[np.uint8]
 
 TILE = 256  # pixels of a side of a tile's output, about
 LARGEST_TILE = 768  # of a network that looks far: ten times its halo, so that computing the halo costs less than half again
-MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: about 4 GiB of its memory
+MAX_WHOLE_PIXELS = 2**24  # of a picture that a network must see all of: some 7 GiB of its memory
 SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands for itself in parts
 SAMPLE_BLOCK = 64  # rows or columns of such a part
 

@@ -285,7 +285,7 @@ def stylize(
     """The picture as if painted in the style of another.
 
     Strokes are some 10 to 30 pixels wide whatever the picture's size: a large photograph is best shrunk first. A network
-    sees it whole, which takes about 0.3 GiB of memory for a million pixels.
+    sees it whole, which takes about 0.4 GiB of memory for a million pixels.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept; a grey picture becomes a coloured one.

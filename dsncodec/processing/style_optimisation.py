@@ -38,7 +38,8 @@ def stylised(
     threads: int | None = None,
     report: Report | None = None,
 ) -> UInt8Array:
-    """A photograph in the style of a picture, by the loss that networks are trained with, at its default weights.
+    """A photograph in the style of a picture, by the loss that networks are trained with, at its default weights: those of the recipes
+    have a fourth of the style's.
 
     Args:
         rgb: the photograph, (H, W, 3).

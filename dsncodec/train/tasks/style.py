@@ -28,19 +28,17 @@ UInt8Array = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class StyleLossSettings:
-    """What a stylised picture is judged by. Layers named relu... are of ``vgg``, the others of SqueezeNet.
+    """What a stylised picture is judged by: layers named relu... are of ``vgg``, the others of SqueezeNet.
 
-    The paper has the content from relu2_2 and the style from relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16. The
-    normalised VGG-19 ends at relu3_1, which stands in for relu3_3; for relu4_3 stands fire5 of SqueezeNet, of the same
-    stride, 8.
+    The layers are the paper's: content from relu2_2, style from relu1_2, relu2_2, relu3_3 and relu4_3 of VGG-16.
     """
 
     loss_networks: str = "data/loss_network"
-    vgg: str = "vgg19"
+    vgg: str = "vgg16"
     content: str = "relu2_2"
-    style: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_1", "fire5")
+    style: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     content_weight: float = 1.0
-    style_weight: float = 30.0
+    style_weight: float = 100.0
     variation_weight: float = 1.0
 
 
