@@ -2,7 +2,7 @@
 read names, defaults, checks and help from here.
 
 >>> LatentGrid(seconds=120)
-LatentGrid(seconds=120.0, steps=None, init='published', tune='visual')
+LatentGrid(seconds=120.0, steps=None, init='published', tune='visual', preview=None)
 >>> options_of("dsn", {"levels": 64}).levels
 64
 """
