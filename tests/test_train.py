@@ -241,6 +241,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(folder: Path, tmp_
     assert begun + losses(trainer_of(tiny(folder), tmp_path / "parts"), 3) == whole
 
 
+def test_a_run_that_goes_on_takes_the_rates_of_its_recipe(folder: Path, tmp_path: Path) -> None:
+    recipe = tiny(folder, optimizer="muon")
+    trainer_of(recipe, tmp_path).save()
+    slower = replace(recipe, optim=replace(recipe.optim, lr=recipe.optim.lr / 5, matrix_lr=1e-4))
+    found, fresh = trainer_of(slower, tmp_path), trainer_of(slower, tmp_path / "fresh")
+    for ours, theirs in zip(found.optimizers, fresh.optimizers, strict=True):
+        rates = [[group["max_lr"] for group in one.param_groups] for one in (ours, theirs)]
+        assert rates[0] == rates[1]
+
+
 def test_a_constant_rate_is_ended_by_a_copy(folder: Path, tmp_path: Path) -> None:
     """The copy's rate falls over a budget of its own; the run itself can go on."""
     constant = tiny(folder, schedule="constant", warmup_steps=2, steps=10**9)

@@ -174,7 +174,11 @@ class Trainer:
         self.nets.load_state_dict(state["nets"])
         self.ema = state["ema"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            rates = [group["max_lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            # the recipe's, which may be others than when the checkpoint was written
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["max_lr"] = rate
         self.step, self.seconds = state["step"], state["seconds"]
         self.core_seconds = state.get("core_seconds", 0.0)
         self.first_step, self.first_seconds = state.get("first", (0, 0.0))
