@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import replacing
+from ..planes import squeezed
 
 UInt8Array = NDArray[np.uint8]
 
@@ -43,7 +44,7 @@ class Animation:
         Raises:
             OSError: the file cannot be written.
         """
-        frame = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
+        frame = Image.fromarray(squeezed(pixels))
         if frame.size != self.size:
             frame = frame.resize(self.size, Image.Resampling.BOX)
         self.frames.append(frame)

@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ...entropy import adaptive_coder
+from ...planes import squeezed
 from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
 from .entropy_model import GRIDS
 from .objective import RDObjective
@@ -538,10 +540,9 @@ class Fit:
 
 
 def _halved(colour: UInt8Array) -> UInt8Array:
-    """(H, W, C) at half the size: means of 2 x 2 pixels; an odd side repeats its last row or column."""
-    even = np.pad(colour, [(0, side % 2) for side in colour.shape[:2]] + [(0, 0)], "edge").astype(np.uint16)
-    sums = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return ((sums + 2) >> 2).astype(np.uint8)
+    """(H, W, 1 or 3) at half the size: means of 2 x 2 pixels; an odd side repeats its last row or column."""
+    small = np.asarray(Image.fromarray(squeezed(colour)).reduce(2))
+    return small.reshape(*small.shape[:2], colour.shape[2])
 
 
 def _nearest(x: FloatArray) -> Int32Array:

@@ -461,9 +461,7 @@ class RDObjective:
 
     def picture(self, weights: Weights) -> NDArray[np.uint8]:
         """What the last pass saw, (H, W, 3)."""
-        picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
-        shown.show(self.mixed, weights.parts["k"], self.target, rows, picture)
-        return np.rint(picture.transpose(1, 2, 0) * 255).astype(np.uint8)
+        return np.rint(self._colours(weights).transpose(1, 2, 0) * 255).astype(np.uint8)
 
     def ssimulacra2(self, weights: Weights) -> float:
         """Of what ``loss`` of these weights has just seen, about."""
@@ -471,9 +469,13 @@ class RDObjective:
             return 100 - self.visual.lacks(self.shown)
         if self._judge is None:
             self._judge = Ssimulacra2(self.target, self._over_rows)
-        picture, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
-        shown.show(self.mixed, weights.parts["k"], self.target, rows, picture)
-        return 100 - self._judge.value(picture)
+        return 100 - self._judge.value(self._colours(weights))
+
+    def _colours(self, weights: Weights) -> FloatArray:
+        """Of the last pass, (3, H, W), clipped."""
+        found, rows = np.empty_like(self.target), Rows(0, self.height, self.width)
+        shown.show(self.mixed, weights.parts["k"], self.target, rows, found)
+        return found
 
     def gradients(self, weights: Weights, lmbda: float, turn: int | None = None) -> tuple[Loss, Weights]:
         """Of the symbols as they are; the second is the gradient of distortion + lmbda * bits / pixels by weights.
