@@ -16,6 +16,7 @@ from PIL import Image
 import dsncodec
 from dsncodec.cli import main
 from dsncodec.errors import LimitExceeded, MissingComponent, SettingError
+from dsncodec.metrics import psnr_db
 from dsncodec.networks import image_to_image, registry
 
 from . import fake_loss_networks
@@ -221,7 +222,7 @@ def styled(folder: Path, networks: str, tmp_path: Path, monkeypatch: pytest.Monk
     trainer.save()
     row = tomllib.loads(export.export(trainer.checkpoint, tmp_path / "models"))["network"][0]
     assert (row["kind"], row["variant"], row["scale"], row["unit"]) == ("style", "tiny", 1, 8)
-    assert "radius" not in row
+    assert row["radius"] == 24 and row["statistics"] == trainer.nets.statistics
     monkeypatch.setattr(registry, "folder", lambda: tmp_path / "models")
     registry.image_networks.cache_clear()
     yield trainer.averaged()  # type: ignore[misc]
@@ -249,10 +250,54 @@ def test_modes_and_sizes(styled: StyleNet, mode: str, size: tuple[int, int]) -> 
         assert made.getchannel("A").tobytes() == shot.getchannel("A").tobytes()
 
 
-def test_a_picture_too_large_to_be_seen_whole(styled: StyleNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_radius_a_picture_counts_by_its_statistics(styled: StyleNet) -> None:
+    """Which are given, or its own, or something between."""
+    shot, other = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    one, none = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    no_statistics = torch.zeros(1, styled.statistics, 1, 1)
+    with torch.no_grad():
+        whole, known = styled.with_statistics(shot, no_statistics, none)
+        torch.testing.assert_close(whole, styled(shot))
+        torch.testing.assert_close(styled.with_statistics(shot, known, one)[0], whole)
+        assert (styled.with_statistics(other, known, one)[0] - styled(other)).abs().max() > 1e-3
+        changed = shot.clone()
+        changed[..., 0, 0] = 1 - changed[..., 0, 0]
+        moved = (styled.with_statistics(changed, known, one)[0] - whole).abs().amax((0, 1))
+        assert (styled(changed) - whole)[..., 40:, 40:].abs().max() > 0
+    assert styled.radius == 24
+    assert moved[23:].max() == 0 and moved[:, 23:].max() == 0 and moved[:12, :12].max() > 0
+
+
+@pytest.mark.parametrize("size", [(190, 150), (33, 260), (1, 300), (300, 1)])
+def test_tiles_leave_no_trace(
+    styled: StyleNet, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, told = rgb(*size), list[float]()
+    whole = np.asarray(dsncodec.stylize(photo, "tiny", threads=1))
+    for name, value in {"TILE": 32, "LARGEST_TILE": 32, "SAMPLE_PIXELS": 99}.items():
+        monkeypatch.setattr(image_to_image, name, value)
+    monkeypatch.setattr(image_to_image, "sampled", lambda colour: colour)
+    made = dsncodec.stylize(photo, "tiny", threads=1, progress=lambda now: told.append(now.done))
+    assert np.abs(whole.astype(int) - np.asarray(made)).max() <= 1  # rounding
+    assert len(told) > 1 and told == sorted(told) and told[-1] == 1
+
+
+def test_a_large_picture_is_judged_by_even_strips(styled: StyleNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture repeats itself, so that a part of it can stand for it."""
+    photo = np.tile(rgb(64, 64), (4, 4, 1))
+    whole = np.asarray(dsncodec.stylize(photo, "tiny", threads=1))
+    for name, value in {"TILE": 32, "LARGEST_TILE": 32, "SAMPLE_PIXELS": 2**15}.items():
+        monkeypatch.setattr(image_to_image, name, value)
+    made = np.asarray(dsncodec.stylize(photo, "tiny", threads=1))
+    assert 35 < psnr_db(whole, made) < 99
+
+
+def test_a_picture_too_large_for_an_older_network(styled: StyleNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that sees it whole."""
+    row = replace(registry.image_network("style", "tiny"), halo=None, statistics=0)
     monkeypatch.setattr(image_to_image, "MAX_WHOLE_PIXELS", 99)
     with pytest.raises(LimitExceeded) as caught:
-        dsncodec.stylize(rgb(10, 10), "tiny")
+        image_to_image.run(row, rgb(10, 10), 1)
     assert (caught.value.asked, caught.value.limit) == (100, 99)
 
 

@@ -170,8 +170,8 @@ def decibels(mse: float) -> str:
 def fit_line(
     args: argparse.Namespace, quality: Callable[[float], str] = decibels
 ) -> methods.OnProgress | None:
-    """What shows on a terminal how far a fit is, how good in ``quality``'s words, and the bits per pixel where they are
-    said; None where nobody looks."""
+    """What shows on a terminal how far a fit or other work is, how good in ``quality``'s words where that is known, and the bits per
+    pixel where they are said; None where nobody looks."""
     bar = Progress("", args.quiet or args.jobs > 1)
     if bar.silent:
         return None
@@ -180,7 +180,7 @@ def fit_line(
     def show(progress: methods.Progress) -> None:
         nonlocal mean
         mean = 0.95 * mean + 0.05 * progress.mse if mean else progress.mse
-        text = quality(mean)
+        text = "" if math.isnan(mean) else quality(mean)
         if progress.bpp is not None:
             text += f"  {progress.bpp:.3f} bpp"
         bar.part(progress.done, text)

@@ -14,6 +14,7 @@ from .common import (
     add_format,
     add_output,
     add_threads,
+    fit_line,
     fraction,
     load,
     picture_suffix,
@@ -59,7 +60,8 @@ def enhance(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     if strength is None:
         colours = 3 if picture.mode.startswith("RGB") else 1
         strength = load("enhancement").need(picture.pixels[..., :colours])
-    image = dsncodec.enhance(planes.to_pillow(picture), args.model, strength=strength, threads=args.threads)
+    settings = {"strength": strength, "threads": args.threads, "progress": fit_line(args)}
+    image = dsncodec.enhance(planes.to_pillow(picture), args.model, **settings)
     report: dict[str, Any] = pictures.written(args, job, image)
     return report | {"strength": round(strength, 3)}
 

@@ -9,7 +9,18 @@ import dsncodec
 
 from ..errors import SettingError
 from ..networks import registry
-from .common import Job, add_files, add_format, add_output, add_threads, load, picture_suffix, plan, run_all
+from .common import (
+    Job,
+    add_files,
+    add_format,
+    add_output,
+    add_threads,
+    fit_line,
+    load,
+    picture_suffix,
+    plan,
+    run_all,
+)
 from .decode import describe
 from .denoise import fit_settings
 
@@ -51,6 +62,7 @@ def resample(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     elif args.model == "coconet":
         image = dsncodec.upsample(source, args.scale, model=args.model, **fit_settings(args))
     else:
-        image = dsncodec.upsample(source, args.scale, model=args.model, threads=args.threads)
+        settings = {"threads": args.threads, "progress": fit_line(args)}
+        image = dsncodec.upsample(source, args.scale, model=args.model, **settings)
     report: dict[str, Any] = pictures.written(args, job, image)
     return report

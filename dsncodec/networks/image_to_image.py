@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LimitExceeded
 from ..planes import crop_padded
 from . import registry
-from .inference import Window, common, moved, network, scaled, tiles
+from .inference import Network, Window, common, moved, network, scaled, tiles
 
 UInt8Array = NDArray[np.uint8]
+Report = Callable[[float], None]
 
 TILE = 256  # pixels of a side of a tile's output, about
 LARGEST_TILE = 768  # of a network that looks far: ten times its halo, so that computing the halo costs less than half again
@@ -19,11 +22,14 @@ SAMPLE_PIXELS = 2**20  # of what moments are taken from: a larger picture stands
 SAMPLE_BLOCK = 64  # rows or columns of such a part
 
 
-def run(row: registry.ImageNetwork, colour: UInt8Array, threads: int) -> UInt8Array:
+def run(
+    row: registry.ImageNetwork, colour: UInt8Array, threads: int, report: Report | None = None
+) -> UInt8Array:
     """What a network makes of a picture.
 
     Args:
         colour: (H, W, 3), or (H, W, 1) for grey, which is given as three equal planes.
+        report: called after each tile with the part of them that is done.
     Returns:
         (H * scale, W * scale, 3): the same for any size of the tiles, but for rounding.
     Raises:
@@ -31,13 +37,13 @@ def run(row: registry.ImageNetwork, colour: UInt8Array, threads: int) -> UInt8Ar
         MissingComponent: the weight file is absent or was changed.
     """
     net = network(registry.checked_file(row), threads)
-    moments = registry.checked_moments(row)
-    known = [] if moments is None else [network(moments, threads)(_planes(sampled(colour)))]
+    known = _known(row, net, colour, threads)
     unit, scale = row.unit, row.scale
     height, width = colour.shape[:2]
+    whole = row.halo is None or (row.statistics and height * width <= SAMPLE_PIXELS)
     bounds = -(-height // unit) * unit, -(-width // unit) * unit
     everything: Window = (slice(0, bounds[0]), slice(0, bounds[1]))
-    if row.halo is None:
+    if whole:
         if height * width > MAX_WHOLE_PIXELS:
             raise LimitExceeded(
                 f"{row.name} sees a picture whole, up to {MAX_WHOLE_PIXELS} pixels; this one has {height * width}",
@@ -46,17 +52,38 @@ def run(row: registry.ImageNetwork, colour: UInt8Array, threads: int) -> UInt8Ar
             )
         parts = tiles(everything, bounds, max(bounds), 0)
     else:
+        assert row.halo is not None
         side = max(TILE, min(10 * row.halo * scale, LARGEST_TILE)) // scale
         side = max(unit, side // unit * unit)
         parts = tiles(everything, bounds, side, row.halo)
     out = np.empty((height * scale, width * scale, 3), np.uint8)
     inside: Window = (slice(0, height), slice(0, width))
-    for tile in parts:
+    every = list(parts)
+    for done, tile in enumerate(every, 1):
         planes = _planes(crop_padded(colour, *tile.outer))
         part = common(tile.inner, inside)
         made = net(planes, *known)[:, *scaled(moved(part, tile.outer), scale)].transpose(1, 2, 0)
         out[scaled(part, scale)] = np.clip(made * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+        if report is not None:
+            report(done / len(every))
     return out
+
+
+def _known(
+    row: registry.ImageNetwork, net: Network, colour: UInt8Array, threads: int
+) -> list[NDArray[np.float32]]:
+    """What a network must know of the whole picture, as its further inputs."""
+    if (moments := registry.checked_moments(row)) is not None:
+        return [network(moments, threads)(_planes(sampled(colour)))]
+    if not row.statistics:
+        return []
+    own, others = (np.full((1, 1, 1), share, np.float32) for share in (0, 1))
+    none = np.zeros((row.statistics, 1, 1), np.float32)
+    if colour.shape[0] * colour.shape[1] <= SAMPLE_PIXELS:
+        return [none, own]
+    part = sampled(colour)
+    rows, columns = (slice(0, -(-side // row.unit) * row.unit) for side in part.shape[:2])
+    return [net(_planes(crop_padded(part, rows, columns)), none, own, output=1), others]
 
 
 def sampled(colour: UInt8Array) -> UInt8Array:

@@ -36,13 +36,14 @@ class Network:
         _share_memory()
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = [node.name for node in self._session.get_inputs()]
+        self._outputs = [node.name for node in self._session.get_outputs()]
 
-    def __call__(self, *planes: FloatArray) -> FloatArray:
-        """Run on arrays of shape (C, H, W), in the order of the graph's inputs."""
+    def __call__(self, *planes: FloatArray, output: int = 0) -> FloatArray:
+        """Run on arrays of shape (C, H, W), in the order of the graph's inputs; one of its outputs, (C, H, W)."""
         budget.tick()
         feed = {name: value[None] for name, value in zip(self._inputs, planes, strict=True)}
         with _GATE:
-            out: FloatArray = self._session.run(None, feed)[0][0]
+            out: FloatArray = self._session.run([self._outputs[output]], feed)[0][0]
         return out
 
 

@@ -213,7 +213,9 @@ class ImageNetwork:
     ``kind`` is what it is for, "ppcn" or "style", say, and ``variant`` which of them, "x4" or "udnie"; the name is both.
     Sides of what it is given are multiples of ``unit``; ``halo`` is its receptive radius in pixels of its input, a
     multiple of ``unit``, or None if each pixel depends on the whole picture. ``moments`` is the file, and its digest, of a
-    second network that finds what the first must know of the whole picture, beside the halo.
+    second network that finds what the first must know of the whole picture, beside the halo. ``statistics`` is how many such numbers a
+    network takes and gives by itself: its inputs are picture, statistics and the share of them to use, its outputs the picture and its own
+    statistics; 0 if it has none.
     """
 
     kind: str
@@ -224,6 +226,7 @@ class ImageNetwork:
     file: str
     sha256: str
     moments: tuple[str, str] | None = None
+    statistics: int = 0
 
     @property
     def name(self) -> str:
@@ -249,6 +252,7 @@ def image_networks(inside: str = "") -> tuple[ImageNetwork, ...]:
             file=(Path(inside) / row["files"]["net"]["name"]).as_posix(),
             sha256=row["files"]["net"]["sha256"],
             moments=(part["name"], part["sha256"]) if (part := row["files"].get("moments")) else None,
+            statistics=row.get("statistics", 0),
         )
         for row in _rows("network", inside)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -92,8 +93,9 @@ def upsample(
         method: of "coconet": "zero_shot", the default, fits a network to the picture and a smaller copy of it, takes it to be a
             larger one, shrunk by an antialiased filter, and ends by itself after 1200 steps. "paper" is the paper's network of
             coordinates, 10 layers of 200 neurons; its 3000 epochs of 256 x 256 pixels take some two hours of a processor core.
-        seconds, steps, progress: of "coconet", as for ``denoise``.
+        seconds, steps: of "coconet", as for ``denoise``.
         threads: default: the CPUs this process may use.
+        progress: called now and then with a ``Progress``: the part of the work that is done, and of "coconet" the mean squared error.
         old_names: ``variant`` and ``report``, as ``method`` and ``progress`` were called before 0.3.
     Returns:
         A picture of scale*W x scale*H pixels, same mode and metadata. Alpha is enlarged bicubically.
@@ -111,10 +113,10 @@ def upsample(
     if of_fits:
         raise SettingError("seconds, steps and method are settings of model 'coconet'")
     if model != "dsn":
-        return _through(registry.image_network(model, f"x{scale}"), read_picture(image), threads)
+        return _through(registry.image_network(model, f"x{scale}"), read_picture(image), threads, progress)
     registry.for_scale(scale)
-    used = thread_count(threads)
-    return _with_colour(read_picture(image), scale, lambda colour: enlarged(colour, scale, used))
+    used, report = thread_count(threads), _shares_of(progress)
+    return _with_colour(read_picture(image), scale, lambda colour: enlarged(colour, scale, used, report))
 
 
 def enhance(
@@ -123,6 +125,7 @@ def enhance(
     *,
     strength: float | None = None,
     threads: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Image.Image:
     """Make a dark or dull photo look more like a good camera's: contrast, colours, less noise.
 
@@ -137,6 +140,7 @@ def enhance(
         strength: how far to go, from 0, the picture itself, to 1, all that the network would do; default: as far as the
             picture needs, which its tones and colours tell (docs/enhancement.md).
         threads: default: the CPUs this process may use.
+        progress: called after each tile with a ``Progress``: the part of them that is done; no error is known.
     Returns:
         A picture of the same size, mode and metadata.
     Raises:
@@ -146,11 +150,11 @@ def enhance(
     """
     row = registry.image_network("enhance", model)
     part = None if strength is None else fraction("strength", strength)
-    count = thread_count(threads)
+    count, report = thread_count(threads), _shares_of(progress)
     return _with_colour(
         read_picture(image),
         1,
-        lambda colour: enhanced(colour, part, lambda rgb: run(row, rgb, count)),
+        lambda colour: enhanced(colour, part, lambda rgb: run(row, rgb, count, report)),
     )
 
 
@@ -284,8 +288,8 @@ def stylize(
 ) -> Image.Image:
     """The picture as if painted in the style of another.
 
-    Strokes are some 10 to 30 pixels wide whatever the picture's size: a large photograph is best shrunk first. A network
-    sees it whole, which takes about 0.4 GiB of memory for a million pixels.
+    Strokes are some 10 to 30 pixels wide whatever the picture's size: a large photograph is best shrunk first. A network judges its tones
+    from all of it, or of more than 2**20 pixels from even strips, and paints tile by tile, in about half a GiB of memory.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept; a grey picture becomes a coloured one.
@@ -296,12 +300,13 @@ def stylize(
         loss_networks: of "optimise", which needs it: the folder of the loss networks' weights, see docs/style.md.
         steps, seconds: of "optimise": the budget, whichever ends first; default: 500 steps.
         threads: default: the CPUs this process may use.
-        progress: of "optimise": called after each step with a ``Progress``: the part of the budget spent, and the loss.
+        progress: called after each tile with a ``Progress``: the part of them that is done; of "optimise" after each step: the part
+            of the budget spent, and the loss.
         old_names: ``report``, as ``progress`` was called before 0.3.
     Raises:
         SettingError: an unknown style (the message lists those there are), or an impossible setting.
         MissingComponent: "optimise" without torch or without the loss networks.
-        LimitExceeded: more than 2**24 pixels, with "optimise" 2**20.
+        LimitExceeded: more than 2**20 pixels with "optimise"; more than 2**24 with a network exported before 0.3.
     """
     method, progress = _of_old_names("stylize", old_names, method, progress, None)
     if method == "network":
@@ -309,8 +314,12 @@ def stylize(
             raise SettingError("loss_networks, steps and seconds are settings of method 'optimise'")
         if not isinstance(style, str):
             raise SettingError("method 'network' takes the name of a style; for a picture, method 'optimise'")
-        row = registry.image_network("style", style)
-        return to_pillow(_painted(read_picture(image), lambda rgb: run(row, rgb, thread_count(threads))))
+        row, count, report = (
+            registry.image_network("style", style),
+            thread_count(threads),
+            _shares_of(progress),
+        )
+        return to_pillow(_painted(read_picture(image), lambda rgb: run(row, rgb, count, report)))
     if method != "optimise":
         raise SettingError(f"method must be one of {', '.join(STYLE_METHODS)}, not {method!r}")
     gatys = extras.load("dsncodec.processing.style_optimisation")
@@ -353,6 +362,11 @@ def _of_old_names(
 def _floats_of(progress: OnProgress | None) -> Report | None:
     """``progress`` for a fit that tells two floats."""
     return None if progress is None else lambda done, mse: progress(Progress(done, mse))
+
+
+def _shares_of(progress: OnProgress | None) -> Callable[[float], None] | None:
+    """``progress`` for work that knows no error."""
+    return None if progress is None else lambda done: progress(Progress(done, math.nan))
 
 
 def _style_picture(style: str | ImageLike) -> ImageLike:
@@ -408,11 +422,14 @@ def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UI
     return to_pillow(replace(picture, pixels=pixels))
 
 
-def _through(row: registry.ImageNetwork, picture: Picture, threads: int | None) -> Image.Image:
+def _through(
+    row: registry.ImageNetwork, picture: Picture, threads: int | None, progress: OnProgress | None
+) -> Image.Image:
     """Run a network on a picture; a grey picture gives a grey one."""
+    report = _shares_of(progress)
 
     def change(colour: UInt8Array) -> UInt8Array:
-        made = run(row, colour, thread_count(threads))
+        made = run(row, colour, thread_count(threads), report)
         if colour.shape[2] == 3:
             return made
         return np.asarray(Image.fromarray(made).convert("L"))[..., None]

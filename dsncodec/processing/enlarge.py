@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,11 +24,14 @@ FEWEST = 12  # levels of a layer that is told from a picture of few greys: of qu
 STEPS = 2  # of holding: a third gains less than 0.1 dB, and loses as much where another filter had shrunk the picture
 REACH = 5  # small pixels that a step's two bicubic filters look at to each side, or one more
 STRIP_PIXELS = 2**20  # of the large picture, about, that are floats at one time
+ROWS = 2**10  # of the large picture that are decoded at a time
 MISSED = 8.0  # pixels due at values that a layer cannot show: so many, and none found, is no chance (e^-8)
 MAX_SPREAD = 1.05 / 255  # of chroma that was one value before it was rounded to RGB: half a level each way
 
 
-def enlarged(small: UInt8Array, scale: int, threads: int) -> UInt8Array:
+def enlarged(
+    small: UInt8Array, scale: int, threads: int, report: Callable[[float], None] | None = None
+) -> UInt8Array:
     """A picture's colour enlarged by Up-SNet.
 
     A layer is given to the decoder as what it is. Any other picture is taken to be a larger one shrunk bicubically: it is
@@ -35,6 +39,7 @@ def enlarged(small: UInt8Array, scale: int, threads: int) -> UInt8Array:
 
     Args:
         small: (h, w, 1 or 3).
+        report: called now and then with the part of the work that is done.
     Returns:
         (scale*h, scale*w, 1 or 3).
     """
@@ -52,7 +57,12 @@ def enlarged(small: UInt8Array, scale: int, threads: int) -> UInt8Array:
         if _is_grey(small):
             chroma = np.full(chroma.shape, LEVELS // 2, np.uint8)
     decoder = Decoder(model, Point(scale, LEVELS, LEVELS), luma, chroma, threads)
-    large = decoder.pixels((slice(0, height * scale), slice(0, width * scale)))
+    large = np.empty((height * scale, width * scale, small.shape[2]), np.uint8)
+    for top in range(0, len(large), ROWS):
+        rows = slice(top, min(top + ROWS, len(large)))
+        large[rows] = decoder.pixels((rows, slice(0, width * scale)))
+        if report is not None:
+            report(rows.stop / len(large))
     return large if is_layer(small, model.layer_map) else held(large, small, threads)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...carriers import Colour, eight_bits, load_base
+from ...carriers import BASE_CODECS, Colour, decode_base, eight_bits, encode_base, load_base
 from ...errors import SettingError
 from ...methods import DEFAULT_EFFORT
 from ...methods.restored.half_size import doubled, halved
@@ -25,8 +25,9 @@ from .images import PackedImages
 UInt8Array = NDArray[np.uint8]
 UInt16Array = NDArray[np.uint16]
 
-# Codecs that pictures are coded with for training, and bits of a sample; -half: at half their size, and doubled again
-TRAINING_CODECS = {"avif-iq8": 8, "avif-iq10": 10, "avif-iq10-half": 10}
+# Codecs that pictures are coded with for training, and bits of a sample; -half: at half their size, and doubled again. Those
+# without tune=iq are base codecs as the method "restored" has them for the eye
+TRAINING_CODECS = {"avif-iq8": 8, "avif-iq10": 10, "avif-iq10-half": 10, "jpeg": 8, "jxl": 8, "j2k": 8}
 
 
 def of_wide(wide: Colour) -> UInt8Array:
@@ -35,15 +36,19 @@ def of_wide(wide: Colour) -> UInt8Array:
 
 
 def coded_for_training(rgb: UInt8Array, codec: str, quality: int, speed: int) -> tuple[int, UInt16Array]:
-    """A picture (H, W, 3) as AVIF with tune=iq, 4:4:4, one thread: the file's bytes, and what is decoded, 0..65535.
+    """A picture (H, W, 3) as AVIF with tune=iq, 4:4:4, or as another base codec, one thread: the payload's bytes, and what is
+    decoded, 0..65535.
 
     Args:
         codec: one of TRAINING_CODECS. 8 bits by Pillow's libavif, 10 by that of imagecodecs, whose own tune is iq.
-        speed: libavif's.
+        speed: libavif's; of other base codecs it is our effort.
     """
     if codec.endswith("-half"):
         size, small = coded_for_training(halved(rgb), codec.removesuffix("-half"), quality, speed)
         return size, doubled(of_wide(small), rgb.shape).astype(np.uint16) * 257
+    if codec in BASE_CODECS:
+        payload = encode_base(rgb, quality, codec, speed, 1, "visual")
+        return len(payload), eight_bits(decode_base(payload, rgb.shape)).astype(np.uint16) * 257
     if TRAINING_CODECS[codec] == 8:
         buffer = io.BytesIO()
         Image.fromarray(rgb).save(

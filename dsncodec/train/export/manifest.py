@@ -13,7 +13,7 @@ _HEAD = """\
 # [[restorer]]: what follows a codec; radius: the halo of a tile, in pixels.
 # [[look]]: a second `up` for the files of a model, by its wire id.
 # [[network]]: from pictures to pictures; without a radius, each pixel of its output depends on the whole picture, and with
-# a file of moments, on a few numbers of it beside what lies inside the radius.
+# a file of moments, or with statistics, on a few numbers of it beside what lies inside the radius.
 # [[start]]: an init of latent grids, which the weights of a file are differences from; width: of the synthesis; lambda: squared error for a bit per pixel.
 """
 

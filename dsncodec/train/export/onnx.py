@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,11 +64,16 @@ def name_of(checkpoint: str | Path) -> str:
     return name
 
 
-def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str]) -> bytes:
-    """One network as an ONNX file, with free height and width and nothing else in it."""
+def to_onnx(
+    net: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    names: list[str],
+    outputs: Sequence[str] = ("out",),
+) -> bytes:
+    """One network as an ONNX file, with free height and width of pictures in and of the first output, and nothing else in it."""
     buffer: Any = io.BytesIO()
     planes = [name for name, value in zip(names, inputs) if value[0, 0].numel() > 1]  # others are numbers
-    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, "out"]}
+    axes = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in [*planes, outputs[0]]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own successor
         torch.onnx.export(
@@ -75,7 +81,7 @@ def to_onnx(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: list[
             inputs,
             buffer,
             input_names=names,
-            output_names=["out"],
+            output_names=list(outputs),
             dynamic_axes=axes,
             opset_version=17,
             dynamo=False,
@@ -169,10 +175,15 @@ def restoration_graphs(net: RestorationNet) -> dict[str, bytes]:
 def picture_graphs(net: Any) -> dict[str, bytes]:
     """The ONNX files of a network from pictures to pictures, values 0 to 1; see ``registry.ImageNetwork``.
 
-    One, or two of a network with ``moments``: those, and what is local once they are known.
+    One, or two of a network with ``moments``: those, and what is local once they are known. A network with ``statistics`` takes them, and
+    a share of them to use, and gives them as a second output.
     """
     side = 16 * net.unit
     picture = torch.rand(1, 3, side, side)
+    if isinstance(net, StyleNet):
+        given, share = torch.rand(1, net.statistics, 1, 1) + 0.5, torch.full((1, 1, 1, 1), 0.5)
+        inputs, names = (picture, given, share), ["picture", "statistics", "share"]
+        return {"net": to_onnx(_Method(net, "with_statistics"), inputs, names, ("out", "found"))}
     if not hasattr(net, "moments"):
         return {"net": to_onnx(net, (picture,), ["picture"])}
     with torch.no_grad():
@@ -190,9 +201,8 @@ class _Method(torch.nn.Module):
         super().__init__()
         self.net, self.name = net, name
 
-    def forward(self, *planes: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = getattr(self.net, self.name)(*planes)
-        return out
+    def forward(self, *planes: torch.Tensor) -> Any:
+        return getattr(self.net, self.name)(*planes)
 
 
 def _map_of(nets: SamplingNets) -> registry.LayerMap:
@@ -235,8 +245,9 @@ def _restorer_row(name: str, state: dict[str, Any], sha256: dict[str, str], radi
 def _network_row(name: str, state: dict[str, Any], sha256: dict[str, str], net: Any) -> str:
     kind, variant = name.rsplit("-", 1)
     about = [f'kind = "{kind}"', f'variant = "{variant}"', f"scale = {net.scale}", f"unit = {net.unit}"]
-    if net.radius is not None:
-        about.append(f"radius = {net.radius}")
+    about.append(f"radius = {net.radius}")
+    if isinstance(net, StyleNet):
+        about.append(f"statistics = {net.statistics}")
     return _row("network", type(net), name, state, sha256, about)
 
 
