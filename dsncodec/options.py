@@ -2,7 +2,7 @@
 read names, defaults, checks and help from here.
 
 >>> LatentGrid(seconds=120)
-LatentGrid(seconds=120.0, steps=None, init='published', tune='visual', preview=None)
+LatentGrid(seconds=120.0, steps=None, init='published', tune='visual', preview=None, checkpoint=None)
 >>> options_of("dsn", {"levels": 64}).levels
 64
 """
@@ -196,10 +196,13 @@ def _check_budget(options: LatentGrid | CocoNet | Best) -> None:
 _SECONDS = "how long the fit may take"
 _STEPS = "and how many steps (default: no limit)"
 _PREVIEW = "a .gif, .png or .webp that shows the picture as it grows"
+_CHECKPOINT = "keep the fit there when it is stopped, and go on from there"
 
 
-def _check_preview(options: LatentGrid | CocoNet) -> None:
-    """The file of a fit's preview, as a string of a known kind."""
+def _check_files(options: LatentGrid | CocoNet) -> None:
+    """The files of a fit's checkpoint and preview as strings, the latter of a known kind."""
+    if options.checkpoint is not None:
+        options._check("checkpoint", os.fspath(options.checkpoint))
     if options.preview is None:
         return
     options._check("preview", os.fspath(options.preview))
@@ -216,23 +219,26 @@ class LatentGrid(Options):
         init: "published": the fit begins with a published init of the weights; "zero": with none.
         tune: what the fit lessens: "visual", the errors that a person sees; "psnr", the squared error.
         preview: a .gif, .png or .webp file that shows the picture as it grows; it is overwritten.
+        checkpoint: a file that is written every few seconds and when the fit is interrupted; a fit goes on from it, with a larger
+            budget if one is given. Pilot fits towards a target, and fits after the first 12 000 steps, are not kept.
     Raises:
         SettingError: an impossible value.
     """
 
     method = "latentgrid"
     title = "grids of symbols, fitted to the picture; needs numba"
-    single = ("preview",)
+    single = ("preview", "checkpoint")
 
     seconds: float | None = setting(None, f"{_SECONDS} (default: 1 to 180, by effort)", "S", "float")
     steps: int | None = setting(None, _STEPS, "N", "int")
     init: str = setting("published", "weights to begin with: published (default) or zero", "NAME", "str")
     tune: str = setting("visual", "what the fit is for: visual, the eye (default), or psnr", "NAME", "str")
     preview: PathLike | None = setting(None, _PREVIEW, "FILE", "str")
+    checkpoint: PathLike | None = setting(None, _CHECKPOINT, "FILE", "str")
 
     def __post_init__(self) -> None:
         _check_budget(self)
-        _check_preview(self)
+        _check_files(self)
         if self.init not in INITS:
             raise SettingError(f"init must be one of {', '.join(INITS)}, not {self.init!r}")
         _check_tune(self.tune)
@@ -268,9 +274,7 @@ class CocoNet(Options):
         None, "neurons of a layer (default: what the bytes asked for allow)", "N", "int"
     )
     preview: PathLike | None = setting(None, _PREVIEW, "FILE", "str")
-    checkpoint: PathLike | None = setting(
-        None, "keep the fit there when it is stopped, and go on from there", "FILE", "str"
-    )
+    checkpoint: PathLike | None = setting(None, _CHECKPOINT, "FILE", "str")
 
     def __post_init__(self) -> None:
         _check_budget(self)
@@ -279,9 +283,7 @@ class CocoNet(Options):
         for name in ("layers", "width"):
             if getattr(self, name) is not None:
                 self._check(name, whole(name, getattr(self, name), 1))
-        if self.checkpoint is not None:
-            self._check("checkpoint", os.fspath(self.checkpoint))
-        _check_preview(self)
+        _check_files(self)
 
 
 @dataclass(frozen=True, kw_only=True)

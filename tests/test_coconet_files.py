@@ -176,4 +176,4 @@ def test_the_command_keeps_and_shows(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "a.gif exists" in capsys.readouterr().err
     assert not target.exists()
     assert main(["encode", str(source), "-o", str(target), *extra, "--force"]) == 2
-    assert "of method coconet, not restored" in capsys.readouterr().err
+    assert "of the methods latentgrid and coconet, not restored" in capsys.readouterr().err

@@ -320,7 +320,6 @@ def test_seconds_follow_effort() -> None:
         {"layers": 3},
         {"variant": "sine"},
         {"preview": "a.mp4"},
-        {"checkpoint": "a"},
         {"seconds": 0},
         {"steps": 0},
         {"steps": 2.5},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 import time
 import zlib
@@ -31,6 +32,7 @@ from ..animation import Animation
 from ..sections import encode_alpha
 from . import texture, texture_fit
 from .bitstream import ZERO_INIT, Nets, nets_of, pack_sections, reconstruct
+from .checkpoint import Checkpoint
 from .entropy_model import Int8Array
 
 if TYPE_CHECKING:
@@ -189,6 +191,7 @@ class Encoder:
         self.seconds, self.steps, self.init = options.seconds, options.steps, options.init
         self.tune = options.tune
         shape = self.colour.shape[:2]
+        self.checkpoint = options.checkpoint
         self._animation = None if options.preview is None else Animation(str(options.preview), shape)
         if self.seconds is None and self.steps is None:
             self.seconds, self.steps = SECONDS[effort], MAX_STEPS
@@ -196,6 +199,7 @@ class Encoder:
         if header.has_alpha:
             self._alpha = [("ALPH", encode_alpha(pixels[..., -1], effort))]
         self._extra: Sections = []
+        self._kept: Checkpoint | None = None
         self._coded: dict[Point, Coded] = {}
         fitter()
 
@@ -288,8 +292,12 @@ class Encoder:
             KeyboardInterrupt: a second one, after the fit's own.
         """
         fit, self._begun, self._said = fitter(), time.monotonic(), 0.0
+        self._kept = None if self.checkpoint is None else Checkpoint(str(self.checkpoint), self._name(point))
         level = None if point.level is None else point.level + MEASURES[point.measure].clear
         target, done = fit.RateTarget(point.lmbda, self._room(point.max_bytes), level, point.measure), 0.0
+        if self._kept is not None and self._kept.state is not None:
+            target = replace(target, lmbda=self._kept.number("first_lmbda"))
+            return self._best(target, point, self._kept.number("done"))
         for _ in range(PILOTS if not target.fixed else 0):
             with self._opened(target) as job:
                 job.run(
@@ -321,7 +329,12 @@ class Encoder:
                     budget = self._budget(1 - done)
                     budget.steps = min(budget.steps or ENOUGH_STEPS, ENOUGH_STEPS)
                     share = ENOUGH_STEPS / self.steps if self.steps else 0.0
-                    job.run(target, budget, self._reporting(job, done, min(share, 1 - done)))
+                    report = self._reporting(job, done, min(share, 1 - done))
+                    if best is None and self._kept is not None:
+                        self._run_kept(job, target, budget, report, done)
+                        begun -= budget.earlier
+                    else:
+                        job.run(target, budget, report)
                     steps = job.steps
                     if best is None:
                         best = self._finished(job, target, point)
@@ -342,6 +355,43 @@ class Encoder:
         assert best is not None
         self._say_done(best)
         return best
+
+    def _run_kept(
+        self, job: Fit, target: RateTarget, budget: Budget, report: Report | None, done: float
+    ) -> None:
+        """The first whole fit, from the state in the checkpoint, which is written now and then and when the fit ends or is stopped.
+
+        Args:
+            done: the part of all work that is gone.
+        """
+        kept = self._kept
+        assert kept is not None
+        if kept.state is not None:
+            budget.earlier = kept.number("seconds")
+            try:
+                job.go_on(kept.state)
+            except (KeyError, ValueError, TypeError) as exc:
+                raise kept.broken() from exc
+            self._begun -= budget.earlier
+
+        def write() -> None:
+            if state := job.state():
+                own = {"first_lmbda": target.lmbda, "done": done, "seconds": budget.seconds_gone()}
+                kept.write({**state, **{name: np.array(value) for name, value in own.items()}})
+
+        def keep() -> None:
+            if kept.is_due():
+                write()
+
+        try:
+            job.run(target, budget, report, keep=keep)
+        finally:
+            write()
+
+    def _name(self, point: Point) -> str:
+        """Of the fit: what a checkpoint must be the same of. A budget may change."""
+        about = repr((self.colour.shape, self.tune, self.init, point)).encode()
+        return hashlib.sha256(about + self.colour.tobytes()).hexdigest()
 
     @contextlib.contextmanager
     def _opened(self, target: RateTarget, number: int = 0) -> Iterator[Fit]:

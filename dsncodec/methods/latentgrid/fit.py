@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,13 +104,15 @@ class Budget:
 
     seconds: float | None
     steps: int | None
+    # that were gone when it began, of a fit that goes on
+    earlier: float = 0.0
 
     def __post_init__(self) -> None:
         self._begin = time.monotonic()
 
     def seconds_gone(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._begin
+        """Since it began, and those before."""
+        return self.earlier + time.monotonic() - self._begin
 
     def alarm(self, share: float) -> Callable[[], bool]:
         """Says when such a part of the seconds is gone, from now on."""
@@ -178,6 +181,26 @@ class RateTarget:
         return lmbda * math.exp(min(max(more, -2), 2))
 
 
+@dataclass
+class Standing:
+    """Where a run stands.
+
+    Args:
+        lmbda: at present.
+        look: from where in the schedule on lmbda is steered.
+        step: how many there were at the picture's own size.
+        worked: what smaller pictures have taken before, in such steps, and ``gone`` as a part of the budget.
+        rounded: whether latents are.
+    """
+
+    lmbda: float
+    look: float
+    step: int = 0
+    worked: float = 0.0
+    gone: float = 0.0
+    rounded: bool = False
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a file holds: parameters, differences of the weights in six lists, symbols finest first; and the bits that the
@@ -241,9 +264,16 @@ class Fit:
         self.seconds_per_step = 0.0
         self.begun = latents is not None
         self.interrupted = False
+        self._optimiser, self._at = Soap(self.weights), Standing(0.0, 0.0)
+        self._goes_on = False
 
     def run(
-        self, target: RateTarget, budget: Budget, report: Report | None = None, begin: float = 0.0
+        self,
+        target: RateTarget,
+        budget: Budget,
+        report: Report | None = None,
+        begin: float = 0.0,
+        keep: Callable[[], None] | None = None,
     ) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
@@ -251,56 +281,86 @@ class Fit:
             report: called now and then with the part of the budget spent, the mean squared error, samples in 0..1, and the
                 bits per pixel.
             begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps.
+            keep: called after each step, when ``state`` may be taken.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
         objective, schedule, weights = self.objective, self.schedule, self.weights
-        optimiser, pace = Soap(weights), self._pace(target.lmbda)
-        lmbda, step = target.lmbda, 0
-        look = math.inf if target.fixed else STEERED[0]
+        if not self._goes_on:
+            self._optimiser = Soap(weights)
+            self._at = Standing(target.lmbda, math.inf if target.fixed else STEERED[0])
+        at, optimiser, pace, self._goes_on = self._at, self._optimiser, self._pace(target.lmbda), False
         soft = 1 - schedule.rounded
-        rounded, worked, gone = False, 0.0, 0.0
         try:
             if begin == 0 and not self.begun and self._few(budget):
-                worked = self._begin_coarse(target.lmbda, budget, report)
-                gone = budget.spent(worked)
+                at.worked = self._begin_coarse(target.lmbda, budget, report)
+                at.gone = budget.spent(at.worked)
             self.begun = True
-            while (spent := budget.spent(worked + step)) < 1:
-                progress = min(begin + (1 - begin) * max(spent - gone, 0) / max(soft - gone, 1e-9), 1)
+            while (spent := budget.spent(at.worked + at.step)) < 1:
+                progress = min(begin + (1 - begin) * max(spent - at.gone, 0) / max(soft - at.gone, 1e-9), 1)
                 if progress < 1:
-                    if look <= progress < STEERED[1]:
-                        lmbda = self._steer_lmbda(target, lmbda, progress)
-                        look = progress + LOOK_EVERY
+                    if at.look <= progress < STEERED[1]:
+                        at.lmbda = self._steer_lmbda(target, at.lmbda, progress)
+                        at.look = progress + LOOK_EVERY
                     objective.soft_round(
                         cosine_schedule(schedule.temperature, progress),
                         cosine_schedule(schedule.noise, progress),
-                        step + 1_000_003 * self.seed,
+                        at.step + 1_000_003 * self.seed,
                     )
-                elif not rounded:
-                    rounded = True
+                elif not at.rounded:
+                    at.rounded = True
                     objective.round_latents()
-                    self.seconds_per_step = budget.seconds_gone() / max(step, 1)
+                    self.seconds_per_step = budget.seconds_gone() / max(at.step, 1)
                     if self._has_time_for_rdoq(RDOQ_SHARE * (budget.seconds or math.inf)):
-                        objective.rdoq(weights, lmbda, budget.alarm(RDOQ_SHARE))
-                loss, gradient = objective.gradients(weights, lmbda, step)
+                        objective.rdoq(weights, at.lmbda, budget.alarm(RDOQ_SHARE))
+                loss, gradient = objective.gradients(weights, at.lmbda, at.step)
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
                     waiting = held(schedule.starts, progress)
-                    objective.step(lmbda, size, held=waiting, paces=schedule.paces)
+                    objective.step(at.lmbda, size, held=waiting, paces=schedule.paces)
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
                 optimiser.step(weights.flat, gradient.flat, size * pace)
-                self._shrink(optimiser.square_rms(), size, lmbda)
+                self._shrink(optimiser.square_rms(), size, at.lmbda)
                 np.clip(weights.flat, -MAX_WEIGHT, MAX_WEIGHT, out=weights.flat)
-                step += 1
-                if report is not None and step % 10 == 0:
+                at.step += 1
+                if keep is not None:
+                    keep()
+                if report is not None and at.step % 10 == 0:
                     report(spent, loss.mse(objective.pixels), loss.bits / objective.pixels)
         except KeyboardInterrupt:
             self._interrupt()
-        self.lmbda, self.steps = lmbda, step
-        self.seconds_per_step = budget.seconds_gone() / max(worked + step, 1)
+        self.lmbda, self.steps = at.lmbda, at.step
+        self.seconds_per_step = budget.seconds_gone() / max(at.worked + at.step, 1)
         objective.round_latents()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What ``go_on`` needs: nothing before the first step at the picture's own size."""
+        if not self._at.step:
+            return {}
+        found = {f"run.{name}": np.array(value) for name, value in vars(self._at).items()}
+        found |= {f"soap.{name}": array for name, array in self._optimiser.state().items()}
+        found |= {f"latents.{name}": array for name, array in self.objective.state().items()}
+        return {**found, "weights": self.weights.flat}
+
+    def go_on(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Let the next ``run`` go on from a state, as if nothing had been between.
+
+        Raises:
+            KeyError, ValueError: it is not one of such a fit.
+        """
+
+        def of(part: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(part): array for name, array in state.items() if name.startswith(part)}
+
+        self._at = Standing(**{field.name: state[f"run.{field.name}"].item() for field in fields(Standing)})
+        self._optimiser.load(of("soap."))
+        self.objective.load(of("latents."))
+        self.weights.flat[:] = state["weights"]
+        if self._at.rounded:
+            self.objective.round_latents()
+        self.begun = self._goes_on = True
 
     def _few(self, budget: Budget) -> bool:
         """Whether a budget is of fewer steps than COARSE_BELOW, about."""

@@ -3,10 +3,10 @@ gradients by both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,24 @@ class RDObjective:
         """Lets the threads go."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Latents, and what ``step`` knows of their gradients: what ``load`` takes."""
+        found = {"steps": np.array(self._steps)}
+        for name, arrays in self._kept.items():
+            found |= {f"{name}.{k}": array for k, array in enumerate(arrays)}
+        return found
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state of the same picture."""
+        self._steps = int(state["steps"])
+        for name, arrays in self._kept.items():
+            for k, array in enumerate(arrays):
+                np.copyto(array, state[f"{name}.{k}"])
+
+    @property
+    def _kept(self) -> dict[str, list[FloatArray]]:
+        return {"values": self.latents, "means": self.means, "squares": self.squares}
 
     # --- the stages of a pass
 

@@ -6,6 +6,9 @@ docs/decisions/0018-latentgrid.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +55,20 @@ class Soap:
                 shape = (1, part.size)
             self._places.append((slice(at, at + part.size), _Matrix(shape)))
             at += part.size
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What ``load`` needs to go on as if nothing had been between."""
+        found: dict[str, NDArray[Any]] = {"steps": np.array(self.steps), "square": self.square}
+        for number, (_, matrix) in enumerate(self._places):
+            found |= {f"{number}.{name}": array for name, array in vars(matrix).items()}
+        return found
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state, of the same weights' shapes."""
+        self.steps, self.square = int(state["steps"]), state["square"]
+        for number, (_, matrix) in enumerate(self._places):
+            for name in vars(matrix):
+                setattr(matrix, name, state[f"{number}.{name}"])
 
     def square_rms(self) -> FloatArray:
         """The root of the mean square of each weight's gradient, of late."""
