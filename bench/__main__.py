@@ -80,6 +80,10 @@ STUDIES = {
         "bench.perceptual_avif",
         "the second decoder of files with an AVIF inside: PSNR, and what judges that did not train it say",
     ),
+    "bases": (
+        "bench.bases",
+        "JPEG, JPEG XL and JPEG 2000 inside, beside the same codec alone, by four judges",
+    ),
     "colours": (
         "bench.colours",
         "colours of what is shown of layers; enlarged pictures: colours, and PSNR beside bicubic",

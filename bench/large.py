@@ -7,7 +7,6 @@ error AVIF of speed 6, tune=psnr, 4:4:4, by PSNR. Each file is made in a process
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from . import results
 from .common import UInt8Array, opened, rgb_of
 from .latentgrid import of_avif, share_of
 from .memory import photo
-from .results import environment, table
+from .results import GrowingTable, Row, table, write_report
 
 TUNES = ("visual", "psnr")
 SCORES = {"visual": "ssimulacra2", "psnr": "psnr_db"}
@@ -52,7 +51,6 @@ COLUMNS = {
     "decode, s": "decode_s",
     f"region of {REGION} x {REGION}, s": "region_s",
 }
-Row = dict[str, str]
 _JOB = """
 import json, sys, time, dsncodec
 from dsncodec.methods.latentgrid.encoder import fitter
@@ -81,28 +79,24 @@ def run(args: argparse.Namespace) -> int:
     """What is not in the CSV file yet, and the report."""
     out = Path(args.out) if args.out else results.RESULTS / "latentgrid"
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "large.csv"
-    rows = _read(path)
+    rows = GrowingTable(out / "large.csv", HEADER, 5)
     for name in args.pictures:
         rgb = _picture(name, args.data)
         for tune in args.tunes:
             for quality in AVIF_QUALITIES:
                 key = (name, tune, "avif", "", str(quality))
-                if not _has(rows, key):
+                if rows.find(key) is None:
                     data = of_avif(rgb, quality) if tune == "psnr" else saved(rgb, "AVIF", quality=quality)
-                    _add(path, rows, key, rgb, data, ("", "", "", ""))
+                    _add(rows, key, rgb, data, ("", "", "", ""))
             for seconds in args.seconds:
                 for quality in args.qualities or QUALITIES[tune]:
                     key = (name, tune, "latentgrid", str(seconds), str(quality))
-                    if not _has(rows, key):
+                    if rows.find(key) is None:
                         data, taken, memory = _fitted(rgb, tune, seconds, quality)
                         times = (taken, *_read_seconds(data))
                         cells = (*(f"{value:.2f}" for value in times), f"{memory:.0f}")
-                        _add(path, rows, key, rgb, data, cells)
-    text = report(rows)
-    print(text)
-    footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
-    (out / "large.md").write_text(text.rstrip() + "\n" + footer, "utf-8")
+                        _add(rows, key, rgb, data, cells)
+    write_report("large.md", report(rows.rows), args.command, out)
     return 0
 
 
@@ -142,29 +136,13 @@ def _read_seconds(data: bytes) -> tuple[float, float]:
     return whole, time.perf_counter() - begun
 
 
-def _read(path: Path) -> list[Row]:
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _has(rows: list[Row], key: tuple[str, ...]) -> bool:
-    return any(tuple(row.values())[: len(key)] == key for row in rows)
-
-
 def _add(
-    path: Path, rows: list[Row], key: tuple[str, ...], rgb: UInt8Array, data: bytes, cells: tuple[str, ...]
+    rows: GrowingTable, key: tuple[str, ...], rgb: UInt8Array, data: bytes, cells: tuple[str, ...]
 ) -> None:
     found = opened(data)
     rate = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
     judged = f"{ssimulacra2(rgb, found):.3f}", f"{psnr_db(rgb, found):.3f}"
-    rows.append(dict(zip(HEADER, (*key, str(len(data)), f"{rate:.4f}", *judged, *cells))))
-    print(*rows[-1].values(), flush=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HEADER, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    rows.add((*key, str(len(data)), f"{rate:.4f}", *judged, *cells))
 
 
 def report(rows: list[Row]) -> str:

@@ -17,11 +17,10 @@ the rate of the fit's own products of small matrices, measured alone.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ from dsncodec.options import INITS, LatentGrid
 
 from . import results
 from .common import UInt8Array, image_paths, opened, rgb_of
-from .results import environment, table
+from .results import GrowingTable, Row, table
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -87,9 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "hard": hard,
     }
     text = parts[args.part](args, out)
-    print(text)
-    footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
-    (out / f"{args.part}.md").write_text(text.rstrip() + "\n" + footer, "utf-8")
+    results.write_report(f"{args.part}.md", text, args.command, out)
     return 0
 
 
@@ -133,26 +130,17 @@ def of_avif(rgb: UInt8Array, quality: int) -> bytes:
 
 # --- rate and distortion
 
-Row = dict[str, str]  # by HEADER
 
-
-class Rows:
-    """A CSV file that grows by a row at a time, and what it has already."""
+class Rows(GrowingTable):
+    """What was coded, by way, init, budget, quality and picture."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[Row] = []
-        if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if None not in row.values()]
-        else:
-            self._append(HEADER)
+        super().__init__(path, HEADER, 5)
 
-    def add(self, key: tuple[str, ...], rgb: UInt8Array, encode: Callable[[], bytes]) -> Row:
-        """Code, decode and measure, unless it was done: ``key`` is the first five columns."""
-        for row in self.rows:
-            if tuple(row.values())[:5] == key:
-                return row
+    def code(self, key: tuple[str, ...], rgb: UInt8Array, encode: Callable[[], bytes]) -> Row:
+        """Code, decode and measure, unless it was done."""
+        if (row := self.find(key)) is not None:
+            return row
         begun = time.perf_counter()
         data = encode()
         seconds = time.perf_counter() - begun
@@ -160,22 +148,13 @@ class Rows:
         if found.shape != rgb.shape:
             raise SystemExit(f"{' '.join(key)}: decoded to {found.shape}, not {rgb.shape}")
         rate = bpp(len(data), rgb.shape[1], rgb.shape[0])
-        values = (
-            *key,
-            str(len(data)),
-            f"{rate:.5f}",
-            f"{min(psnr_db(rgb, found), 99.0):.4f}",
-            f"{seconds:.2f}",
-        )
-        self.rows.append(dict(zip(HEADER, values)))
-        self._append(values)
-        print(*values, flush=True)
-        return self.rows[-1]
+        psnr = f"{min(psnr_db(rgb, found), 99.0):.4f}"
+        return self.add((*key, str(len(data)), f"{rate:.5f}", psnr, f"{seconds:.2f}"))
 
     def add_avif(self, stem: str, rgb: UInt8Array) -> list[Row]:
         """AVIF of all qualities."""
         return [
-            self.add(("avif", "", "", str(quality), stem), rgb, lambda: of_avif(rgb, quality))
+            self.code(("avif", "", "", str(quality), stem), rgb, lambda: of_avif(rgb, quality))
             for quality in AVIF_QUALITIES
         ]
 
@@ -185,11 +164,7 @@ class Rows:
         """One of ours."""
         named = ZERO if init == ZERO else inits_id()
         key = ("latentgrid", named, str(budget), str(quality), stem)
-        return self.add(key, rgb, lambda: fitted(rgb, quality, budget, threads, init))
-
-    def _append(self, values: Sequence[str]) -> None:
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(values)
+        return self.code(key, rgb, lambda: fitted(rgb, quality, budget, threads, init))
 
 
 def pictures(data: str, name: str, limit: int | None) -> tuple[list[tuple[str, UInt8Array]], list[str]]:

@@ -39,7 +39,7 @@ from dsncodec.train.losses.perceptual import FeatureDistance, local_statistics, 
 
 from . import results
 from .common import UInt8Array, image_paths, rgb_of
-from .results import environment, table
+from .results import table
 
 # the 5th, 12th, 30th and 44th, as in docs/decisions/0021-visual-fit.md
 PICTURES = (4, 11, 29, 43)
@@ -211,9 +211,7 @@ def run(args: argparse.Namespace) -> int:
         writer.writerow(("set", "picture", "quality", "synthesis", "bpp", *SCORES))
         writer.writerows([*row[:4], *(f"{value:.4f}" for value in row[4:])] for row in rows)
     text = report(rows)
-    footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
-    (out / f"{name}.md").write_text(text + footer, "utf-8")
-    print(text)
+    results.write_report(f"{name}.md", text, args.command, out)
     return 0
 
 

@@ -8,7 +8,6 @@ Butteraugli's 3-norm (``butteraugli_main`` of libjxl, where it is installed), LP
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import shutil
 import time
@@ -26,7 +25,7 @@ from dsncodec.metrics import bd_rate, psnr_db, ssimulacra2
 
 from . import results
 from .common import UInt8Array, image_paths, opened, rgb_of
-from .results import environment, table
+from .results import GrowingTable, Row, table
 
 SETS = {"Set14": 1, "B100": 1, "Urban100 (first 50)": 2}  # and by how much their pictures are reduced
 QUALITIES = (30, 55, 75)
@@ -35,7 +34,6 @@ TUNES = ("visual", "psnr")
 REFEREES = ("ssimulacra2", "butteraugli_3norm", "lpips_alex", "psnr_db")
 FALLING = ("butteraugli_3norm", "lpips_alex")
 HEADER = ("codec", "steps", "quality", "picture", "bytes", "bpp", *REFEREES, "encode_s")
-Row = dict[str, str]
 TIMED = (512, 768)
 REPEATS = 9
 THREADS = (1, 2)
@@ -57,10 +55,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else results.RESULTS / "latentgrid"
     out.mkdir(parents=True, exist_ok=True)
     text = curves(args, out) if args.part == "curves" else times()
-    print(text)
-    name = "visual" if args.part == "curves" else "visual-time"
-    footer = f"\nReproduce: `{args.command}`  \nMade by: {environment()}\n"
-    (out / f"{name}.md").write_text(text.rstrip() + "\n" + footer, "utf-8")
+    results.write_report("visual.md" if args.part == "curves" else "visual-time.md", text, args.command, out)
     return 0
 
 
@@ -82,20 +77,16 @@ def butteraugli(reference: UInt8Array, image: UInt8Array) -> float:
 # --- files
 
 
-class Rows:
-    """A CSV file that grows by a row at a time, and what it has already."""
+class Rows(GrowingTable):
+    """What was coded, by the first four columns."""
 
     def __init__(self, path: Path, data: str) -> None:
-        self.path, self.data, self.rows = path, data, list[Row]()
-        if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                self.rows = list(csv.DictReader(file))
-        else:
-            self._append(HEADER)
+        super().__init__(path, HEADER, 4)
+        self.data = data
 
-    def add(self, key: tuple[str, str, str, str], rgb: UInt8Array, encode: Callable[[], bytes]) -> None:
-        """Code, decode and judge, unless it was done: ``key`` is the first four columns."""
-        if any(tuple(row.values())[:4] == key for row in self.rows):
+    def code(self, key: tuple[str, str, str, str], rgb: UInt8Array, encode: Callable[[], bytes]) -> None:
+        """Code, decode and judge, unless it was done."""
+        if self.find(key) is not None:
             return
         begun = time.perf_counter()
         data = encode()
@@ -108,20 +99,8 @@ class Rows:
             psnr_db(rgb, found),
         )
         rate = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
-        values = (
-            *key,
-            str(len(data)),
-            f"{rate:.4f}",
-            *(f"{value:.5f}" for value in judged),
-            f"{seconds:.1f}",
-        )
-        self.rows.append(dict(zip(HEADER, values)))
-        self._append(values)
-        print(*values, flush=True)
-
-    def _append(self, values: tuple[str, ...]) -> None:
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(values)
+        scores = (f"{value:.5f}" for value in judged)
+        self.add((*key, str(len(data)), f"{rate:.4f}", *scores, f"{seconds:.1f}"))
 
 
 def pictures(args: argparse.Namespace) -> list[tuple[str, UInt8Array]]:
@@ -147,13 +126,13 @@ def curves(args: argparse.Namespace, out: Path) -> str:
     chosen = pictures(args)
     for title, rgb in chosen:
         for quality in AVIF_QUALITIES:
-            store.add(("avif", "", str(quality), title), rgb, lambda: saved(rgb, "AVIF", quality=quality))
+            store.code(("avif", "", str(quality), title), rgb, lambda: saved(rgb, "AVIF", quality=quality))
     for steps in args.steps:
         for title, rgb in chosen:
             for quality in args.qualities:
                 for tune in args.tunes:
                     options = dsncodec.LatentGrid(steps=steps, tune=tune)
-                    store.add(
+                    store.code(
                         (tune, str(steps), str(quality), title),
                         rgb,
                         lambda: dsncodec.encode(rgb, options, quality=quality, threads=1),

@@ -173,3 +173,17 @@ def test_torch_computes_what_the_fit_does() -> None:
     assert float(latentgrid_torch.squared(q, parts, torch.tensor(objective.target))) == pytest.approx(
         loss.squared, rel=1e-4
     )
+
+
+def test_a_table_grows_and_forgets_a_row_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.csv"
+    first = results.GrowingTable(path, ("a", "b", "score"), 2)
+    assert first.find(("x", "1")) is None
+    assert first.add(("x", "1", "0.5")) == {"a": "x", "b": "1", "score": "0.5"}
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x,2")
+    again = results.GrowingTable(path, ("a", "b", "score"), 2)
+    assert again.find(("x", "1")) == first.rows[0] and again.find(("x", "2")) is None
+    again.add(("x", "2", "0.7"))
+    kept = results.GrowingTable(path, ("a", "b", "score"), 2)
+    assert [row["score"] for row in kept.rows] == ["0.5", "0.7"]
