@@ -15,6 +15,7 @@ import torch
 
 from ...errors import SettingError
 from ...networks import registry
+from ..nets.denoising import DenoisingConfig, DenoisingNet
 from ..nets.enhancement import EnhancementConfig, EnhancementNets
 from ..nets.perceptual import PerceptualConfig, PerceptualNet
 from ..nets.ppcn import SuperResolution, SuperResolutionConfig
@@ -32,6 +33,7 @@ NETS: dict[str, tuple[type[Any], type[torch.nn.Module]]] = {
     "perceptual": (PerceptualConfig, PerceptualNet),
     "style": (StyleConfig, StyleNet),
     "super_resolution": (SuperResolutionConfig, SuperResolution),
+    "denoising": (DenoisingConfig, DenoisingNet),
     "enhancement": (EnhancementConfig, EnhancementNets),
 }
 
@@ -184,6 +186,8 @@ def picture_graphs(net: Any) -> dict[str, bytes]:
         given, share = torch.rand(1, net.statistics, 1, 1) + 0.5, torch.full((1, 1, 1, 1), 0.5)
         inputs, names = (picture, given, share), ["picture", "statistics", "share"]
         return {"net": to_onnx(_Method(net, "with_statistics"), inputs, names, ("out", "found"))}
+    if isinstance(net, DenoisingNet):
+        return {"net": to_onnx(net, (picture, torch.full((1, 1, 1, 1), 0.1)), ["picture", "sigma"])}
     if not hasattr(net, "moments"):
         return {"net": to_onnx(net, (picture,), ["picture"])}
     with torch.no_grad():

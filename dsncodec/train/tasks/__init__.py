@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import SettingError
 from ..recipe import Recipe, fill, read_table
 from ..trainer import Task
+from .denoising import DenoisingRecipe, DenoisingTask
 from .enhancement import EnhancementRecipe, EnhancementTask
 from .perceptual_decoder import LookRecipe, LookTask
 from .perceptual_sr import PerceptualRecipe, PerceptualTask
@@ -26,6 +27,7 @@ TASKS: dict[str, tuple[type[Recipe], type[Any]]] = {
     "perceptual": (PerceptualRecipe, PerceptualTask),
     "style": (StyleRecipe, StyleTask),
     "super_resolution": (SuperResolutionRecipe, SuperResolutionTask),
+    "denoising": (DenoisingRecipe, DenoisingTask),
     "enhancement": (EnhancementRecipe, EnhancementTask),
 }
 
