@@ -109,6 +109,7 @@ STUDIES = {
         "bench.tables.style",
         "style transfer: a network's loss and time beside 500 steps of optimisation",
     ),
+    "denoise": ("bench.denoise", "noise taken out of photographs by us, BM3D, non-local means and wavelets"),
     "inpaint": ("bench.inpaint", "holes in whole photographs, filled by us, scikit-image and OpenCV"),
     "need": (
         "bench.need",

@@ -25,7 +25,7 @@ def loaded_files() -> set[str]:
 
 def test_every_image_network_has_a_verb() -> None:
     for row in registry.image_networks():
-        assert row.kind in {*UPSAMPLERS, "enhance", "style"}
+        assert row.kind in {*UPSAMPLERS, "denoise", "enhance", "style"}
 
 
 def test_the_wheel_holds_package_weights_and_type_marker(tmp_path: Path) -> None:

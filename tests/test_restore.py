@@ -143,7 +143,7 @@ def test_variant_of_denoise_is_method(ours: str, variant: str) -> None:
     small, fast = picture("RGB", 12, 9), {"steps": 2, "threads": 1}
     want = dsncodec.denoise(small, method=ours, **fast).tobytes()
     assert want == warned("variant is now called method", dsncodec.denoise, small, variant=variant, **fast)
-    with pytest.raises(SettingError, match="method must be one of blind_spot, paper, not 'sine'"):
+    with pytest.raises(SettingError, match="method must be one of network, blind_spot, paper, not 'sine'"):
         dsncodec.denoise(small, method="sine", **fast)
 
 

@@ -16,7 +16,7 @@ from dsncodec.errors import SettingError
 from dsncodec.methods.coconet import fit as coconet
 from dsncodec.methods.coconet.bitstream import Shape
 from dsncodec.metrics import psnr_db
-from dsncodec.processing import blind_spot, coordinate_network, zero_shot_sr
+from dsncodec.processing import blind_spot, coordinate_network, noise, zero_shot_sr
 
 from .conftest import MODES, UInt8Array, picture
 
@@ -65,14 +65,14 @@ def test_surroundings_remove_noise_and_the_fit_ends_by_itself() -> None:
 @pytest.mark.parametrize("planes", [1, 3])
 @pytest.mark.parametrize("sigma", [4, 25])
 def test_noise_is_measured(sigma: float, planes: int) -> None:
-    found = blind_spot.sigma_of(noisy(smooth(96)[..., :planes], sigma))
+    found = noise.sigma_of(noisy(smooth(96)[..., :planes], sigma))
     assert abs(found - sigma) < 0.15 * sigma
 
 
 def test_noise_of_pictures_that_cannot_show_any() -> None:
     for size in ((1, 1), (2, 40), (6, 6)):
-        assert blind_spot.sigma_of(np.full((*size, 3), 9, np.uint8)) == 0
-    assert blind_spot.sigma_of(np.full((40, 40, 1), 9, np.uint8)) == 0
+        assert noise.sigma_of(np.full((*size, 3), 9, np.uint8)) == 0
+    assert noise.sigma_of(np.full((40, 40, 1), 9, np.uint8)) == 0
 
 
 def test_more_noise_asked_for_makes_smoother() -> None:

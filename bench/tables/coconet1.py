@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dsncodec.methods.coconet.bitstream import shape_for
 from dsncodec.methods.coconet.fit import Budget
 from dsncodec.metrics import psnr_db, ssim
-from dsncodec.processing import blind_spot, coordinate_network
+from dsncodec.processing import blind_spot, coordinate_network, noise
 
 from ..common import UInt8Array
 from ..results import table, write_csv, write_report
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
         clear, note = timed(args, partial(blind_spot.denoised, copies=args.copies), grainy, args.steps)
         notes.append(f"ours at noise {sigma}: {args.copies} networks a picture, {note}")
         found.setdefault("ours", []).append(scores(clean, clear))
-        estimates = [blind_spot.sigma_of(pixels) for pixels in grainy]
+        estimates = [noise.sigma_of(pixels) for pixels in grainy]
         notes.append(f"noise {sigma} is estimated as {np.mean(estimates):.2f} ± {np.std(estimates):.2f}")
         if args.paper:
             shape = shape_for("paper", args.layers, args.width, clean.shape[2:0:-1])

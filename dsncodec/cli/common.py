@@ -133,8 +133,9 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_fit(parser: argparse._ActionsContainer, ours: str, what: str) -> None:
-    """The budget and the method of a fit; ``ours`` is the default, ``what`` says it for the help."""
+def add_fit(parser: argparse._ActionsContainer, ours: str, what: str, trained: str = "") -> None:
+    """The budget and the method of a fit; ``ours`` is the default, ``what`` says it for the help. ``trained`` says what is the default in
+    its place where no budget is given, the method "network"."""
     parser.add_argument(
         "--seconds",
         type=positive,
@@ -144,8 +145,10 @@ def add_fit(parser: argparse._ActionsContainer, ours: str, what: str) -> None:
     parser.add_argument("--steps", type=whole(1), metavar="N", help="and how many steps (default: no limit)")
     parser.add_argument(
         "--method",
-        choices=(ours, "paper"),
-        help=f"{what} (default), or the paper's network of coordinates",
+        choices=("network", ours, "paper") if trained else (ours, "paper"),
+        help=f"{trained} (default without --seconds and --steps), {what}, or the paper's network of coordinates"
+        if trained
+        else f"{what} (default), or the paper's network of coordinates",
     )
     add_old_variant(parser, ours)
 

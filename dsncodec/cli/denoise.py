@@ -1,4 +1,4 @@
-"""dsncodec denoise: pictures without their noise, by networks fitted to each of them."""
+"""dsncodec denoise: pictures without their noise, by a trained network or by networks fitted to each of them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="the noise's standard deviation in grey levels (default: found in the picture)",
     )
-    add_fit(parser, "blind_spot", "networks that see a pixel's neighbours")
+    add_fit(parser, "blind_spot", "networks that see a pixel's neighbours", trained="a trained network")
     add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Denoise everything."""
-    load("fit")
+    if args.method not in (None, "network") or args.seconds is not None or args.steps is not None:
+        load("fit")
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, load("reading").suffixes(), args.suffix, "-denoised"), denoise, describe)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,18 @@ SAMPLE_BLOCK = 64  # rows or columns of such a part
 
 
 def run(
-    row: registry.ImageNetwork, colour: UInt8Array, threads: int, report: Report | None = None
+    row: registry.ImageNetwork,
+    colour: UInt8Array,
+    threads: int,
+    report: Report | None = None,
+    told: Sequence[NDArray[np.float32]] = (),
 ) -> UInt8Array:
     """What a network makes of a picture.
 
     Args:
         colour: (H, W, 3), or (H, W, 1) for grey, which is given as three equal planes.
         report: called after each tile with the part of them that is done.
+        told: further inputs of a network that takes some, (C, 1, 1) each.
     Returns:
         (H * scale, W * scale, 3): the same for any size of the tiles, but for rounding.
     Raises:
@@ -37,7 +42,7 @@ def run(
         MissingComponent: the weight file is absent or was changed.
     """
     net = network(registry.checked_file(row), threads)
-    known = _known(row, net, colour, threads)
+    known = [*told, *_known(row, net, colour, threads)]
     unit, scale = row.unit, row.scale
     height, width = colour.shape[:2]
     whole = row.halo is None or (row.statistics and height * width <= SAMPLE_PIXELS)

@@ -27,6 +27,7 @@ from ..planes import Picture, to_pillow
 from ..processes import thread_count
 from ..reading import ImageLike, read_picture
 from ..validation import fraction, positive, whole
+from . import noise
 from .enhancement import enhanced
 from .enlarge import enlarged
 from .inpaint import filled
@@ -37,7 +38,7 @@ Report = Callable[[float, float], None]
 STYLE_METHODS = ("network", "optimise")
 UPSAMPLERS = ("dsn", "ppcn", "perceptual", "coconet")
 # How a picture is restored from itself; the first is ours, and was called variant "sine" until 0.2
-DENOISING_METHODS = ("blind_spot", "paper")
+DENOISING_METHODS = ("network", "blind_spot", "paper")
 UPSAMPLING_METHODS = ("zero_shot", "paper")
 INPAINTING_METHODS = ("exemplars", "paper")
 
@@ -164,38 +165,53 @@ def denoise(
     sigma: float | None = None,
     seconds: float | None = None,
     steps: int | None = None,
-    method: str = "blind_spot",
+    method: str | None = None,
     threads: int | None = None,
     progress: OnProgress | None = None,
     **old_names: Any,
 ) -> Image.Image:
-    """Remove noise with networks that are fitted to this picture only, and stopped before they learn the noise.
+    """Remove noise: with a trained network, or with networks that are fitted to this picture only, and stopped before they learn the
+    noise.
 
-    The noise is taken to differ from pixel to pixel and plane to plane, as a sensor's does before anything smooths it.
+    The strength of the noise is measured: "network" looks at the flattest parts, too, as a camera smooths its noise; "blind_spot" takes it to
+    differ from pixel to pixel and plane to plane. Where none is found "network" gives the picture back.
 
     Args:
         image: as for ``dsncodec.encode``. Alpha is kept.
-        sigma: standard deviation of the noise in grey levels; default: found in the picture. Not of "paper".
+        sigma: standard deviation of the noise in grey levels, with "network" up to 75; default: found in the picture. Not of "paper".
         seconds, steps: the most that the fit may take; default: 60 seconds, and of "paper" its 3000 epochs. "blind_spot" ends by
             itself when pixels that the networks were kept from are no longer shown better.
-        method: "blind_spot": networks know a pixel's neighbours and where it is, and not its own colour; or "paper": one network
+        method: "network", the default without ``seconds`` and ``steps``: one pass of a network trained on noise of many strengths, of
+            sensors, and smoothed; "blind_spot": networks know a pixel's neighbours and where it is, and not its own colour; or "paper": one network
             that knows only where it is, six coordinates, 15 tanh layers of 200 neurons, Adam from 1e-4 to 1e-5. That takes hours:
             3000 epochs are some three minutes of a processor core for 32 x 32 pixels, and three hours for 256 x 256.
         threads: default: the CPUs this process may use.
-        progress: called after each step with a ``Progress``: the part of the budget spent, and the mean squared error.
+        progress: called with a ``Progress`` after each tile, of fits after each step: the part of the work or of the budget, and of
+            fits the mean squared error.
         old_names: ``variant`` and ``report``, as ``method`` and ``progress`` were called before 0.3.
     Raises:
         SettingError: an impossible setting.
-        MissingComponent: torch is not installed.
+        MissingComponent: torch is not installed, which fits need.
     Warns:
         FitWarning: a fit of "paper" ran away on its way, and went on from its best weights.
     """
-    method, progress = _of_old_names("denoise", old_names, method, progress, "blind_spot")
-    fit = _Fitting(seconds, steps, method, DENOISING_METHODS, threads, progress)
+    of_fits = seconds is not None or steps is not None
+    default = "blind_spot" if of_fits else "network"
+    method, progress = _of_old_names("denoise", old_names, method or default, progress, "blind_spot")
+    if method not in DENOISING_METHODS:
+        raise SettingError(f"method must be one of {', '.join(DENOISING_METHODS)}, not {method!r}")
     if sigma is not None:
         positive("sigma", sigma)
         if method == "paper":
-            raise SettingError("sigma is a setting of method 'blind_spot'")
+            raise SettingError("sigma is a setting of the methods 'network' and 'blind_spot'")
+    if method == "network":
+        if of_fits:
+            raise SettingError("seconds and steps are settings of the methods 'blind_spot' and 'paper'")
+        count, report = thread_count(threads), _shares_of(progress)
+        return _with_colour(
+            read_picture(image), 1, lambda colour: noise.denoised(colour, sigma, count, report)
+        )
+    fit = _Fitting(seconds, steps, method, DENOISING_METHODS, threads, progress)
     return _with_colour(read_picture(image), 1, lambda colour: fit.denoised(colour, sigma))
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..methods.coconet.fit import Budget, Clock, Report, threads_of
 from .local_network import BATCH, RING, STRIP, Networks, through, turned
+from .noise import LEAST_SIGMA, sigma_of
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -30,28 +31,6 @@ LR_DENOISING = 6e-3
 JITTER = 1.0  # noise added to the neighbours while fitting, in parts of the picture's own
 FIRST_SPREAD = 0.3  # of the colours that a network thinks possible, at the start; the picture's spread is 1
 PROBES = 256  # pixels whose error is reported
-LEAST_SIGMA = 0.5  # grey levels: less is rounding
-
-
-def sigma_of(pixels: UInt8Array) -> float:
-    """The standard deviation of white noise in a picture (H, W, planes), in grey levels; 0 where it is too small to tell.
-
-    Details fill few of the directions that a small patch can vary in; noise fills all alike. So the smallest eigenvalues
-    of the patches' covariance are the noise's variance: the largest are left out until the others' mean is no more than their
-    median. Source: Chen, Zhu and Heng, "An efficient statistical method for image noise level estimation", 2015.
-    """
-    height, width, planes = pixels.shape
-    side = 3 if planes == 3 else 5
-    if min(height, width) < side:
-        return 0.0
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (side, side), (0, 1))
-    thin = max(1, math.isqrt(windows.shape[0] * windows.shape[1] // 2**16))
-    patches = windows[::thin, ::thin].reshape(-1, planes * side * side).astype(np.float64)
-    if len(patches) < 2 * patches.shape[1]:
-        return 0.0
-    values = np.linalg.eigvalsh(np.cov(patches.T))
-    kept = next(n for n in range(len(values), 0, -1) if values[:n].mean() <= np.median(values[:n]))
-    return float(np.sqrt(max(values[:kept].mean(), 0)))
 
 
 class BlindSpot:
