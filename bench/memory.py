@@ -50,6 +50,7 @@ _JOBS = {
 VERBS = {
     "enhance, student": "dsncodec.enhance(picture, strength=1, threads=threads)",
     "enhance, teacher": "dsncodec.enhance(picture, 'teacher', strength=1, threads=threads)",
+    "denoise": "dsncodec.denoise(picture, sigma=10, threads=threads)",
     "stylize": "dsncodec.stylize(picture, threads=threads)",
     "downsample x2": "dsncodec.downsample(picture, 2, threads=threads)",
     "upsample x2": "dsncodec.upsample(picture, 2, threads=threads)",
@@ -263,7 +264,7 @@ def _verbs(args: argparse.Namespace) -> int:
 
 {table(["verb", "result", "peak MiB", "seconds"], rows)}
 Resident memory at its highest, of a process that does one thing with {args.threads} threads, and seconds from the file to the picture in memory. A mosaic of Urban100 pictures. That
-tiles leave no trace is tested in `tests/test_style.py`, `test_enhance.py`, `test_inference.py` and `test_ppcn.py`.
+tiles leave no trace is tested in `tests/test_style.py`, `test_denoise.py`, `test_enhance.py`, `test_inference.py` and `test_ppcn.py`.
 """
     if args.dry_run:
         print(report)

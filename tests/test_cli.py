@@ -1038,7 +1038,7 @@ def test_pack(tmp_path: Path, tiny: list[str], call: Call) -> None:
 def test_bad_training(tmp_path: Path, tiny: list[str], call: Call) -> None:
     assert call("train", "dsn-x3", "-o", tmp_path / "run", *tiny, "--quiet") == (0, "", "")
     refused: list[tuple[list[Any], str]] = [
-        (["train", "dsn-x77"], "one of dsn-"),
+        (["train", "dsn-x77"], "one of denoise-"),
         (["train", tmp_path / "nothing.toml"], "nothing.toml"),
         (["train", "dsn-x3", "dsn-x2"], "one recipe"),
         (["train", "dsn-x3", "--set", "model.depth=3"], "unknown key"),

@@ -207,9 +207,9 @@ def test_published_recipes() -> None:
     for path in paths:
         task = tasks.read(path)
         assert isinstance(task, StyleTask) and tomllib.loads(path.read_text())["name"] == path.stem
-        # what method "optimise" minimises, but for the weight; great_wave is that of 0.2
+        # what method "optimise" minimises, but for the weight
         paper = StyleLossSettings(style_weight=task.recipe.loss.style_weight)
-        assert (task.recipe.loss == paper) == (path.stem != "style-great_wave")
+        assert task.recipe.loss == paper
 
 
 # --- a new style, from checkpoint to picture
@@ -451,6 +451,7 @@ def test_the_study(networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert kept.stat().st_mtime_ns == written
     (row,) = csv.DictReader((tmp_path / "results/style.csv").read_text().splitlines())
     assert row["style"] == "udnie" and row["picture"] == "0801"
-    assert float(row["ratio"]) == pytest.approx(float(row["network_loss"]) / float(row["optimised_loss"]))
+    ratio = float(row["network_loss"]) / float(row["optimised_loss"])
+    assert float(row["ratio"]) == pytest.approx(ratio, rel=1e-3)
     assert float(row["network_content"]) + float(row["network_style"]) < float(row["network_loss"])
     assert "| udnie | 1 |" in (tmp_path / "results/style.md").read_text()

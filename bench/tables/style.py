@@ -14,16 +14,18 @@ import torch
 from PIL import Image
 
 import dsncodec
+from dsncodec.networks import registry
 from dsncodec.processing.style_optimisation import optimised
 from dsncodec.train import tasks
 from dsncodec.train.tasks.style import StyleLoss, StyleRecipe, read_style
 from dsncodec.train.trainer import planes
 
 from ..common import UInt8Array, image_paths, rgb_of
-from ..results import RESULTS, table, write_csv, write_report
+from ..results import RESULTS, GrowingTable, Row, table, write_report
 
 COLUMNS = [
     "style",
+    "network",
     "picture",
     "side",
     "steps",
@@ -39,6 +41,7 @@ COLUMNS = [
     "network_s",
     "optimise_s",
 ]
+KEYS = 5
 PHOTOS = ("chelsea", "astronaut", "coffee")  # of scikit-image: two are CC0, the astronaut is NASA's
 
 
@@ -70,21 +73,24 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet is not None:
         return sheet(args, args.sheet or ["udnie", "starry_night", "great_wave"])
     torch.set_num_threads(1)
-    rows = []
+    rows = GrowingTable(RESULTS / "style.csv", COLUMNS, KEYS)
+    wanted = list[Row]()
     for style in args.styles:
         recipe = tasks.read(Path(tasks.__file__).parent.parent / "recipes" / f"style-{style}.toml").recipe
         assert isinstance(recipe, StyleRecipe)
         settings = replace(recipe.loss, loss_networks=str(Path(args.data) / "loss_network"))
         painting = read_style(Path(args.data) / "style" / f"{style}.jpg", recipe.data.style_side)
         loss = StyleLoss(settings, painting)
+        network = registry.image_network("style", style).sha256[:12]
         for path in image_paths(args.data, "div2k256", args.limit):
-            photo = middle(path, args.side)
-            kept = Path(args.cache) / f"{style}-{path.stem}-{args.side}-{args.steps}.npz"
-            found = compared(loss, style, photo, *baseline(loss, photo, args.steps, kept))
-            rows.append((style, path.stem, args.side, args.steps, *found))
-            print(*(f"{value:.3f}" if isinstance(value, float) else value for value in rows[-1]), flush=True)
-            write_csv("style.csv", COLUMNS, rows)
-    report(args, rows)
+            key = (style, network, path.stem, str(args.side), str(args.steps))
+            if (row := rows.find(key)) is None:
+                photo = middle(path, args.side)
+                kept = Path(args.cache) / f"{style}-{path.stem}-{args.side}-{args.steps}.npz"
+                found = compared(loss, style, photo, *baseline(loss, photo, args.steps, kept))
+                row = rows.add((*key, *(f"{value:.4f}" for value in found)))
+            wanted.append(row)
+    report(args, wanted)
     return 0
 
 
@@ -145,12 +151,12 @@ def scores(loss: StyleLoss, photo: UInt8Array, made: UInt8Array) -> dict[str, fl
     return {name: float(value) for name, value in loss.parts(after, loss.content(before)).items()}
 
 
-def report(args: argparse.Namespace, rows: list[tuple[str | float, ...]]) -> None:
+def report(args: argparse.Namespace, rows: list[Row]) -> None:
     """Print and keep."""
     lines = []
     for style in args.styles:
-        found = [dict(zip(COLUMNS, row)) for row in rows if row[0] == style]
-        of = {name: [float(row[name]) for row in found] for name in COLUMNS[4:]}
+        found = [row for row in rows if row["style"] == style]
+        of = {name: [float(row[name]) for row in found] for name in COLUMNS[KEYS:]}
         quick = [slow / fast for slow, fast in zip(of["optimise_s"], of["network_s"])]
         lines.append(
             [
