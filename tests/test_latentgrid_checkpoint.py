@@ -99,12 +99,27 @@ def test_interrupted_it_has_a_file_and_goes_on(tmp_path: Path) -> None:
     assert errors[1] < errors[0]
 
 
-def test_a_larger_budget_goes_on(tmp_path: Path) -> None:
+def test_a_larger_budget_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latents that were rounded move again, and are rounded again before the last steps."""
+    from dsncodec.methods.latentgrid.objective import RDObjective
+
     image, path, told = picture("RGB", 40, 30), tmp_path / "fit.npz", list[float]()
     dsncodec.encode(image, LatentGrid(steps=60, checkpoint=path), threads=1)
+    stages = list[str]()
+    for stage in ("soft_round", "round_latents", "rdoq"):
+        ordinary = getattr(RDObjective, stage)
+
+        def told_of(*args: Any, stage: str = stage, ordinary: Any = ordinary) -> Any:
+            stages.append(stage)
+            return ordinary(*args)
+
+        monkeypatch.setattr(RDObjective, stage, told_of)
     more = LatentGrid(steps=120, checkpoint=path)
     dsncodec.encode(image, more, threads=1, progress=lambda progress: told.append(progress.done))
     assert told[0] >= 0.5 and told[-1] == 1
+    assert stages.count("soft_round") in (50, 51)
+    last = len(stages) - stages[::-1].index("soft_round")
+    assert stages[last : last + 2] == ["round_latents", "rdoq"]
 
 
 def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:

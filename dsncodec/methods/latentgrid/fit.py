@@ -299,6 +299,8 @@ class Fit:
             while (spent := budget.spent(at.worked + at.step)) < 1:
                 progress = min(begin + (1 - begin) * max(spent - at.gone, 0) / max(soft - at.gone, 1e-9), 1)
                 if progress < 1:
+                    # with a larger budget than before a fit that was rounded moves latents again
+                    at.rounded = False
                     if at.look <= progress < STEERED[1]:
                         at.lmbda = self._steer_lmbda(target, at.lmbda, progress)
                         at.look = progress + LOOK_EVERY
