@@ -167,6 +167,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noisy = grainy(np.ascontiguousarray(pictures.photograph("coffee.png")[:90, :120]), 15)
     Image.fromarray(noisy).save(tmp_path / "a.png")
     assert main(["denoise", str(tmp_path / "a.png"), "--threads", "1"]) == 0
+    assert f"noise of {noise.strength_of(noisy):.1f} grey levels" in capsys.readouterr().out
     with Image.open(tmp_path / "a-denoised.png") as made:
         assert np.asarray(made).tobytes() == np.asarray(dsncodec.denoise(noisy, threads=1)).tobytes()
     told = ["--sigma", "40", "--method", "network", "-o", str(tmp_path / "b.png")]

@@ -43,6 +43,7 @@ _PARTS = {
     "planes": "dsncodec.planes",
     "reading": "dsncodec.reading",
     "enhancement": "dsncodec.processing.enhancement",
+    "noise": "dsncodec.processing.noise",
     "bench.measure": "dsncodec.bench.measure",
     "bench.peers": "dsncodec.bench.peers",
     "bench.referees": "dsncodec.bench.referees",

@@ -21,7 +21,7 @@ from .common import (
     positive,
     run_all,
 )
-from .decode import describe
+from .decode import describe as describe_picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +41,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Denoise everything."""
-    if args.method not in (None, "network") or args.seconds is not None or args.steps is not None:
+    args.fits = args.method not in (None, "network") or args.seconds is not None or args.steps is not None
+    if args.fits:
         load("fit")
     args.suffix = picture_suffix(args)
     return run_all(args, plan(args, load("reading").suffixes(), args.suffix, "-denoised"), denoise, describe)
 
 
 def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """One picture."""
+    """One picture. What the network took for the noise's strength is reported."""
     pictures = load("pictures")
-    image = dsncodec.denoise(pictures.open_picture(job), sigma=args.sigma, **fit_settings(args))
+    source = pictures.open_picture(job)
+    image = dsncodec.denoise(source, sigma=args.sigma, **fit_settings(args))
     report: dict[str, Any] = pictures.written(args, job, image)
-    return report
+    if args.fits:
+        return report
+    sigma = args.sigma
+    if sigma is None:
+        picture = load("reading").read_picture(source)
+        sigma = load("noise").strength_of(picture.pixels[..., : 3 if picture.mode.startswith("RGB") else 1])
+    return report | {"sigma": round(sigma, 2)}
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The line of one picture."""
+    noise = f", noise of {report['sigma']:.1f} grey levels" if "sigma" in report else ""
+    return describe_picture(report) + noise
 
 
 def fit_settings(args: argparse.Namespace) -> dict[str, Any]:
