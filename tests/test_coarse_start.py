@@ -125,7 +125,7 @@ def test_few_steps_begin_coarse_and_many_do_not(monkeypatch: pytest.MonkeyPatch)
     job.run(fit.RateTarget(LMBDA), fit.Budget(None, 100))  # goes on: it has latents
     assert len(seen) == 1 and job.steps == 100
     seen.clear()
-    fit_of(image).run(fit.RateTarget(LMBDA), fit.Budget(None, fit.COARSE_BELOW))
+    fit_of(image).run(fit.RateTarget(LMBDA), fit.Budget(None, fit.FEW_STEPS))
     fit_of(image, latents=[np.zeros_like(grid) for grid in job.objective.latents]).run(
         fit.RateTarget(LMBDA), fit.Budget(None, 20)
     )
@@ -145,12 +145,33 @@ def test_it_is_worth_it(visual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a photograph, with 40 steps."""
     fit, image = latentgrid.fitter(), photographs.astronaut()[:256, 120:440]
     found = []
-    for below in (fit.COARSE_BELOW, 0):
-        monkeypatch.setattr(fit, "COARSE_BELOW", below)
+    for begins in (True, False):
+        monkeypatch.setattr(fit, "COARSE_STEPS", (40, 60) if begins else ())
         job = fit_of(image, visual=visual)
         job.run(fit.RateTarget(LMBDA), fit.Budget(None, 40))
         found.append(loss_of(job))
     assert found[0] < 0.93 * found[1]
+
+
+@pytest.mark.parametrize("visual, most", [(False, 0.93), (True, 0.99)])
+def test_few_steps_have_a_schedule_of_their_own(visual: bool, most: float) -> None:
+    """Less noise, weights that move less, a shorter memory: on a photograph, with 40 steps. A pilot fit has that of many."""
+    fit, image = latentgrid.fitter(), photographs.astronaut()[:256, 120:440]
+    found = []
+    for pilot in (False, True):
+        job = fit_of(image, visual=visual)
+        job.run(fit.RateTarget(LMBDA), fit.Budget(None, 40), pilot=pilot)
+        found.append(loss_of(job))
+    assert found[0] < most * found[1]
+    many = fit.Schedule()
+    assert many.of_few(fit.FEW_STEPS) == many == many.of_few(10**6)
+    fewest = many.of_few(1)
+    assert fewest == many.of_few(fit.FEWEST_STEPS)
+    assert fewest.noise == pytest.approx(fit.FEWEST_NOISE) and fewest.memory == pytest.approx(
+        fit.FEWEST_MEMORY
+    )
+    between = many.of_few(160)
+    assert fewest.noise < between.noise < many.noise and fewest.weights < between.weights < many.weights
 
 
 def test_an_interrupt_meanwhile_gives_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

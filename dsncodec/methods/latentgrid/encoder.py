@@ -304,6 +304,7 @@ class Encoder:
                     fit.RateTarget(target.lmbda),
                     self._budget(PILOT_SHARE),
                     self._reporting(job, done, PILOT_SHARE),
+                    pilot=True,
                 )
                 done += PILOT_SHARE
                 if job.interrupted:

@@ -56,10 +56,14 @@ HELD_FROM = 1.5e-3
 VISUAL_STARTS = (0.15, 0.08, 0.04)
 # and everywhere the finest grids move in smaller steps
 VISUAL_PACES = (0.5, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0)
-# A fit of fewer steps than COARSE_BELOW begins with pictures of half the size and a quarter, of so many pixels at least: as many steps
+# A fit of fewer steps than FEW_STEPS begins with pictures of half the size and a quarter, of so many pixels at least: as many steps
 # there, finest first, and each within such a part of the budget. A step takes SECONDS_A_PIXEL, about
-COARSE_BELOW, COARSE_PIXELS, COARSE_STEPS, COARSE_SHARE = 700, 2**12, (40, 60), 0.25
+COARSE_PIXELS, COARSE_STEPS, COARSE_SHARE = 2**12, (40, 60), 0.25
 SECONDS_A_PIXEL = 8e-8
+# A fit of fewer than FEW_STEPS, for the eye than VISUAL_FEW_STEPS, has a schedule on the way to that of FEWEST_STEPS, whose noise, weights'
+# steps and memory these are
+FEW_STEPS, VISUAL_FEW_STEPS, FEWEST_STEPS = 700, 120, 40
+FEWEST_NOISE, FEWEST_WEIGHTS, FEWEST_MEMORY = (0.07, 0.03), (3e-3, 1e-4), (0.4, 0.95)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # and what it takes before it moves the first of them, in steps, about
@@ -86,7 +90,8 @@ class Schedule:
     """What changes while the fit runs: pairs are first and last values of a ``cosine_schedule``. ``rounded`` is the part of the
     budget, at its end, in which latents are rounded and the networks alone move. ``starts``: from where on latents of the finest
     grids move in smooth areas, 0..1, finest first; all others move from the beginning. ``paces``: of the steps of each grid's
-    latents, finest first."""
+    latents, finest first. ``memory``: beta of the mean of the latents' gradients, and of that of their squares.
+    ``below``: fits of fewer steps have another one, see ``of_few``."""
 
     temperature: tuple[float, float] = (0.3, 0.1)
     noise: tuple[float, float] = (0.22, 0.17)
@@ -96,6 +101,26 @@ class Schedule:
     rounded_weights: float = 5e-4
     starts: tuple[float, ...] = ()
     paces: tuple[float, ...] = (1.0,) * GRIDS
+    memory: tuple[float, float] = (0.8, 0.99)
+    below: int = FEW_STEPS
+
+    def of_few(self, steps: float) -> Schedule:
+        """For a fit of fewer steps than ``below``: less noise, as it is never averaged out; weights that move less, and a shorter memory.
+        From the values of FEWEST_STEPS on evenly by the logarithm of the steps."""
+        few = math.log(self.below / max(steps, FEWEST_STEPS)) / math.log(self.below / FEWEST_STEPS)
+        if few <= 0:
+            return self
+
+        def between(many: Sequence[float], fewest: Sequence[float]) -> tuple[float, float]:
+            first, last = (a * (b / a) ** few for a, b in zip(many, fewest))
+            return first, last
+
+        return replace(
+            self,
+            noise=between(self.noise, FEWEST_NOISE),
+            weights=between(self.weights, FEWEST_WEIGHTS),
+            memory=between(self.memory, FEWEST_MEMORY),
+        )
 
 
 @dataclass
@@ -257,7 +282,9 @@ class Fit:
         else:
             mean = colour.reshape(-1, colour.shape[2]).mean(0) / 255
             self.weights = random_weights(width, seed, tuple(np.broadcast_to(mean, 3)))
-        self.schedule = Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES) if visual else Schedule()
+        self.schedule = Schedule()
+        if visual:
+            self.schedule = Schedule(starts=VISUAL_STARTS, paces=VISUAL_PACES, below=VISUAL_FEW_STEPS)
         self.seed = seed
         self.objective = RDObjective(colour, threads, latents, visual)
         self._colour, self._threads = colour, threads
@@ -274,6 +301,7 @@ class Fit:
         report: Report | None = None,
         begin: float = 0.0,
         keep: Callable[[], None] | None = None,
+        pilot: bool = False,
     ) -> None:
         """Latents and weights, until the budget is spent or Ctrl-C: then what there is goes on to ``finished``.
 
@@ -282,18 +310,21 @@ class Fit:
                 bits per pixel.
             begin: where in the schedule, 0..1: a fit that goes on begins late, with little noise and small steps.
             keep: called after each step, when ``state`` may be taken.
+            pilot: the fit stands for a longer one, and has the schedule of one.
         Raises:
             KeyboardInterrupt: the second one of this fit.
         """
         objective, schedule, weights = self.objective, self.schedule, self.weights
+        if begin == 0 and not pilot:
+            schedule = schedule.of_few(self._steps_in(budget))
         if not self._goes_on:
             self._optimiser = Soap(weights)
             self._at = Standing(target.lmbda, math.inf if target.fixed else STEERED[0])
         at, optimiser, pace, self._goes_on = self._at, self._optimiser, self._pace(target.lmbda), False
         soft = 1 - schedule.rounded
         try:
-            if begin == 0 and not self.begun and self._few(budget):
-                at.worked = self._begin_coarse(target.lmbda, budget, report)
+            if begin == 0 and not self.begun and self._steps_in(budget) < FEW_STEPS:
+                at.worked = self._begin_coarse(target.lmbda, budget, report, pilot)
                 at.gone = budget.spent(at.worked)
             self.begun = True
             while (spent := budget.spent(at.worked + at.step)) < 1:
@@ -319,7 +350,7 @@ class Fit:
                 if progress < 1:
                     size = cosine_schedule(schedule.latents, progress)
                     waiting = held(schedule.starts, progress)
-                    objective.step(at.lmbda, size, held=waiting, paces=schedule.paces)
+                    objective.step(at.lmbda, size, *schedule.memory, held=waiting, paces=schedule.paces)
                     size = cosine_schedule(schedule.weights, progress)
                 else:
                     size = schedule.rounded_weights * (1 - spent) / schedule.rounded
@@ -364,14 +395,14 @@ class Fit:
             self.objective.round_latents()
         self.begun = self._goes_on = True
 
-    def _few(self, budget: Budget) -> bool:
-        """Whether a budget is of fewer steps than COARSE_BELOW, about."""
+    def _steps_in(self, budget: Budget) -> float:
+        """How many steps a budget is of, about."""
         steps = math.inf if budget.steps is None else budget.steps
         if budget.seconds is not None:
             steps = min(steps, budget.seconds / (SECONDS_A_PIXEL * self.objective.pixels))
-        return steps < COARSE_BELOW
+        return steps
 
-    def _begin_coarse(self, lmbda: float, budget: Budget, report: Report | None) -> float:
+    def _begin_coarse(self, lmbda: float, budget: Budget, report: Report | None, pilot: bool) -> float:
         """Latents and weights from fits of smaller pictures, whose grids are this one's but the finest. The work in steps.
 
         Raises:
@@ -402,7 +433,7 @@ class Fit:
                 within.steps = min(COARSE_STEPS[level - 1], int(share * budget.steps / per_step))
             try:
                 # bits of all its pixels are for four times as many of the finer picture
-                job.run(RateTarget(lmbda * per_step), within)
+                job.run(RateTarget(lmbda * per_step), within, pilot=pilot)
             finally:
                 job.close()
             if job.interrupted:
