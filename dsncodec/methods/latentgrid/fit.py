@@ -63,7 +63,7 @@ SECONDS_A_PIXEL = 8e-8
 # A fit of fewer than FEW_STEPS, for the eye than VISUAL_FEW_STEPS, has a schedule on the way to that of FEWEST_STEPS, whose noise, weights'
 # steps and memory these are
 FEW_STEPS, VISUAL_FEW_STEPS, FEWEST_STEPS = 700, 120, 40
-FEWEST_NOISE, FEWEST_WEIGHTS, FEWEST_MEMORY = (0.07, 0.03), (3e-3, 1e-4), (0.4, 0.95)
+FEWEST_NOISE, FEWEST_WEIGHTS, FEWEST_MEMORY = (0.07, 0.03), (4e-3, 1e-4), (0.4, 0.95)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # and what it takes before it moves the first of them, in steps, about
@@ -433,7 +433,7 @@ class Fit:
                 within.steps = min(COARSE_STEPS[level - 1], int(share * budget.steps / per_step))
             try:
                 # bits of all its pixels are for four times as many of the finer picture
-                job.run(RateTarget(lmbda * per_step), within, pilot=pilot)
+                job.run(RateTarget(lmbda * per_step), within, pilot=pilot or visual)
             finally:
                 job.close()
             if job.interrupted:
