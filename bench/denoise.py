@@ -22,8 +22,8 @@ from .common import UInt8Array, image_paths, rgb_of
 from .results import RESULTS, GrowingTable, table, write_report
 
 MOST_PIXELS = 450_000  # photographs are halved until they have no more
-SIGMAS = (10, 25, 50)
-SETS = {"photos": 6, "B100": 6}
+# How many pictures, and the strengths of their noise
+SETS = {"photos": (6, (25,)), "B100": (6, (10, 25, 50))}
 HEADER = ("set", "picture", "sigma", "way", "psnr_db", "ssimulacra2", "seconds")
 WAYS = ("noisy", "network", "blind_spot", "bm3d", "nl_means", "wavelet")
 TITLES = {
@@ -39,16 +39,15 @@ TITLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study."""
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--sigmas", nargs="+", type=int, default=SIGMAS)
     parser.add_argument("--again", nargs="+", choices=WAYS, default=(), help="measure these again")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure what is not there yet, print, and write denoise.csv and .md."""
     rows = GrowingTable(RESULTS / "denoise.csv", HEADER, 4)
-    for name in SETS:
+    for name, (_, sigmas) in SETS.items():
         for stem, rgb in pictures(args.data, name):
-            for sigma in args.sigmas:
+            for sigma in sigmas:
                 grainy = noisy(rgb, sigma)
                 for way in args.ways:
                     key = (name, stem, str(sigma), way)
@@ -65,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 def pictures(data: str, name: str) -> list[tuple[str, UInt8Array]]:
     """(name, RGB) of a set: photographs of cameras and telephones, of those the first in the order of their names; or B100."""
     if name == "B100":
-        return [(path.stem, rgb_of(path)) for path in image_paths(data, name, SETS[name])]
+        return [(path.stem, rgb_of(path)) for path in image_paths(data, name, SETS[name][0])]
     found = []
-    for path in sorted((Path(data) / "photos").iterdir())[: SETS[name]]:
+    for path in sorted((Path(data) / "photos").iterdir())[: SETS[name][0]]:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
         while image.width * image.height > MOST_PIXELS:

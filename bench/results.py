@@ -66,7 +66,7 @@ class GrowingTable:
             if len(whole) == len(found):
                 return
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._write("w", [self.header, *(list(row.values()) for row in self.rows)])
+        self._write_all()
 
     @property
     def rows(self) -> list[Row]:
@@ -78,11 +78,18 @@ class GrowingTable:
         return self._rows.get(key)
 
     def add(self, values: Sequence[str]) -> Row:
-        """A row of all columns: kept, and printed."""
-        row = self._rows[tuple(values[: self.keys])] = dict(zip(self.header, values, strict=True))
-        self._write("a", [values])
+        """A row of all columns: kept, in the place of one with its key, and printed."""
+        key, row = tuple(values[: self.keys]), dict(zip(self.header, values, strict=True))
+        was_there, self._rows[key] = key in self._rows, row
+        if was_there:
+            self._write_all()
+        else:
+            self._write("a", [values])
         print(*values, flush=True)
         return row
+
+    def _write_all(self) -> None:
+        self._write("w", [self.header, *(list(row.values()) for row in self.rows)])
 
     def _write(self, mode: str, lines: Iterable[Sequence[str]]) -> None:
         with open(self.path, mode, newline="", encoding="utf-8") as file:

@@ -187,3 +187,5 @@ def test_a_table_grows_and_forgets_a_row_that_was_cut_off(tmp_path: Path) -> Non
     again.add(("x", "2", "0.7"))
     kept = results.GrowingTable(path, ("a", "b", "score"), 2)
     assert [row["score"] for row in kept.rows] == ["0.5", "0.7"]
+    kept.add(("x", "1", "0.9"))
+    assert path.read_text() == "a,b,score\nx,1,0.9\nx,2,0.7\n"
