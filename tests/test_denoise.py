@@ -38,9 +38,10 @@ def test_photographs_lose_their_noise(name: str, sigma: float) -> None:
     told = list[float]()
     made = np.asarray(dsncodec.denoise(noisy, threads=1, progress=lambda now: told.append(now.done)))
     assert psnr_db(clean, made) > psnr_db(clean, noisy) + {10: 3, 25: 6, 50: 9}[sigma]
-    # neither brightness nor colours move, on the whole and in parts
+    # brightness and colours of parts are the clean picture's, where noise that was cut off at black had lifted them, too
     parts = [array.astype(float).reshape(4, 50, 3, 90, 3).mean((1, 3)) for array in (clean, made, noisy)]
-    assert np.abs(parts[1] - parts[2]).max() < 2 + sigma / 10
+    moved, lifted = (np.abs(parts[0] - other).max() for other in parts[1:])
+    assert moved < 2 + sigma / 10 and moved < lifted + 1
     assert told[-1] == 1
 
 
@@ -106,7 +107,7 @@ def test_a_flat_picture_stays(mode: str, level: int) -> None:
     assert dsncodec.denoise(flat, threads=1).tobytes() == flat.tobytes()
     made = np.asarray(dsncodec.denoise(flat, sigma=20, threads=1)).astype(int)
     # near black the noise that is told would have been cut off: less is there than is seen
-    assert np.abs(made - level).max() <= (7 if level == 7 else 3)
+    assert np.abs(made - level).max() <= (7 if level == 7 else 5)
 
 
 @pytest.mark.parametrize("mode", MODES)
