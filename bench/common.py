@@ -53,6 +53,18 @@ def opened(data: bytes) -> UInt8Array:
         return np.asarray(image.convert("RGB"))
 
 
+def photographs(data: str, count: int, most_pixels: int) -> dict[str, UInt8Array]:
+    """The first photographs of cameras and telephones by name, halved until they have at most so many pixels."""
+    found = {}
+    for path in sorted((Path(data) / "photos").iterdir())[:count]:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+        while image.width * image.height > most_pixels:
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        found[path.stem] = np.asarray(image)
+    return found
+
+
 def studio_luma(rgb: UInt8Array) -> UInt8Array:
     """Luma as the super-resolution literature measures it: BT.601, 16..235, rounded to 8 bits.
 

@@ -8,17 +8,15 @@ import importlib
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 
 import dsncodec
 from dsncodec.metrics import psnr_db, ssimulacra2
 
-from .common import UInt8Array, image_paths, rgb_of
+from .common import UInt8Array, image_paths, photographs, rgb_of
 from .results import RESULTS, GrowingTable, table, write_report
 
 MOST_PIXELS = 450_000  # photographs are halved until they have no more
@@ -65,14 +63,7 @@ def pictures(data: str, name: str) -> list[tuple[str, UInt8Array]]:
     """(name, RGB) of a set: photographs of cameras and telephones, of those the first in the order of their names; or B100."""
     if name == "B100":
         return [(path.stem, rgb_of(path)) for path in image_paths(data, name, SETS[name][0])]
-    found = []
-    for path in sorted((Path(data) / "photos").iterdir())[: SETS[name][0]]:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-        while image.width * image.height > MOST_PIXELS:
-            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
-        found.append((path.stem, np.asarray(image)))
-    return found
+    return list(photographs(data, SETS[name][0], MOST_PIXELS).items())
 
 
 def noisy(rgb: UInt8Array, sigma: float) -> UInt8Array:

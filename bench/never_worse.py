@@ -12,18 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
-from PIL import Image
 
 import dsncodec
 from dsncodec import carriers
 from dsncodec.methods.restored.half_size import doubled
 from dsncodec.metrics import luma, psnr_db, ssim
 
-from .common import UInt8Array, image_paths, in_parallel, rgb_of
+from .common import UInt8Array, image_paths, in_parallel, photographs, rgb_of
 from .results import RESULTS, table, write_csv, write_report
 
 Task = tuple[str, str, int, int]  # picture, base codec, effort, quality
@@ -87,12 +85,7 @@ def pictures(data: str, count: int) -> dict[str, UInt8Array]:
     """Three of Urban100, and photographs, halved until they have at most MOST_PIXELS."""
     urban = image_paths(data, "Urban100 (first 50)", 3)
     found = {path.stem: rgb_of(path) for path in urban}
-    for path in sorted((Path(data) / "photos").iterdir())[: max(0, count - len(found))]:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-        while image.width * image.height > MOST_PIXELS:
-            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
-        found[path.stem] = np.asarray(image)
+    found |= photographs(data, max(0, count - len(found)), MOST_PIXELS)
     return dict(list(found.items())[:count])
 
 

@@ -51,16 +51,14 @@ def run(args: argparse.Namespace) -> int:
 def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     """One picture. What the network took for the noise's strength is reported."""
     pictures = load("pictures")
-    source = pictures.open_picture(job)
-    image = dsncodec.denoise(source, sigma=args.sigma, **fit_settings(args))
-    report: dict[str, Any] = pictures.written(args, job, image)
-    if args.fits:
-        return report
-    sigma = args.sigma
-    if sigma is None:
+    source, sigma = pictures.open_picture(job), args.sigma
+    if sigma is None and not args.fits:
         picture = load("reading").read_picture(source)
         sigma = load("noise").strength_of(picture.pixels[..., : 3 if picture.mode.startswith("RGB") else 1])
-    return report | {"sigma": round(sigma, 2)}
+    # what was measured is not measured again; 0 is no strength to ask for
+    image = dsncodec.denoise(source, sigma=sigma or None, **fit_settings(args))
+    report: dict[str, Any] = pictures.written(args, job, image)
+    return report if args.fits else report | {"sigma": round(sigma, 2)}
 
 
 def describe(report: dict[str, Any]) -> str:

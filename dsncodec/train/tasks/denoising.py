@@ -17,7 +17,7 @@ from ..data.images import PackedImages
 from ..nets.denoising import DenoisingConfig, DenoisingNet
 from ..recipe import Recipe
 from ..trainer import Batch, planes
-from .restoration import relative_squared_error
+from .restoration import _numbers, relative_squared_error
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -174,7 +174,3 @@ def restored(nets: DenoisingNet, noisy: UInt8Array, strength: float, device: str
     made = nets(shown, _numbers(np.array([strength / 255])).to(device))[0, :, :rows, :columns]
     out: UInt8Array = (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return out
-
-
-def _numbers(values: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.asarray(values, np.float32)).view(-1, 1, 1, 1)
