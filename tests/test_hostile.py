@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import io
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -303,10 +304,15 @@ def test_bombs_at_every_entry_point(tmp_path: Path) -> None:
 def _cases(files: list[mutations.File], args: argparse.Namespace) -> Iterator[campaigns.Case]:
     for number in range(6):
         yield f"case {number}", bytes([number]), entry_points.ALL
+    yield "case 6", bytes(replace(files[0], width=1000, height=1000)), entry_points.ALL
 
 
 def _probe(data: bytes, which: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """One case ends the process, one hangs, one is another exception, one asks for more memory than there is."""
+    """One case ends the process, one hangs, one is another exception, one asks for more memory than there is; a large picture
+    takes its time."""
+    began = time.process_time()
+    while len(data) > 1 and time.process_time() < began + 1.2:
+        pass
     if len(data) == 1:
         if data == b"\x01":
             os._exit(77)
@@ -337,17 +343,25 @@ def test_crashes_hangs_exceptions_and_memory_are_seen(
 ) -> None:
     monkeypatch.setitem(campaigns.CAMPAIGNS, "test", (_cases, 1.0))
     monkeypatch.setattr(campaigns, "_work", _broken_work)
-    args = argparse.Namespace(keep=str(tmp_path / "kept"))
+    args = argparse.Namespace(keep=str(tmp_path / "kept"), seconds=None)
     outcome = campaigns.run_campaign("test", corpus()[:1], args)
     assert [(name, what) for name, what in outcome.found] == [
         ("case 1", "the process died, exit code 77"),
         ("case 2", "no answer in time"),
         ("case 3", "decode: KeyError: 3"),
     ]
-    assert (outcome.cases, outcome.pictures, outcome.refused) == (6, 2, 1)
-    assert outcome.entry_points == {"decode": {"done": 2, "MemoryError": 1}}
+    assert (outcome.cases, outcome.pictures, outcome.refused) == (7, 3, 1)
+    assert outcome.entry_points == {"decode": {"done": 3, "MemoryError": 1}}
     kept = sorted(path.read_bytes() for path in (tmp_path / "kept").iterdir())
     assert kept == [b"\x01", b"\x02", b"\x03"]
+
+
+def test_a_case_is_made_again_after_the_time_is_up() -> None:
+    """What a process was lost to at the last moment is kept as any other."""
+    args = argparse.Namespace(first=7, mutations=1, written=1, seconds=1.0, ends=0.0)
+    for cases in (campaigns.mutations, campaigns.features):
+        made = itertools.islice(cases(corpus(), args), 2)
+        assert [name.split(":")[0] for name, _, _ in made] == ["seed 7", "seed 8"]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

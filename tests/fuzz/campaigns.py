@@ -48,6 +48,9 @@ from .written import written
 
 ROOM = 2 << 30  # bytes of address space beyond those at the start
 PATIENCE_S = 20.0  # for one file
+PATIENCE_S_PER_MEGAPIXEL = (
+    1.0  # beyond that, for what it is a picture of: each plane of it is shown, and written as PNG
+)
 PATIENCE_WITH_A_BOMB_S = 180.0  # those that are a picture are as large as the default limit allows
 ALL_EVERY, NETWORKS_EVERY = (
     10,
@@ -55,6 +58,7 @@ ALL_EVERY, NETWORKS_EVERY = (
 )  # of so many single bytes, one goes to all entry points, or also through the networks
 MUTATED_NETWORKS_EVERY = 20  # of so many mutations
 Case = tuple[str, bytes, int]  # what it is, the file, and which entry points
+Cases = Callable[[list[File], argparse.Namespace], Iterator[Case]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -265,11 +269,8 @@ def features(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
 
 
 def _seeds(args: argparse.Namespace, count: int) -> Iterator[int]:
-    """So many, or as many as there is time for."""
-    for seed in itertools.count(args.first):
-        if time.time() > args.ends if args.seconds else seed >= args.first + count:
-            return
-        yield seed
+    """So many, or without end if there is a time to stop at: a case can be made again after it."""
+    return itertools.count(args.first) if args.seconds else iter(range(args.first, args.first + count))
 
 
 def all_bombs(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
@@ -278,7 +279,7 @@ def all_bombs(files: list[File], args: argparse.Namespace) -> Iterator[Case]:
         yield name, data, ALL
 
 
-CAMPAIGNS: dict[str, tuple[Callable[[list[File], argparse.Namespace], Iterator[Case]], float]] = {
+CAMPAIGNS: dict[str, tuple[Cases, float]] = {
     "truncations": (truncations, PATIENCE_S),
     "bytes": (single_bytes, PATIENCE_S),
     "mutations": (mutations, PATIENCE_S),
@@ -313,6 +314,8 @@ def _work(pipe: Connection, campaign: str, files: list[File], args: argparse.Nam
         confine()
         pipe.send("ready")
         for name, data, which in itertools.islice(cases, start, None):
+            if args.seconds and time.time() > args.ends:
+                break
             began = time.perf_counter()
             try:
                 said: list[tuple[str, str]] | str = list(probe(data, which, Path(folder)))
@@ -380,7 +383,11 @@ def _run_process(campaign: str, files: list[File], args: argparse.Namespace, out
     assert ours.recv() == "ready"  # or the process died before any case
     try:
         while True:
-            answer = _answer(ours, process.pid or 0, patience)
+            try:
+                answer = _answer(ours, process.pid or 0, patience)
+            except TimeoutError:
+                _, data, _ = _case(make, files, args, outcome.cases)
+                answer = _answer(ours, process.pid or 0, PATIENCE_S_PER_MEGAPIXEL * _megapixels(data))
             if answer is None:
                 return True
             _count(outcome, make, files, args, *answer)
@@ -394,7 +401,7 @@ def _run_process(campaign: str, files: list[File], args: argparse.Namespace, out
         what = (
             str(exc) if isinstance(exc, TimeoutError) else f"the process died, exit code {process.exitcode}"
         )
-        name, data, _ = next(itertools.islice(make(files, args), outcome.cases, None))
+        name, data, _ = _case(make, files, args, outcome.cases)
         _keep(outcome, args, name, data, what)
         outcome.cases += 1
         return False
@@ -402,9 +409,22 @@ def _run_process(campaign: str, files: list[File], args: argparse.Namespace, out
         process.join(5)
 
 
+def _case(make: Cases, files: list[File], args: argparse.Namespace, number: int) -> Case:
+    return next(itertools.islice(make(files, args), number, None))
+
+
+def _megapixels(data: bytes) -> float:
+    """Of the picture that a file says it is; 0 if it says none."""
+    try:
+        info = dsncodec.read_info(data)
+    except dsncodec.DsnError:
+        return 0.0
+    return info.width * info.height / 1e6
+
+
 def _count(
     outcome: Outcome,
-    make: Callable[[list[File], argparse.Namespace], Iterator[Case]],
+    make: Cases,
     files: list[File],
     args: argparse.Namespace,
     name: str,
@@ -413,7 +433,7 @@ def _count(
     peak: int,
 ) -> None:
     if isinstance(said, str):
-        _, data, _ = next(itertools.islice(make(files, args), outcome.cases, None))
+        _, data, _ = _case(make, files, args, outcome.cases)
         _keep(outcome, args, name, data, said)
     else:
         for entry_point, answer in said:
@@ -452,7 +472,7 @@ def run(args: argparse.Namespace) -> int:
         args.ends = time.time() + (args.seconds or 0) / len(names)
         outcome = run_campaign(name, files, args)
         label = " ".join([name, *(args.carriers or [])])
-        rows[label] = {"what": describe(name, files, args), **asdict(outcome)}
+        rows[label] = {"what": describe(name, files, args, outcome.cases), **asdict(outcome)}
         failed = failed or bool(outcome.found)
         print(f"{label}: {outcome.cases:,} files, {len(outcome.found)} found", file=sys.stderr, flush=True)
         if not args.dry_run:
@@ -465,14 +485,14 @@ def run(args: argparse.Namespace) -> int:
     return int(failed)
 
 
-def describe(campaign: str, files: list[File], args: argparse.Namespace) -> str:
-    """What a campaign was run over."""
+def describe(campaign: str, files: list[File], args: argparse.Namespace, cases: int) -> str:
+    """What a campaign was run over, in so many cases."""
     return {
         "truncations": f"every beginning of {len(files)} files, as it is and with right checksums",
         "bytes": f"every byte of {len(larger(files))} files with {args.values} other values and right checksums; "
         "and once with the checksums as they were",
-        "mutations": f"seeds {args.first} to {args.first + args.mutations - 1}, from {len(files)} files",
-        "written": f"seeds {args.first} to {args.first + args.written - 1} of tests/fuzz/written.py",
+        "mutations": f"seeds {args.first} to {args.first + cases - 1}, from {len(files)} files",
+        "written": f"seeds {args.first} to {args.first + cases - 1} of tests/fuzz/written.py",
         "bombs": "each of tests/fuzz/bombs.py",
     }[campaign]
 
@@ -507,7 +527,8 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
 
 {table(heading, lines)}
 A picture has the mode and size that its header says; a refusal is a `DsnError` (in Pillow an `OSError`). Anything else is
-another exception, a process that died, or one that worked for {PATIENCE_S:.0f} s ({PATIENCE_WITH_A_BOMB_S:.0f} s with a bomb). The process has
+another exception, a process that died, or one that worked for {PATIENCE_S:.0f} s ({PATIENCE_WITH_A_BOMB_S:.0f} s with a bomb)
+and {PATIENCE_S_PER_MEGAPIXEL:.0f} s for each megapixel of its picture. The process has
 {ROOM >> 30} GiB of address space beyond that at its start; peak is its resident memory. Seconds are those of a machine busy with other work.
 
 {what}
