@@ -59,6 +59,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "models" / "README.md", *sorted(DOCS.rglob("*.md"))],
+    ids=lambda page: f"{page.parent.name}/{page.name}",
+)
+def test_rows_of_a_table_have_its_columns(page: Path) -> None:
+    columns = None
+    for line in page.read_text("utf-8").splitlines():
+        # bars within code, and with a backslash, are text
+        cells = len(re.sub(r"`[^`]*`|\\\|", "", line).split("|")) if line.startswith("|") else None
+        assert None in (cells, columns) or cells == columns, line
+        columns = cells
+
+
 @pytest.fixture
 def raw(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """The module of docs/adding.md, with its rows."""
