@@ -1,9 +1,11 @@
-"""Processes that work for this one, and that end with it."""
+"""What the system lends: processes that work for this one, and that end with it; CPUs; memory."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import contextvars
+import ctypes
 import functools
 import math
 import multiprocessing
@@ -55,6 +57,13 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/
             if quota > 0 and period > 0:
                 least = min(least, quota / period)
     return least
+
+
+def release_memory() -> None:
+    """Hand what was freed back to the system, where its C library keeps it and can be asked (glibc): many arrays of some
+    megabytes stay with the process else."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,8 +1,9 @@
-"""How many CPUs there are: of an affinity, and of the quotas of control groups, which containers set."""
+"""What the system lends: how many CPUs there are, of an affinity and of the quotas of control groups, which containers set; memory."""
 
 from __future__ import annotations
 
 import math
+import types
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,12 @@ def test_threads_are_no_more_than_the_quota(
     monkeypatch.setattr(processes, "cpu_quota", lambda: quota)
     assert cpu_count() == thread_count(None) == thread_count(100) == threads
     assert thread_count(1) == 1
+
+
+def test_memory_is_released_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    libraries = [types.SimpleNamespace(malloc_trim=asked.append), types.SimpleNamespace()]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: libraries.pop(0))
+    processes.release_memory()
+    processes.release_memory()
+    assert asked == [0] and not libraries

@@ -9,12 +9,14 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import SettingError
@@ -29,6 +31,18 @@ Batch = tuple[Tensor, ...]  # each (N, ...): one entry per sample
 def planes(rgb: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1], channels last in memory."""
     return rgb.permute(0, 3, 1, 2).float() / 255
+
+
+def whole_blocks(picture: NDArray[Any], side: int) -> Tensor:
+    """(H, W, 3) to (1, H, W, 3), its last row and column repeated until a block of this side fits a whole number of times."""
+    rows, columns = picture.shape[:2]
+    return torch.from_numpy(np.pad(picture, ((0, -rows % side), (0, -columns % side), (0, 0)), "edge"))[None]
+
+
+def picture_of(made: Tensor, size: Sequence[int]) -> NDArray[np.uint8]:
+    """(1, 3, H, W) to (rows, columns, 3) uint8 of a size (rows, columns, ...): clipped to [0, 1], rounded, what is beyond cut off."""
+    rgb = made[0, :, : size[0], : size[1]].float().clamp(0, 1) * 255
+    return rgb.round().byte().permute(1, 2, 0).cpu().numpy()
 
 
 def has_bf16(device: str) -> bool:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from ...entropy import adaptive_coder
 from ...planes import squeezed
+from ...processes import release_memory
 from .bitstream import LISTS, TAPS, UNITS, Parameters, init_lists, split
 from .entropy_model import GRIDS
 from .objective import RDObjective
@@ -325,6 +326,8 @@ class Fit:
         try:
             if begin == 0 and not self.begun and self._steps_in(budget) < FEW_STEPS:
                 at.worked = self._begin_coarse(target.lmbda, budget, report, pilot)
+                # the smaller pictures' arrays are a fifth of what the whole one takes
+                release_memory()
                 at.gone = budget.spent(at.worked)
             self.begun = True
             while (spent := budget.spent(at.worked + at.step)) < 1:

@@ -16,7 +16,7 @@ from ...planes import TO_YCBCR
 from ..data.images import PackedImages
 from ..nets.denoising import DenoisingConfig, DenoisingNet
 from ..recipe import Recipe
-from ..trainer import Batch, planes
+from ..trainer import Batch, picture_of, planes, whole_blocks
 from .restoration import _numbers, relative_squared_error
 
 FloatArray = NDArray[np.float32]
@@ -168,9 +168,5 @@ def added(rgb: UInt8Array, noise: FloatArray) -> UInt8Array:
 @torch.no_grad()
 def restored(nets: DenoisingNet, noisy: UInt8Array, strength: float, device: str) -> UInt8Array:
     """A picture (H, W, 3) after the network."""
-    rows, columns = noisy.shape[:2]
-    more = ((0, -rows % nets.unit), (0, -columns % nets.unit), (0, 0))
-    shown = planes(torch.from_numpy(np.pad(noisy, more, "edge"))[None].to(device))
-    made = nets(shown, _numbers(np.array([strength / 255])).to(device))[0, :, :rows, :columns]
-    out: UInt8Array = (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return out
+    given = planes(whole_blocks(noisy, nets.unit).to(device))
+    return picture_of(nets(given, _numbers(np.array([strength / 255])).to(device)), noisy.shape)

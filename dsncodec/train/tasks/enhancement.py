@@ -18,7 +18,7 @@ from ..losses import losses
 from ..nets import loss_networks
 from ..nets.enhancement import EnhancementConfig, EnhancementNets, Generator
 from ..recipe import Recipe
-from ..trainer import Batch, planes
+from ..trainer import Batch, picture_of, planes
 
 UInt8Array = NDArray[np.uint8]
 
@@ -227,6 +227,4 @@ def _named(made: Tensor, maps: list[Tensor]) -> dict[str, list[Tensor]]:
 @torch.no_grad()
 def enhanced(nets: EnhancementNets, picture: UInt8Array, device: str) -> UInt8Array:
     """What a generator makes of one picture (H, W, 3)."""
-    made = nets(planes(torch.from_numpy(picture)[None]).to(device))[0]
-    rounded: UInt8Array = (made.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return rounded
+    return picture_of(nets(planes(torch.from_numpy(picture)[None]).to(device)), picture.shape)

@@ -17,7 +17,7 @@ from ..data.coded_pairs import CodedPairs, spread_qualities
 from ..data.images import PackedImages
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..recipe import Recipe
-from ..trainer import Batch, planes
+from ..trainer import Batch, picture_of, planes, whole_blocks
 
 LEAST_RMSE = 0.7 / 255  # a nearly perfect picture does not outweigh the others, and rmse is never 0
 
@@ -151,14 +151,11 @@ def gains_db(nets: RestorationNet, pairs: CodedPairs, device: str) -> np.ndarray
     gains = np.empty(pairs.quality.shape)
     for k, i in np.ndindex(gains.shape):
         rgb = pairs.originals[i]
-        side = nets.config.block  # the rows and columns beyond the last whole block repeat it
-        more = [(0, -length % side) for length in rgb.shape[:2]]
-        coded = torch.from_numpy(np.pad(pairs.picture(k, i), [*more, (0, 0)], "edge"))[None].to(device)
+        coded = whole_blocks(pairs.picture(k, i), nets.config.block).to(device)
         quality = _numbers(pairs.quality[k, i : i + 1] / 100).to(device)
         rmse = known_rmse(pairs.mse[k, i : i + 1]).to(device)
-        restored = nets(planes(coded), quality, rmse)[0, :, : rgb.shape[0], : rgb.shape[1]]
-        rounded = (restored.clamp(0, 1) * 255).round().permute(1, 2, 0).cpu().numpy()
-        mse = float(np.square(rounded - rgb).mean())
+        restored = picture_of(nets(planes(coded), quality, rmse), rgb.shape)
+        mse = float(np.square(restored.astype(np.float32) - rgb).mean())
         gains[k, i] = 10 * math.log10(max(float(pairs.mse[k, i]), 1e-9) / max(mse, 1e-9))
     return gains
 

@@ -18,7 +18,7 @@ from ..data.images import PackedImages
 from ..losses.losses import pixel_loss, ssim_loss
 from ..nets.ppcn import SCALE, SuperResolution, SuperResolutionConfig
 from ..recipe import Recipe
-from ..trainer import Batch, planes
+from ..trainer import Batch, picture_of, planes
 
 UInt8Array = NDArray[np.uint8]
 
@@ -113,8 +113,8 @@ def luma_psnr_db(net: torch.nn.Module, pairs: ShrunkPairs, device: str) -> float
     """Mean PSNR of luma over the pairs, what the network makes rounded to 8 bits."""
     scores = []
     for i in range(len(pairs)):
-        made = net(planes(torch.from_numpy(pairs.small[i])[None].to(device)))[0]
-        rgb = (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        made = net(planes(torch.from_numpy(pairs.small[i])[None].to(device)))
+        rgb = picture_of(made, pairs.large[i].shape)
         scores.append(psnr_db(luma(pairs.large[i]), luma(rgb)))
     return float(np.mean(scores))
 

@@ -23,7 +23,7 @@ from ..losses.perceptual import FeatureDistance, grid_loss, local_statistics, re
 from ..losses.ssimulacra2 import SMALLEST, Seen
 from ..nets.restoration import RestorationConfig, RestorationNet
 from ..recipe import Recipe
-from ..trainer import Batch, planes
+from ..trainer import Batch, picture_of, planes, whole_blocks
 from .restoration import _numbers, coded_batch, known_rmse, relative_squared_error
 
 WEIGHT_STEP = 1 / 32
@@ -268,19 +268,15 @@ class VisualTask:
         """Held-out picture i at its k-th quality, restored, (H, W, 3); weights as an encoder would send them."""
         assert self.held_out is not None
         pairs, side = self.held_out, nets.config.block
-        rows, columns = pairs.originals.sizes[i]
-        # the rows and columns beyond the last whole block repeat it
-        more = ((0, -rows % side), (0, -columns % side), (0, 0))
-        shown = wide_planes(torch.from_numpy(np.pad(pairs.picture(k, i), more, "edge"))[None].to(device))
-        wanted = planes(torch.from_numpy(np.pad(pairs.originals[i], more, "edge"))[None].to(device))
+        given = wide_planes(whole_blocks(pairs.picture(k, i), side).to(device))
+        wanted = planes(whole_blocks(pairs.originals[i], side).to(device))
         quality = _numbers(pairs.quality[k, i : i + 1] / 100).to(device)
         rmse = known_rmse(pairs.mse[k, i : i + 1]).to(device)
         weights = None
         if nets.config.hypotheses > 1:
-            corrections = nets.corrections(shown, quality, rmse)
-            weights = rounded_weights(solved_weights(corrections, wanted - shown, rmse))
-        made = nets(shown, quality, rmse, weights)[0, :, :rows, :columns]
-        return (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            corrections = nets.corrections(given, quality, rmse)
+            weights = rounded_weights(solved_weights(corrections, wanted - given, rmse))
+        return picture_of(nets(given, quality, rmse, weights), pairs.originals.sizes[i])
 
 
 def wide_planes(rgb: Tensor) -> Tensor:
