@@ -159,8 +159,28 @@ def test_a_region_decodes_the_bands_that_it_needs() -> None:
     )
     broken.pixels((slice(1700, 1720), slice(0, 8)))
     with pytest.raises(Corrupt, match="band 5") as caught:
-        broken.pixels((slice(2700, 2720), slice(0, 8)))
+        broken.pixels((slice(2600, 3072), slice(0, 8)))
     assert caught.value.field == "LATS"
+
+
+def test_a_region_decodes_of_a_band_what_it_needs() -> None:
+    """Beside it the coarse grids alone, and of the finest one no wave beyond its corner; for a second look, all of it."""
+    header = Header("latentgrid", "L", 300, 1600)
+    sections = dict(sections_of(header, 8))
+    layer, whole = parse(header, sections), parse(header, sections).pixels(None)
+
+    def look(rows: slice, columns: slice) -> dict[int, tuple[int, int]]:
+        np.testing.assert_array_equal(layer.pixels((rows, columns)), whole[rows, columns])
+        return {band: tuple(part) for band, (part, _) in sorted(layer._decoded.items())}
+
+    assert look(slice(600, 700), slice(20, 60)) == {0: (5, 6 + 3 * 15), 1: (0, 61 + 3 * (701 - 512 - 1))}
+    found = look(slice(600, 720), slice(20, 60))
+    assert found[0][0] == 5 and found[1] == (0, 300 + 3 * 512)
+    # of the third band what its coarse grids say
+    assert look(slice(900, 1000), slice(0, 300))[2][0] > 0
+    layer.preview()
+    assert {part.finest for part, _ in layer._decoded.values()} == {0, 3}
+    np.testing.assert_array_equal(layer.pixels(None), whole)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -8,13 +8,14 @@ lossless). docs/format.md, section 9, is normative.
 from __future__ import annotations
 
 import functools
+import math
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -462,6 +463,13 @@ def _split(payload: bytes, count: int) -> list[bytes]:
     return found
 
 
+class Part(NamedTuple):
+    """Of a band: its grids from the coarsest to this one, and of this one the first ``waves``."""
+
+    finest: int
+    waves: int
+
+
 @dataclass(frozen=True, eq=False)
 class Parsed(OneSize):
     """A file's weights, the bytes of its bands, which are decoded when they are needed, and its alpha, (H, W) or None."""
@@ -472,9 +480,7 @@ class Parsed(OneSize):
     coded: list[bytes]
     alpha: UInt8Array | None
     texture: Texture | None = None
-    _decoded: dict[int, tuple[int, list[Int8Array]]] = field(
-        default_factory=dict, repr=False
-    )  # finest grid, grids
+    _decoded: dict[int, tuple[Part, list[Int8Array]]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # the picture is the synthesis's, at full size
@@ -510,7 +516,7 @@ class Parsed(OneSize):
 
     def grids(self, threads: int = 1) -> list[Int8Array]:
         """All symbols, finest grid first."""
-        self._decode(range(len(self.coded)), 0, threads)
+        self._decode(self._needed((slice(0, self.shape[0]), slice(0, self.shape[1])), 0), threads)
         return [
             np.concatenate([self._decoded[b][1][k] for b in range(len(self.coded))]) for k in range(GRIDS)
         ]
@@ -518,38 +524,56 @@ class Parsed(OneSize):
     def _colour(
         self, window: Window | None, level: int, threads: int, shown: Texture | None = None
     ) -> UInt8Array:
-        rows = grid_shapes(self.shape)[level][0]
-        self._decode(self._needed(window[0] if window else slice(0, rows), level), level, threads)
+        rows, columns = grid_shapes(self.shape)[level]
+        self._decode(self._needed(window or (slice(0, rows), slice(0, columns)), level), threads)
         synthesis = Synthesis(self.nets, self.shape, self.header.colour_planes, shown)
         return synthesis.pixels(self._symbols, window, level, threads)
 
-    def _needed(self, rows: slice, level: int) -> range:
-        """The bands that rows of the picture at a level need."""
-        sides = [rows for rows, _ in grid_shapes(self.shape)]
-        first, end = max(rows.start - 1, 0), min(rows.stop + 1, sides[level])
-        low, high = len(self.coded) - 1, 0
-        for k in range(level, GRIDS):
-            low, high = min(low, (first << k) // BAND), max(high, (end - 1 << k) // BAND)
-            if k + 1 < GRIDS:
-                first, end = max((first >> 1) - 2, 0), min((end - 1 >> 1) + 3, sides[k + 1])
-        return range(low, min(high, len(self.coded) - 1) + 1)
+    def _needed(self, window: Window, level: int) -> dict[int, Part]:
+        """What a window of the picture at a level needs of each band."""
+        spans = [(part.start - 1, part.stop + 1) for part in window]
+        last, needed = len(self.coded) - 1, dict[int, Part]()
+        for k, sides in enumerate(grid_shapes(self.shape)[level:], level):
+            spans = [(max(first, 0), min(end, side)) for (first, end), side in zip(spans, sides)]
+            (top, bottom), (_, right) = spans
+            step = BAND >> k
+            for band in range(min(top // step, last), min((bottom - 1) // step, last) + 1):
+                if band not in needed:
+                    rows = bottom - band * step
+                    needed[band] = Part(k, right + 3 * ((rows if band == last else min(rows, step)) - 1))
+            spans = [((first >> 1) - 2, (end - 1 >> 1) + 3) for first, end in spans]
+        return needed
 
-    def _decode(self, wanted: Iterable[int], finest: int, threads: int) -> None:
-        """Have the bands, from this grid on."""
+    def _decode(self, needed: Mapping[int, Part], threads: int) -> None:
+        """Have these parts of bands."""
         with self._lock:
-            missing = [band for band in wanted if self._decoded.get(band, (GRIDS,))[0] > finest]
+            missing = {}
+            for band, part in needed.items():
+                had = self._decoded[band][0] if band in self._decoded else Part(GRIDS, 0)
+                if part.finest < had.finest:
+                    missing[band] = part
+                elif part.finest == had.finest and part.waves > had.waves:
+                    # for the second time: more may follow
+                    missing[band] = part._replace(waves=self._all_waves)
             if missing and kernels.load(kernels.READING) is None:
-                rows, columns = self.shape
-                steps = sum(columns + 3 * min(BAND, rows) >> k for k in range(finest, GRIDS)) * len(missing)
-                budget.slowly("a picture so long and narrow", steps, rows * columns)
-            each(lambda band: self._decode_band(band, finest), missing, threads)
+                steps = sum(
+                    self._all_waves >> k for part in missing.values() for k in range(part.finest, GRIDS)
+                )
+                budget.slowly("a picture so long and narrow", steps, math.prod(self.shape))
+            each(lambda band: self._decode_band(band, missing[band]), list(missing), threads)
 
-    def _decode_band(self, band: int, finest: int) -> None:
+    @property
+    def _all_waves(self) -> int:
+        """Of the finest grid of a band, at least."""
+        rows, columns = self.shape
+        return columns + 3 * min(BAND, rows)
+
+    def _decode_band(self, band: int, part: Part) -> None:
         budget.tick()
         rows, columns = self.shape
         shapes = grid_shapes((min(BAND, rows - BAND * band), columns))
         try:
-            self._decoded[band] = finest, decode_band(self.coded[band], shapes, self.nets.context, finest)
+            self._decoded[band] = part, decode_band(self.coded[band], shapes, self.nets.context, *part)
         except Corrupt as exc:
             raise Corrupt(f"band {band}: {exc}", field="LATS") from exc
 

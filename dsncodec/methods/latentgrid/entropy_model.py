@@ -261,23 +261,32 @@ def band_bits(grids: Sequence[Int8Array], context: Context) -> float:
 
 
 def decode_band(
-    data: bytes, shapes: Sequence[tuple[int, int]], context: Context, finest: int = 0
+    data: bytes,
+    shapes: Sequence[tuple[int, int]],
+    context: Context,
+    finest: int = 0,
+    waves: int | None = None,
 ) -> list[Int8Array]:
     """The symbols again, one array for each shape (rows, columns), finest first.
 
     Args:
         finest: the number of the last grid that is decoded; what would come behind it has no cells, and what is left of
             the bytes is not looked at.
+        waves: of that grid, at most: cell (y, x) is in wave x + 3 y. Its other cells are zeros.
     Raises:
         Corrupt: no encoder made these bytes, or some are left over.
     """
     reading = kernels.load(kernels.READING)
     grids = [np.empty((0, 0), np.int8)] * len(shapes)
+    counts = [columns + 3 * (rows - 1) for rows, columns in shapes]
+    whole = finest == 0 and (waves is None or waves >= counts[0])
+    if waves is not None:
+        counts[finest] = min(waves, counts[finest])
     if reading is None:
         decoder = range_coder.RangeDecoder(data)
         for grid in reversed(range(finest, len(shapes))):
-            grids[grid] = _decode_grid(decoder, grids, grid, shapes[grid], context)
-        if finest == 0:
+            grids[grid] = _decode_grid(decoder, grids, grid, shapes[grid], context, counts[grid])
+        if whole:
             decoder.finish()
         return grids
     numbers = np.frombuffer(bytearray(data), np.uint8)
@@ -288,10 +297,10 @@ def decode_band(
         rows, columns = shapes[grid]
         framed = np.zeros((rows + 3, columns + 5), np.int8)
         stack = GridStack(framed, *_parents(grids, grid, shapes[grid]))
-        if not reading.read(numbers, state, stack, context.of_grid(grid), tables()):
+        if not reading.read(numbers, state, stack, context.of_grid(grid), tables(), counts[grid]):
             raise Corrupt("bytes that no encoder makes")
         grids[grid] = np.ascontiguousarray(framed[3:, 3:-2])
-    if finest == 0:
+    if whole:
         range_coder.check_end(data, int(state[2]))
     return grids
 
@@ -308,8 +317,9 @@ def _decode_grid(
     grid: int,
     shape: tuple[int, int],
     context: Context,
+    wanted: int,
 ) -> Int8Array:
-    """One grid, wave by wave. What is at (y, x) lies at (t + 9, y + 3) of an array, t = x + 3 y, and zeros around it: the
+    """One grid, wave by wave, as many as are wanted. What is at (y, x) lies at (t + 9, y + 3) of an array, t = x + 3 y, and zeros around it: the
     contexts of a wave are slices."""
     rows, columns = shape
     waves = columns + 3 * (rows - 1)
@@ -320,7 +330,7 @@ def _decode_grid(
         _skewed(inherited[at], rows, columns)[:] = plane
     back = [(9 + 3 * down + across, 3 + down) for down, across in NEIGHBOURS]
     room = np.empty((INPUTS, min(rows, (columns + 2) // 3)))
-    for t in range(waves):
+    for t in range(wanted):
         first, end = max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1
         count = end - first
         if not t % _TICK:

@@ -127,8 +127,8 @@ def write(lower: Array, above: Array, out: Array, state: Array) -> None:
 
 
 @compiled
-def read(data: Array, state: Array, grids: Any, net: Any, tables: Array) -> bool:
-    """Fill the cells of a grid; False where no encoder made the bytes.
+def read(data: Array, state: Array, grids: Any, net: Any, tables: Array, waves: int) -> bool:
+    """Fill the cells of so many first waves of a grid; False where no encoder made the bytes.
 
     Args:
         state: code, range, and how many bytes are taken.
@@ -139,7 +139,7 @@ def read(data: Array, state: Array, grids: Any, net: Any, tables: Array) -> bool
     rows, columns = cells.shape[0] - 3, cells.shape[1] - 5
     found, h1, h2 = np.zeros(16), np.empty(16), np.empty(16)
     flat_m, flat_s = _distribution(found, net, h1, h2)
-    for t in range(columns + 3 * (rows - 1)):
+    for t in range(waves):
         for y in range(max(0, (t - columns + 3) // 3), min(rows - 1, t // 3) + 1):
             x = t - 3 * y
             if _contexts(grids, y, x, found):
