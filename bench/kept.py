@@ -270,7 +270,7 @@ def fit(args: argparse.Namespace) -> int:
 
 def _sums(rgb: UInt8Array, decoded: UInt8Array, quality: int, psnr: float) -> tuple[float, float, float]:
     """Of a correction times what is wanted, of its square, and of the wanted's square."""
-    model = registry.restoration("jpeg", best=False)
+    model = registry.restoration("jpeg", best=False, weighed=False)
     assert model is not None
     parameters = Parameters(quality, psnr, 64, 0.0, model.wire_id).rounded()
     restorer = Restorer(model, decoded, parameters, 1)

@@ -367,7 +367,8 @@ def box(kind: str, content: bytes) -> bytes:
 
 def scale_of(file: File) -> int:
     """Of either form of PARM."""
-    return file.sections["PARM"][0] & 127
+    first = file.sections["PARM"][0]
+    return first & 63 if first > 127 else first
 
 
 def base_size(file: File) -> tuple[int, int]:

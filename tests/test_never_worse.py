@@ -77,7 +77,7 @@ def judged(pixels: UInt8Array, least_db: float = 0.0, **settings: Any) -> dsncod
     gain = 0.0 if math.isinf(of_base) else reached - of_base
     told = min(gain, 255 * GAIN_STEP_DB)
     assert info.gain_db == pytest.approx(told, abs=GAIN_STEP_DB / 2 + 0.01)
-    assert (info.gain_db == 0) == (info.strength == 0)
+    assert (info.gain_db == 0) == (info.model == "")
     plain: UInt8Array | None = base
     if info.scale == 2 and settings.get("scale") is None:
         effort = settings.get("effort", 5)

@@ -233,6 +233,9 @@ def test_parameters_survive() -> None:
     said = Parameters(63, 31.25, 0, 0.0, b"abcd", 1, (-128, 127, 0, 5), 3.25)
     assert Parameters.unpack(said.pack()) == said and len(said.pack()) == 12
     assert Parameters.unpack(replace(said, scale=2).pack()).scale == 2
+    of_psnr = replace(said, gain_db=1.5, gain_points=None)
+    assert Parameters.unpack(of_psnr.pack()) == of_psnr and len(of_psnr.pack()) == 12
+    assert Parameters.unpack(replace(of_psnr, gain_db=0.0, scale=2).pack()).gain_points is None
 
 
 GOOD = Parameters(40, 31.25, 0, 0.0, b"abcd", 1, (1, 2, 3, 4), 1.0).pack()
@@ -246,6 +249,8 @@ GOOD = Parameters(40, 31.25, 0, 0.0, b"abcd", 1, (1, 2, 3, 4), 1.0).pack()
         GOOD[:1],
         b"\x80" + GOOD[1:],
         b"\x83" + GOOD[1:],
+        b"\xc0" + GOOD[1:],
+        b"\xc3" + GOOD[1:],
         b"\xff" + GOOD[1:],
         GOOD[:1] + b"\x65" + GOOD[2:],
         GOOD[:4] + bytes(4) + GOOD[8:],

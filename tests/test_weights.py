@@ -46,11 +46,15 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
         assert row.base in BASE_CODECS and row.size in ("fast", "best")
         assert registry.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
     assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
-    defaults = [(row.base, row.scale, row.size, row.tune) for row in rows if row.default]
+    defaults = [
+        (row.base, row.scale, row.size, row.tune, row.hypotheses > 1) for row in rows if row.default
+    ]
     assert len(set(defaults)) == len(defaults)
     for base, best, tune in itertools.product(BASE_CODECS, (False, True), ("psnr", "visual")):
         chosen = registry.restoration(base, best, tune=tune)
         assert chosen is None or (chosen.base == base and chosen.default)
+        alone = registry.restoration(base, best, tune=tune, weighed=False)
+        assert alone is None or alone.hypotheses == 1
         # without one for the eye, that for squared error
         assert chosen is None or chosen.tune == tune or registry.restoration(base, best) is chosen
     with pytest.raises(UnsupportedVersion, match="0102030405060708") as caught:

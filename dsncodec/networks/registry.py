@@ -164,12 +164,20 @@ def restorations() -> tuple[Restoration, ...]:
     )
 
 
-def restoration(base: str, best: bool, scale: int = 1, tune: str = "psnr") -> Restoration | None:
+def restoration(
+    base: str, best: bool, scale: int = 1, tune: str = "psnr", weighed: bool = True
+) -> Restoration | None:
     """The network new files of a base codec are made for: the larger one if ``best``, and one of this tune, where there is
-    one."""
+    one.
+
+    Args:
+        weighed: of networks alike that with most corrections; else one with a single one, which needs no original to be weighed by.
+    """
     fitting = [row for row in restorations() if (row.base, row.scale) == (base, scale) and row.default]
+    if not weighed:
+        fitting = [row for row in fitting if row.hypotheses == 1]
     tuned = [row for row in fitting if row.tune == tune] or [row for row in fitting if row.tune == "psnr"]
-    found = {row.size: row for row in tuned}
+    found = {row.size: row for row in sorted(tuned, key=lambda row: row.hypotheses)}
     return (found.get("best") if best else None) or found.get("fast") or found.get("best")
 
 

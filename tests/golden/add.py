@@ -67,13 +67,24 @@ def restored(base: str, strength: int, model_id: bytes, scale: int = 1, mode: st
 
 
 def weighed(
-    mode: str, weights: tuple[int, ...], model_id: bytes, scale: int = 1, base: str = "avif"
+    mode: str,
+    weights: tuple[int, ...],
+    model_id: bytes,
+    scale: int = 1,
+    base: str = "avif",
+    tune: str = "visual",
 ) -> bytes:
-    """A file of method restored, tuned for the eye, as if the encoder had found these weights best; without any, no network."""
-    data = dsncodec.encode(picture(mode), base=base, base_quality=QUALITY, scale=scale)
+    """A file of method restored, tuned for the eye or for squared error, as if the encoder had found these weights best; without
+    any, no network."""
+    data = dsncodec.encode(picture(mode), base=base, base_quality=QUALITY, scale=scale, tune=tune)
     header, sections = sections_of(data)
     parameters = replace(
-        Parameters.unpack(sections["PARM"]), weights=weights, gain_points=0.0, strength=0, model_id=model_id
+        Parameters.unpack(sections["PARM"]),
+        weights=weights,
+        gain_db=0.0,
+        gain_points=0.0 if tune == "visual" else None,
+        strength=0,
+        model_id=model_id,
     )
     return container.pack(header, list((sections | {"PARM": parameters.pack()}).items()))
 
@@ -183,7 +194,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     made |= {
         # by id, for a network trained on keeps its name
         f"{mode.lower()}-q{QUALITY}-{row.base}-{row.name}-{row.wire_id.hex()[:6]}": partial(
-            weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id, row.scale, row.base
+            weighed, mode, (24, -12, 6, 40)[: row.hypotheses], row.wire_id, row.scale, row.base, row.tune
         )
         for row in registry.restorations()
         if row.default and row.hypotheses > 1

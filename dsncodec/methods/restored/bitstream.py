@@ -35,8 +35,11 @@ PSNR_STEP_DB = 0.25
 NO_MODEL = b""
 ID_BYTES = 4  # of a network's id; files of container version 1 had 8
 _PARM = struct.Struct("<BBBBB")
-# the same with a weight for each of several corrections: scale and _WEIGHED, quality, psnr, gain, id; then the weights
+# the same with a weight for each of several corrections: scale, _WEIGHED and perhaps _OF_PSNR, quality, psnr, gain, id; then
+# the weights
 _WEIGHED = 0x80
+# the gain is one of PSNR
+_OF_PSNR = 0x40
 _WEIGHED_PARM = struct.Struct("<BBBB4s")
 MOST_WEIGHTS = 16
 _LOSSLESS = b""  # the whole section, where BASE is a picture without loss
@@ -57,7 +60,7 @@ class Parameters:
     base codec has the picture at half its size.
 
     A network with several corrections has ``weights`` in the place of a strength: of each correction, in 32nds, -128..127.
-    Its ``gain_points`` is what it wins of SSIMULACRA 2.
+    Of one for the eye ``gain_points`` is what it wins of SSIMULACRA 2, and ``gain_db`` says nothing; of others it is None.
 
     ``lossless``: BASE is the whole picture, and the rest says nothing.
     """
@@ -69,7 +72,7 @@ class Parameters:
     model_id: bytes
     scale: int = 1
     weights: tuple[int, ...] = ()
-    gain_points: float = 0.0
+    gain_points: float | None = None
     lossless: bool = False
 
     @property
@@ -98,16 +101,12 @@ class Parameters:
         a picture without loss; see docs/format.md."""
         if self.lossless:
             return _LOSSLESS
-        steps = (
-            (self.psnr_db, PSNR_STEP_DB),
-            (self.gain_db, GAIN_STEP_DB),
-            (self.gain_points, GAIN_STEP_POINTS),
-        )
-        psnr, gain, points = (min(255, max(0, round(value / step))) for value, step in steps)
+        of_psnr = self.gain_points is None
+        won = self.gain_db / GAIN_STEP_DB if self.gain_points is None else self.gain_points / GAIN_STEP_POINTS
+        psnr, gain = (min(255, max(0, round(steps))) for steps in (self.psnr_db / PSNR_STEP_DB, won))
         if self.weights:
-            head = _WEIGHED_PARM.pack(
-                _WEIGHED | self.scale, self.quality, psnr, points, self.model_id[:ID_BYTES]
-            )
+            first = _WEIGHED | (_OF_PSNR if of_psnr else 0) | self.scale
+            head = _WEIGHED_PARM.pack(first, self.quality, psnr, gain, self.model_id[:ID_BYTES])
             return head + struct.pack(f"<{len(self.weights)}b", *self.weights)
         return _PARM.pack(self.scale, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]
 
@@ -132,8 +131,8 @@ class Parameters:
         count = len(payload) - _WEIGHED_PARM.size
         if not 1 <= count <= MOST_WEIGHTS:
             raise Corrupt(f"impossible length, {len(payload)} bytes", field="PARM")
-        scale, quality, psnr, points, model_id = _WEIGHED_PARM.unpack_from(payload)
-        scale &= ~_WEIGHED
+        first, quality, psnr, gain, model_id = _WEIGHED_PARM.unpack_from(payload)
+        scale, of_psnr = first & ~(_WEIGHED | _OF_PSNR), bool(first & _OF_PSNR)
         if scale not in SCALES or quality > 100 or not any(model_id):
             raise Corrupt(f"impossible scale {scale}, quality {quality} or model", field="PARM")
         weights = struct.unpack_from(f"<{count}b", payload, _WEIGHED_PARM.size)
@@ -141,11 +140,11 @@ class Parameters:
             quality,
             psnr * PSNR_STEP_DB,
             0,
-            0.0,
+            gain * GAIN_STEP_DB if of_psnr else 0.0,
             model_id,
             scale,
             weights,
-            points * GAIN_STEP_POINTS,
+            None if of_psnr else gain * GAIN_STEP_POINTS,
         )
 
 
@@ -267,6 +266,7 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         first = first_bytes["BASE"]
         used["BASE"] = carriers.lossless_name(first) or carriers.base_name(first)
     known = not found.lossless and (found.quality, found.psnr_db) != NOT_KNOWN
+    points = found.gain_points
     try:
         model = registry.restoration_of_wire_id(found.model_id).name if found.runs_network else ""
     except UnsupportedVersion:
@@ -281,8 +281,8 @@ def describe(header: Header, parameters: bytes, first_bytes: dict[str, bytes]) -
         "base_quality": found.quality if known else None,
         "base_psnr_db": found.psnr_db if known else None,
         "strength": float(found.shares[0]),
-        "gain_db": None if found.weights or not known else round(found.gain_db, 2),
-        "gain_ssimulacra2": round(found.gain_points, 2) if found.weights else None,
+        "gain_db": None if points is not None or not known else round(found.gain_db, 2),
+        "gain_ssimulacra2": None if points is None else round(points, 2),
         "lossless": found.lossless,
         "kept": REST in first_bytes,
     }

@@ -383,8 +383,8 @@ class Encoder:
     def _weighed(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array]
     ) -> tuple[Coded, UInt8Array | None]:
-        """By the weights that leave least of the squared error, if the judge finds that nearer than the plain picture, or else by
-        half of them. Of a picture whose corrections are not kept the network runs where the judge looks."""
+        """By the weights that leave least of the squared error, if that gains something by the judge, or else by half of them. Of
+        a picture whose corrections are not kept the network runs where the judge looks."""
         restorer = corrections.restorer
         solved = self._first_look(corrections).weights
         for share in WEIGHED_SHARES:
@@ -394,13 +394,22 @@ class Encoder:
             said = replace(restorer.parameters, weights=weights, model_id=restorer.model.wire_id)
             whole = self._added(corrections, said.shares) if corrections.kept else None
             seen = partial(restorer.shown, shares=said.shares) if whole is None else whole.__getitem__
-            distance, similarity = self._judge(seen)
-            if distance < plain[0].distance - LEAST_GAIN_POINTS:
-                gain = plain[0].distance - distance
-                said = replace(said, gain_points=gain).rounded()
-                payload, similar = plain[0].payload, plain[0].plain_similarity
-                return Coded(payload, said, distance, similarity, similar), whole
+            judged = self._judge(seen)
+            gaining = self._gaining(said, plain[0], *judged)
+            if gaining is not None:
+                return Coded(plain[0].payload, gaining.rounded(), *judged, plain[0].plain_similarity), whole
         return plain
+
+    def _gaining(
+        self, said: Parameters, plain: Coded, distance: float, similarity: float
+    ) -> Parameters | None:
+        """With what a picture wins over the plain one; None, where that is not worth a reader's time."""
+        if isinstance(self._judge, VisualJudge):
+            points = plain.distance - distance
+            return replace(said, gain_points=points) if points > LEAST_GAIN_POINTS else None
+        gain_db = _gain_db(plain.distance, distance)
+        fine = gain_db >= LEAST_GAIN_DB and similarity >= plain.similarity - SIMILARITY_LOSS
+        return replace(said, gain_db=gain_db) if fine else None
 
     def _strengthened(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array], error: float
@@ -418,7 +427,7 @@ class Encoder:
             shown, seen = self._look(corrections, strength)
             mse = squared_error(self.colour, shown, self.seen)
             distance, similar = self._judge(shown.__getitem__)
-            gain_db = 10 * math.log10(error / mse) if mse else 99.0
+            gain_db = _gain_db(error, mse)
             fine = gain_db >= LEAST_GAIN_DB and similar >= plain[0].similarity - SIMILARITY_LOSS
             if fine and distance < best[0].distance:
                 parameters, model = corrections.restorer.parameters, corrections.restorer.model
@@ -490,6 +499,11 @@ class Encoder:
         along = [float(np.vdot(row, wanted)) for row in rows]
         length = [[float(np.vdot(a, b)) for b in rows] for a in rows]
         return LeastSquares(np.array(along), np.array(length), float(np.vdot(wanted, wanted)))
+
+
+def _gain_db(before: float, after: float) -> float:
+    """Of PSNR, from two squared errors."""
+    return 10 * math.log10(before / after) if after else 99.0
 
 
 @dataclass(frozen=True)

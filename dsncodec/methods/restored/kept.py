@@ -71,7 +71,7 @@ def _alpha(job: Job) -> tuple[bytes, bytes, tuple[tuple[int, int, int], ...]]:
 def parameters_of(file: bytes) -> Parameters:
     """How a JPEG file is shown: with how much of the network's correction, by what the file shows of its losses."""
     seen = unseen.look(file)
-    model = registry.restoration("jpeg", best=False)
+    model = registry.restoration("jpeg", best=False, weighed=False)
     strength = unseen.strength_of(seen) if model is not None else 0
     model_id = model.wire_id if model is not None and strength else NO_MODEL
     return Parameters(seen.quality, unseen.psnr_db_of(seen), strength, 0.0, model_id).rounded()

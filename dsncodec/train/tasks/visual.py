@@ -84,7 +84,7 @@ class VisualLossSettings:
 
 @dataclass(frozen=True)
 class VisualRecipe(Recipe):
-    """One network, for one codec at all its qualities. With ``tune`` "visual" encoders choose it; "perceptual" is a decoder that
+    """One network, for one codec at all its qualities. Encoders choose it for files of its ``tune``, "visual" or "psnr"; "perceptual" is a decoder that
     readers choose, and its pictures may have been coded at half their size too."""
 
     task: str = "visual"
