@@ -26,8 +26,16 @@ UInt8Array = NDArray[np.uint8]
 UInt16Array = NDArray[np.uint16]
 
 # Codecs that pictures are coded with for training, and bits of a sample; -half: at half their size, and doubled again. Those
-# without tune=iq are base codecs as the method "restored" has them for the eye
-TRAINING_CODECS = {"avif-iq8": 8, "avif-iq10": 10, "avif-iq10-half": 10, "jpeg": 8, "jxl": 8, "j2k": 8}
+# without tune=iq are base codecs as the method "restored" has them: AVIF for squared error, the others for either tune
+TRAINING_CODECS = {
+    "avif-iq8": 8,
+    "avif-iq10": 10,
+    "avif-iq10-half": 10,
+    "avif": 8,
+    "jpeg": 8,
+    "jxl": 8,
+    "j2k": 8,
+}
 
 
 def of_wide(wide: Colour) -> UInt8Array:
@@ -47,7 +55,7 @@ def coded_for_training(rgb: UInt8Array, codec: str, quality: int, speed: int) ->
         size, small = coded_for_training(halved(rgb), codec.removesuffix("-half"), quality, speed)
         return size, doubled(of_wide(small), rgb.shape).astype(np.uint16) * 257
     if codec in BASE_CODECS:
-        payload = encode_base(rgb, quality, codec, speed, 1, "visual")
+        payload = encode_base(rgb, quality, codec, speed, 1, "psnr")
         return len(payload), eight_bits(decode_base(payload, rgb.shape)).astype(np.uint16) * 257
     if TRAINING_CODECS[codec] == 8:
         buffer = io.BytesIO()
