@@ -10,6 +10,7 @@ from skimage import data as photographs
 
 import dsncodec
 from dsncodec import LatentGrid
+from dsncodec.container import Header
 
 from .conftest import UInt8Array, picture
 
@@ -197,3 +198,50 @@ def test_progress_tells_of_it() -> None:
     job.run(fit.RateTarget(LMBDA), fit.Budget(None, 60), lambda *numbers: reports.append(numbers))
     spent = [done for done, _, _ in reports]
     assert spent == sorted(spent) and 0 < spent[0] < 0.2 and all(bpp > 0 for _, _, bpp in reports)
+
+
+# --- the colours at its end
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (70, 90)], ids=str)
+def test_solved_colours_leave_no_slope(size: tuple[int, int]) -> None:
+    """The squared error has next to none by the layer that makes colours; other layers stay as they are."""
+    image, weights = rgb(*size), fit_of(rgb(16, 16)).weights
+    weights.parts["k"][:] = 0
+    objective = RDObjective(image)
+    rng = np.random.default_rng(5)
+    for latents in objective.latents:
+        latents[:] = rng.normal(0, 0.4, latents.shape)
+    objective.round_latents()
+
+    def slope(of: Weights) -> tuple[float, float]:
+        gradient = Weights.zeros(of.width)
+        objective.upsample(of)
+        error = objective.synthesise(of, gradient)
+        return error, max(float(np.abs(gradient.parts[name]).max()) for name in ("q", "s", "qb"))
+
+    before, steep = slope(weights)
+    objective.upsample(weights)
+    objective.synthesise(weights, None)
+    solved = objective.solved_colours(weights)
+    after, flat = slope(solved)
+    assert after < before and flat < steep / 10
+    changed = {name for name in weights.parts if not np.array_equal(weights.parts[name], solved.parts[name])}
+    assert changed == {"q", "s", "qb"}
+
+
+@pytest.mark.parametrize("visual", [False, True])
+def test_few_steps_leave_large_areas_their_colours(visual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.ascontiguousarray(photographs.chelsea()[:256, :384])
+    fit, errors, losses = latentgrid.fitter(), [], []
+    for shares in ((), fit.SOLVED_SHARES):
+        monkeypatch.setattr(fit, "SOLVED_SHARES", shares)
+        job = fit_of(image, visual=visual)
+        job.run(fit.RateTarget(LMBDA), fit.Budget(None, 12))
+        fitted = job.finished()
+        packed = latentgrid.nets_of(fitted.parameters, fitted.differences)
+        shown = latentgrid.reconstruct(Header("latentgrid", "RGB", 384, 256), packed, fitted.grids)
+        off = (shown.astype(float) - image).reshape(8, 32, 12, 32, 3).mean((1, 3))
+        errors.append(float(np.sqrt(np.square(off).mean())))
+        losses.append(loss_of(job))
+    assert errors[1] < errors[0] and losses[1] < losses[0]

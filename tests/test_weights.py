@@ -46,9 +46,7 @@ def test_every_restoration_network_is_the_pinned_one() -> None:
         assert row.base in BASE_CODECS and row.size in ("fast", "best")
         assert registry.restoration_of_wire_id(row.wire_id, row.base, row.scale) is row
     assert len({row.wire_id for row in rows}) == len({row.name for row in rows}) == len(rows)
-    defaults = [
-        (row.base, row.scale, row.size, row.tune, row.hypotheses > 1) for row in rows if row.default
-    ]
+    defaults = [(row.base, row.scale, row.size, row.tune, row.hypotheses > 1) for row in rows if row.default]
     assert len(set(defaults)) == len(defaults)
     for base, best, tune in itertools.product(BASE_CODECS, (False, True), ("psnr", "visual")):
         chosen = registry.restoration(base, best, tune=tune)

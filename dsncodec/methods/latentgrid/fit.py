@@ -65,6 +65,8 @@ SECONDS_A_PIXEL = 8e-8
 # steps and memory these are
 FEW_STEPS, VISUAL_FEW_STEPS, FEWEST_STEPS = 700, 120, 40
 FEWEST_NOISE, FEWEST_WEIGHTS, FEWEST_MEMORY = (0.07, 0.03), (4e-3, 1e-4), (0.4, 0.95)
+# What is tried of the colours that least squares finds at the end of a fit that began with smaller pictures, until it helps
+SOLVED_SHARES = (1.0, 0.5)
 # Of the seconds, at most: RDOQ of the symbols before the last steps of the networks
 RDOQ_SHARE = 0.04
 # and what it takes before it moves the first of them, in steps, about
@@ -365,11 +367,32 @@ class Fit:
                     keep()
                 if report is not None and at.step % 10 == 0:
                     report(spent, loss.mse(objective.pixels), loss.bits / objective.pixels)
+            if at.worked and not pilot:
+                self._solve_colours(at.lmbda)
         except KeyboardInterrupt:
             self._interrupt()
         self.lmbda, self.steps = at.lmbda, at.step
         self.seconds_per_step = budget.seconds_gone() / max(at.worked + at.step, 1)
         objective.round_latents()
+
+    def _solve_colours(self, lmbda: float) -> None:
+        """The layer that makes colours by least squares, or half of the way there, if what the fit lessens falls by it: few steps
+        leave the colours of large areas off."""
+        objective, weights = self.objective, self.weights
+
+        def cost() -> float:
+            objective.synthesise(weights, None)
+            return objective.distortion + lmbda * 8 * self._about_bytes() / objective.pixels
+
+        objective.round_latents()
+        objective.upsample(weights)
+        old, before = weights.flat.copy(), cost()
+        new = np.clip(objective.solved_colours(weights).flat, -MAX_WEIGHT, MAX_WEIGHT)
+        for share in SOLVED_SHARES:
+            weights.flat[:] = old + np.float32(share) * (new - old)
+            if cost() < before:
+                return
+        weights.flat[:] = old
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What ``go_on`` needs: nothing before the first step at the picture's own size."""

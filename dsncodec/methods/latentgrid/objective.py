@@ -32,6 +32,8 @@ LEARN_EVERY = 4
 # Pixels of an estimate of the loss, about, and rows that it takes at a time
 SAMPLE = 2**15
 STRIPE = 8
+# Rows, at least, and what it takes off, of the samples' energy, where colours are solved for
+LEAST_ROWS, COLOUR_RIDGE = 16, 1e-2
 # Grids that RDOQ works on: in the coarser ones hardly any move pays
 RDOQ_GRIDS = 4
 # Grids, the finest ones, that know which of their cells lie in smooth areas
@@ -349,6 +351,24 @@ class RDObjective:
             d["qb"] += by.qb[:3] * rows
             d["s"] += by.s[:3, :GRIDS] * rows
         return squared
+
+    def solved_colours(self, weights: Weights) -> Weights:
+        """The same with the layer that makes colours, Q, S and q, of least squared error, from some rows and as if the last filter only
+        scaled: what few steps left undone. ``upsample`` and ``synthesise`` went before."""
+        size = weights.width + GRIDS + 1
+        count = min(max(SAMPLE // self.width, LEAST_ROWS), self.height)
+        rows = (np.arange(count) * self.height + self.height // 2) // count
+        net, a, b = _synthesis_net(weights), np.zeros((size, size)), np.zeros((size, 3))
+        for y in rows.tolist():
+            shown.colour_equations(self.finest, net, self.mixed, self.target, y, a, b)
+        a += np.tril(a, -1).T
+        ridge = COLOUR_RIDGE * a.diagonal() + 1e-9 * self.width * count
+        by_filter = np.eye(3) + weights.parts["k"].sum((2, 3))
+        more = np.linalg.solve(a + np.diag(ridge), b) @ np.linalg.pinv(by_filter).T
+        found = weights.copy()
+        for name, part in zip(("q", "s", "qb"), np.split(more, [weights.width, size - 1])):
+            found.parts[name] += part.T.reshape(found.parts[name].shape)
+        return found
 
     def grids(self) -> list[NDArray[np.int8]]:
         """The symbols, which are rounded."""

@@ -48,6 +48,39 @@ def show(g: Any, k: Any, target: Any, rows: Any, out: Any) -> float:
 
 
 @jit
+def colour_equations(v: Any, net: Any, g: Any, target: Any, y: int, a: Any, b: Any) -> None:
+    """Adds the normal equations of a row's colours to a, the lower half of (C + 8, C + 8), and b (C + 8, 3): what max(0, P v + p), v and
+    one, weighed anew, would best add to g where its colours differ from the target's.
+
+    Args:
+        v, net, g: as ``distortion.synthesis_mlp`` has them.
+    """
+    c, width = net.p.shape[0], target.shape[2]
+    zero, one = np.float32(0), np.float32(1)
+    missing = np.empty((3, width), np.float32)
+    found = np.ones(c + 8)
+    for o in range(3):
+        _residual(g, net.k, o, y, width, missing[o])
+        for p in range(width):
+            missing[o, p] = target[o, y, p] - min(max(missing[o, p], zero), one)
+    for p in range(width):
+        for i in range(7):
+            found[c + i] = v[i, y, p]
+        for j in range(c):
+            value = np.float64(net.p[j, 7])
+            for i in range(7):
+                value += net.p[j, i] * found[c + i]
+            found[j] = max(value, 0.0)
+        for i in range(c + 8):
+            value = found[i]
+            if value != 0:
+                for j in range(i + 1):
+                    a[i, j] += value * found[j]
+                for o in range(3):
+                    b[i, o] += value * missing[o, p]
+
+
+@jit
 def show_back(g: Any, by: Any, colours: Any, rows: Any, d: Any, dk: Any) -> None:
     """The gradient by colours (3, rows, columns) to d, laid out as ``colours`` of ``distortion`` does, and that of K to dk, which is
     added to: as if nothing were clipped, but where a step would lead further out. A distortion that looks at a pixel's
