@@ -109,11 +109,6 @@ class Side:
     size_bytes: int | None
 
     @property
-    def colours(self) -> UInt8Array:
-        """(H, W, 1 or 3)."""
-        return self.picture.pixels[..., : 3 if self.picture.mode.startswith("RGB") else 1]
-
-    @property
     def alpha(self) -> UInt8Array | None:
         """(H, W), or None."""
         return self.picture.pixels[..., -1] if self.picture.mode.endswith("A") else None
@@ -161,9 +156,9 @@ class Pair:
             )
         if one.picture.icc_profile != two.picture.icc_profile:
             warn("the ICC profiles differ: samples are compared as they stand", DsnWarning)
-        channels = max(side.colours.shape[2] for side in self.sides)
+        channels = max(side.picture.colour.shape[2] for side in self.sides)
         self.reference, theirs = (
-            side.colours.repeat(channels // side.colours.shape[2], 2) for side in self.sides
+            side.picture.colour.repeat(channels // side.picture.colour.shape[2], 2) for side in self.sides
         )
         self.other = with_original(self.reference, theirs, visible(one.picture.pixels))
         self._shown = _on_white(one.alpha, self.reference), _on_white(two.alpha, self.other)

@@ -46,6 +46,11 @@ class Picture:
         """(width, height) in pixels, in Pillow's order."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
+    @property
+    def colour(self) -> UInt8Array:
+        """(H, W, 1 or 3): all but alpha, a view."""
+        return self.pixels[..., : CHANNELS[self.mode] - self.mode.endswith("A")]
+
     def metadata_sections(self) -> list[tuple[str, bytes]]:
         """The sections of the metadata that there is, as (tag, payload)."""
         return [

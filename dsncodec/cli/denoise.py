@@ -53,8 +53,7 @@ def denoise(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     pictures = load("pictures")
     source, sigma = pictures.open_picture(job), args.sigma
     if sigma is None and not args.fits:
-        picture = load("reading").read_picture(source)
-        sigma = load("noise").strength_of(picture.pixels[..., : 3 if picture.mode.startswith("RGB") else 1])
+        sigma = load("noise").strength_of(load("reading").read_picture(source).colour)
     # what was measured is not measured again; 0 is no strength to ask for
     image = dsncodec.denoise(source, sigma=sigma or None, **fit_settings(args))
     report: dict[str, Any] = pictures.written(args, job, image)

@@ -58,8 +58,7 @@ def enhance(args: argparse.Namespace, job: Job) -> dict[str, Any]:
     picture = reading.read_picture(pictures.open_picture(job))
     strength = args.strength
     if strength is None:
-        colours = 3 if picture.mode.startswith("RGB") else 1
-        strength = load("enhancement").need(picture.pixels[..., :colours])
+        strength = load("enhancement").need(picture.colour)
     settings = {"strength": strength, "threads": args.threads, "progress": fit_line(args)}
     image = dsncodec.enhance(planes.to_pillow(picture), args.model, **settings)
     report: dict[str, Any] = pictures.written(args, job, image)

@@ -417,7 +417,7 @@ def _missing(mask: ImageLike | NDArray[np.bool_], size: tuple[int, int]) -> NDAr
         missing = np.asarray(mask, np.bool_)
     else:
         read = read_picture(cast(ImageLike, mask))
-        missing = np.asarray(read.pixels[..., : 1 if read.mode.startswith("L") else 3].any(-1))
+        missing = np.asarray(read.colour.any(-1))
     if missing.shape != (size[1], size[0]):
         shown = " x ".join(str(side) for side in missing.shape[::-1])
         raise SettingError(f"the mask is {shown} pixels, the picture {size[0]} x {size[1]}")
@@ -429,8 +429,7 @@ def _missing(mask: ImageLike | NDArray[np.bool_], size: tuple[int, int]) -> NDAr
 def _with_colour(picture: Picture, scale: int, change: Callable[[UInt8Array], UInt8Array]) -> Image.Image:
     """The picture with its colour changed, and alpha enlarged bicubically, or kept at scale 1."""
     width, height = (side * scale for side in picture.size)
-    planes = 3 if picture.mode.startswith("RGB") else 1
-    pixels = change(np.ascontiguousarray(picture.pixels[..., :planes]))
+    pixels = change(np.ascontiguousarray(picture.colour))
     if picture.mode.endswith("A"):
         alpha = Image.fromarray(np.ascontiguousarray(picture.pixels[..., -1]))
         large = np.asarray(alpha if scale == 1 else alpha.resize((width, height), Image.Resampling.BICUBIC))
