@@ -31,7 +31,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image, ImageDraw
 
 import dsncodec
-from dsncodec.bench.peers import avif
+from dsncodec.bench import peers
 from dsncodec.metrics import Curve, bd_rate, bpp, psnr_db
 from dsncodec.networks import registry
 from dsncodec.options import INITS, LatentGrid
@@ -125,7 +125,7 @@ def inits_id() -> str:
 
 def of_avif(rgb: UInt8Array, quality: int) -> bytes:
     """Speed 6, 4:4:4, tune=psnr."""
-    return avif.codecs()[0].encode(rgb, quality)
+    return peers.find("avif", "avif").encode(rgb, quality)
 
 
 # --- rate and distortion

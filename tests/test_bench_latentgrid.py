@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra [bench])")
 
 import dsncodec
-from bench import latentgrid, results
+from bench import common, latentgrid, results
 from bench.__main__ import main
+from dsncodec.bench.peers import saved
 from dsncodec.networks import registry
 from dsncodec.options import LatentGrid
 
@@ -85,6 +86,16 @@ def test_curves(data: Path, calls: list[dict[str, Any]], capsys: pytest.CaptureF
     assert main([*command.split(), "--steps", "10"]) == 0
     assert {call["steps"] for call in calls} == {10}
     capsys.readouterr()
+
+
+def test_the_anchor_has_all_colours() -> None:
+    """4:4:4: columns of red and green stay apart, and it is not what Pillow writes by default."""
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2, 0], stripes[:, 1::2, 1] = 200, 200
+    shown = common.opened(latentgrid.of_avif(stripes, 90)).astype(int)
+    assert np.abs(shown - stripes).mean() < 10
+    default = common.opened(saved(stripes, "AVIF", quality=90)).astype(int)
+    assert np.abs(default - stripes).mean() > 20
 
 
 def test_what_inits_save_at_low_rates(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

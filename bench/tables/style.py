@@ -71,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Stylise, optimise, compare, write."""
     if args.sheet is not None:
-        return sheet(args, args.sheet or ["udnie", "starry_night", "great_wave", "the_scream", "composition_vii"])
+        return sheet(
+            args, args.sheet or ["udnie", "starry_night", "great_wave", "the_scream", "composition_vii"]
+        )
     torch.set_num_threads(1)
     rows = GrowingTable(RESULTS / "style.csv", COLUMNS, KEYS)
     wanted = list[Row]()
