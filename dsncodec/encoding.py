@@ -83,7 +83,8 @@ def encode(
         LossWarning: what of the picture the file does not have: frames behind the first, bits beyond 8, kinds of metadata that
             have no place.
         FitWarning: a fit of "coconet" ran away, and went on from the best weights it had, more slowly. No file of it is worse than
-            one of the picture's mean colour.
+            one of the picture's mean colour. Or a budget of seconds of "latentgrid" was too short for a picture of more than a
+            megapixel: the file is larger than AVIF's.
     """
     effort = whole("effort", effort, 0, 9)
     own = {name: settings.pop(name, None) for name in METADATA.values()}

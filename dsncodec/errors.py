@@ -12,7 +12,7 @@
       SettingError(ValueError)        the caller asked for something impossible
       MissingComponent(ImportError)   an extra or a weight file is absent
     DsnWarning(UserWarning)
-      FitWarning                      a fit ran away and went back to its best weights
+      FitWarning                      a fit ran away and went back to its best weights, or had too few seconds
       LossWarning                     something of a picture was left behind, and what
 
 All of them survive ``pickle`` and ``copy`` with what they carry, whatever their ``__init__`` asks for: a process pool hands
@@ -94,7 +94,7 @@ class DsnWarning(UserWarning):
 
 class FitWarning(DsnWarning):
     """The fit of a network to a picture ran away: it went back to the best weights it had, at a lower rate; or the picture's mean
-    colour was better than all it had found, and was taken."""
+    colour was better than all it had found, and was taken. Or its seconds were too few for so large a picture."""
 
 
 class LossWarning(DsnWarning):

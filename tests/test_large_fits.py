@@ -171,3 +171,14 @@ def test_rdoq_waits_for_time() -> None:
     job = fit.Fit(rgb(40, 40), *latentgrid.init_for(LMBDA, "psnr"), 1)
     job.seconds_per_step = 1.0
     assert job._has_time_for_rdoq(fit.RDOQ_STEPS + 1) and not job._has_time_for_rdoq(fit.RDOQ_STEPS - 1)
+
+
+def test_too_few_seconds_for_a_large_picture_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture("RGB", 80, 60)
+    monkeypatch.setattr(latentgrid, "BREAK_EVEN_STEPS", 10**6)
+    # small, and by steps: who asks for those knows
+    dsncodec.encode(image, LatentGrid(seconds=0.2), threads=1)
+    monkeypatch.setattr(latentgrid, "LARGE_PIXELS", 80 * 60)
+    dsncodec.encode(image, LatentGrid(steps=3), threads=1)
+    with pytest.warns(dsncodec.FitWarning, match=r"0\.2 s were \d+ steps for 0\.0 megapixels.*some \d+0 s"):
+        dsncodec.encode(image, LatentGrid(seconds=0.2), threads=1)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ... import container, extras, kernels
 from ...container import Header
-from ...errors import MissingComponent, SettingError
+from ...errors import FitWarning, MissingComponent, SettingError, warn
 from ...metrics import METRICS, SSIMULACRA2_SMALLEST
 from ...networks import registry
 from ...options import LatentGrid
@@ -63,6 +63,8 @@ BPP_LMBDA = {"psnr": 3e-4, "visual": 6.5e-4}
 ENOUGH_STEPS = 12_000
 # Of the budget of one fit: with less left, no other one begins
 LEAST_SHARE = 0.5
+# A fit of fewer steps is larger than AVIF's file. Who gives a budget of seconds to a picture from so many pixels on is told
+BREAK_EVEN_STEPS, LARGE_PIXELS = 200, 2**20
 # Of the seconds: weights are rounded, RDOQ moves symbols, and the file is written
 FINISH_SHARE = 0.08
 # Towards a target: how many pilot fits find lmbda, and the part of the budget of each
@@ -255,6 +257,19 @@ class Encoder:
                 self._animation.add(found.colour, last=True)
         return self._coded[point]
 
+    def _warn_of_few_steps(self, job: Fit) -> None:
+        """That a budget of seconds is too short for so large a picture."""
+        if self.seconds is None or job.interrupted or job.steps >= BREAK_EVEN_STEPS:
+            return
+        pixels = self.header.width * self.header.height
+        if pixels >= LARGE_PIXELS:
+            wanted = BREAK_EVEN_STEPS * job.seconds_per_step
+            warn(
+                f"{self.seconds:g} s were {job.steps} steps for {pixels / 1e6:.1f} megapixels, and with fewer than {BREAK_EVEN_STEPS} "
+                f"AVIF is smaller: give the fit some {math.ceil(wanted / 10) * 10} s, or take method restored",
+                FitWarning,
+            )
+
     def _textured(self, coded: Coded, point: Point) -> Coded:
         """With texture, where the file is to have it and has room for it. Not of a fit that was interrupted: somebody waits."""
         size = self._size(coded.sections)
@@ -339,6 +354,7 @@ class Encoder:
                     steps = job.steps
                     if best is None:
                         best = self._finished(job, target, point)
+                        self._warn_of_few_steps(job)
                     elif not job.interrupted:
                         coded = self._finished(job, target, point, ())
                         best = min(best, coded, key=lambda one: self._worth(one, point))
