@@ -530,7 +530,8 @@ class Parsed(OneSize):
         return synthesis.pixels(self._symbols, window, level, threads)
 
     def _needed(self, window: Window, level: int) -> dict[int, Part]:
-        """What a window of the picture at a level needs of each band."""
+        """What a window of the picture at a level needs of each band: all, of one as wide as the picture, as others below it
+        often follow."""
         spans = [(part.start - 1, part.stop + 1) for part in window]
         last, needed = len(self.coded) - 1, dict[int, Part]()
         for k, sides in enumerate(grid_shapes(self.shape)[level:], level):
@@ -542,6 +543,8 @@ class Parsed(OneSize):
                     rows = bottom - band * step
                     needed[band] = Part(k, right + 3 * ((rows if band == last else min(rows, step)) - 1))
             spans = [((first >> 1) - 2, (end - 1 >> 1) + 3) for first, end in spans]
+        if window[1].stop - window[1].start == grid_shapes(self.shape)[level][1]:
+            return dict.fromkeys(needed, Part(level, self._all_waves))
         return needed
 
     def _decode(self, needed: Mapping[int, Part], threads: int) -> None:
