@@ -214,14 +214,14 @@ def test_shipped_recipes() -> None:
     assert found
     for path in found:
         recipe = tasks.read(path).recipe
-        for_the_eye = isinstance(recipe, VisualRecipe)
-        assert (
-            for_the_eye == ("-visual-" in path.stem or "-perceptual-" in path.stem)
-            and recipe.name == path.stem
-        )
+        by_other_task = isinstance(recipe, VisualRecipe)
+        named = {"visual", "perceptual", "weighed"} & set(path.stem.split("-"))
+        assert by_other_task == bool(named) and recipe.name == path.stem
+        if isinstance(recipe, VisualRecipe):
+            assert recipe.tune == {"weighed": "psnr"}.get(tune := named.pop(), tune)
         assert isinstance(recipe, (RestorationRecipe, VisualRecipe))
         assert recipe.data.codec in BASE_CODECS and recipe.data.codec == path.stem.split("-")[1]
-        assert for_the_eye or recipe.data.scale == (2 if "-half-" in path.stem else 1)
+        assert by_other_task or recipe.data.scale == (2 if "-half-" in path.stem else 1)
         assert not any("test" in source or "tune" in source for source in recipe.data.train)
         net = RestorationNet(recipe.model)
         weights = sum(w.numel() for n, w in net.named_parameters() if w.dim() == 4)
