@@ -183,7 +183,7 @@ def _report(cases: list[Case], shown: dict[str, UInt8Array]) -> str:
                 base,
                 len(of),
                 sum(case.scale == 2 for case in of),
-                sum(case.strength == 0 for case in of),
+                sum(case.gain_said == 0 for case in of),
                 f"{statistics.mean(gains):.2f}",
                 f"{min(gains):.3f}",
                 f"{statistics.mean(case.ssim - case.ssim_plain for case in of):.4f}",

@@ -36,10 +36,11 @@ class ImageInfo:
     """What a file says of itself; see ``read_info``. Sizes are in pixels or bytes.
 
     ``levels`` and ``chroma_levels`` are of method "dsn", the last four fields of "restored": the base
-    codec's quality and PSNR, how much of the network's correction is added (0: no network), and the
-    PSNR that it wins over the base codec's picture, as measured over the whole picture; of files tuned for the eye
-    ``gain_ssimulacra2`` stands in its place. ``lossless``: the picture is what was given, pixel by pixel; ``kept``: the file
-    that was given is inside, byte by byte, and what is said of its quality is an estimate.
+    codec's quality and PSNR, how much of the network's correction is added, or of the first of several (without
+    a network 0, and ``model`` is empty), and the PSNR that it wins over the base codec's picture, as measured
+    over the whole picture; of files tuned for the eye ``gain_ssimulacra2`` stands in its place. ``lossless``:
+    the picture is what was given, pixel by pixel; ``kept``: the file that was given is inside, byte by byte,
+    and what is said of its quality is an estimate.
     """
 
     width: int

@@ -53,7 +53,7 @@ def never_worse(image: Image.Image, **settings: Any) -> dsncodec.ImageInfo:
     base = squared_error(shown if info.scale == 1 else doubled(shown, wanted.shape), wanted)
     reached = squared_error(array(dsncodec.decode(data, threads=1)), wanted)
     assert reached <= base
-    assert info.gain_db is not None and (info.gain_db > 0) == (info.strength != 0)
+    assert info.gain_db is not None and (info.gain_db > 0) == (info.model != "")
     if base:
         assert info.base_psnr_db == pytest.approx(10 * np.log10(255**2 / base), abs=0.126)
     return info
