@@ -313,7 +313,7 @@ def test_info_of_a_restored_picture(restored: Path, call: Call) -> None:
     base = info.backends["BASE"]
     quality = BASE_CODECS[base].own_quality(75, "visual")
     assert info.base_quality == quality
-    words = rf"base quality {quality}, (no network|network at strength -?\d\.\d\d, \+\d)"
+    words = rf"base quality {quality}, (no network|network (weighed|at strength \d\.\d\d), \+\d)"
     assert re.search(rf"\n  method +restored, {words}", out)
     assert ("\n  model " in out) == (info.model != "")
     assert re.search(rf"\n  section BASE +\d+ bytes  {base}\n", out)

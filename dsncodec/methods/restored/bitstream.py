@@ -301,5 +301,8 @@ def summary(facts: Mapping[str, object]) -> str:
         if facts["gain_db"] is not None
         else f"+{facts['gain_ssimulacra2']:.2f} SSIMULACRA 2"
     )
-    network = f"network at strength {facts['strength']:.2f}, {gain}"
-    return f"base quality {facts['base_quality']}{half}, {network if facts['model'] else 'no network'}"
+    if not facts["model"]:
+        return f"base quality {facts['base_quality']}{half}, no network"
+    several = any(row.name == facts["model"] and row.hypotheses > 1 for row in registry.restorations())
+    how = "weighed" if several else f"at strength {facts['strength']:.2f}"
+    return f"base quality {facts['base_quality']}{half}, network {how}, {gain}"
