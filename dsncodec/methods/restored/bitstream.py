@@ -101,11 +101,13 @@ class Parameters:
         a picture without loss; see docs/format.md."""
         if self.lossless:
             return _LOSSLESS
-        of_psnr = self.gain_points is None
-        won = self.gain_db / GAIN_STEP_DB if self.gain_points is None else self.gain_points / GAIN_STEP_POINTS
+        if self.gain_points is None:
+            unit, won = _OF_PSNR, self.gain_db / GAIN_STEP_DB
+        else:
+            unit, won = 0, self.gain_points / GAIN_STEP_POINTS
         psnr, gain = (min(255, max(0, round(steps))) for steps in (self.psnr_db / PSNR_STEP_DB, won))
         if self.weights:
-            first = _WEIGHED | (_OF_PSNR if of_psnr else 0) | self.scale
+            first = _WEIGHED | unit | self.scale
             head = _WEIGHED_PARM.pack(first, self.quality, psnr, gain, self.model_id[:ID_BYTES])
             return head + struct.pack(f"<{len(self.weights)}b", *self.weights)
         return _PARM.pack(self.scale, self.quality, psnr, self.strength, gain) + self.model_id[:ID_BYTES]

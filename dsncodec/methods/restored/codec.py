@@ -408,8 +408,7 @@ class Encoder:
             points = plain.distance - distance
             return replace(said, gain_points=points) if points > LEAST_GAIN_POINTS else None
         gain_db = _gain_db(plain.distance, distance)
-        fine = gain_db >= LEAST_GAIN_DB and similarity >= plain.similarity - SIMILARITY_LOSS
-        return replace(said, gain_db=gain_db) if fine else None
+        return replace(said, gain_db=gain_db) if _is_fine(plain, gain_db, similarity) else None
 
     def _strengthened(
         self, corrections: Corrections, plain: tuple[Coded, UInt8Array], error: float
@@ -428,7 +427,7 @@ class Encoder:
             mse = squared_error(self.colour, shown, self.seen)
             distance, similar = self._judge(shown.__getitem__)
             gain_db = _gain_db(error, mse)
-            fine = gain_db >= LEAST_GAIN_DB and similar >= plain[0].similarity - SIMILARITY_LOSS
+            fine = _is_fine(plain[0], gain_db, similar)
             if fine and distance < best[0].distance:
                 parameters, model = corrections.restorer.parameters, corrections.restorer.model
                 said = replace(parameters, strength=strength, gain_db=gain_db, model_id=model.wire_id)
@@ -499,6 +498,11 @@ class Encoder:
         along = [float(np.vdot(row, wanted)) for row in rows]
         length = [[float(np.vdot(a, b)) for b in rows] for a in rows]
         return LeastSquares(np.array(along), np.array(length), float(np.vdot(wanted, wanted)))
+
+
+def _is_fine(plain: Coded, gain_db: float, similarity: float) -> bool:
+    """Whether a gain of PSNR over the plain picture is worth a reader's time, and leaves it as similar."""
+    return gain_db >= LEAST_GAIN_DB and similarity >= plain.similarity - SIMILARITY_LOSS
 
 
 def _gain_db(before: float, after: float) -> float:
